@@ -1,0 +1,123 @@
+/*
+ * cpu.h - the public face of the software x86-64 processor.
+ *
+ * A cpu is created over a memory space and a port space (core/bus.h), plugged into a local interrupt controller
+ * (core/intc.h) and run by one thread. No globals: start as many as wanted.
+ *
+ * Locking: cpu_run, cpu_reset, cpu_pull/push and everything that touches cpu_state belong to the CPU's own thread (or to anyone
+ * while that thread is stopped). The wires (cpu_intr ... cpu_kick) may be called from any thread.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/bus.h"
+#include "core/clock.h"
+#include "core/intc.h"
+#include "core/irq.h"
+#include "core/log.h"
+#include "cpu/state.h"
+
+struct cpu;
+
+struct cpu_config {
+    unsigned id;              /* APIC id */
+    unsigned count;           /* CPUs in the machine, for CPUID topology */
+    struct bus *memory, *ports;
+    struct clock *clock;
+    pthread_mutex_t *lock;    /* the machine lock: taken around intc calls and I/O */
+    struct log *log;
+    struct intc intc;
+    const char *model;        /* CPU model and feature changes ("qemu64,+avx"), NULL for the default */
+    uint64_t tsc_hz;          /* 0: the default, 1 GHz */
+};
+
+enum cpu_exit {
+    CPU_EXIT_KICK,     /* cpu_kick() was called, or the budget is used up */
+    CPU_EXIT_HALT,     /* HLT or waiting for SIPI; wait for a wire to change */
+    CPU_EXIT_SHUTDOWN, /* triple fault: see cpu_chain() */
+};
+
+/* NULL with a sentence in `why` when the model is unknown or memory ran out. */
+struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size);
+void cpu_free(struct cpu *cpu);
+
+/* RESET# (init = false) or INIT# (true): SDM 3A table 10-1. */
+void cpu_reset(struct cpu *cpu, bool init);
+
+/* Runs about `budget` instructions at most (never fewer than one when it can run), until something needs the machine. */
+enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget);
+
+/* Executes exactly one instruction or delivers one event, taking nothing from caches. */
+enum cpu_exit cpu_step(struct cpu *cpu);
+
+/* The canonical state: pull before reading it, push after changing it. */
+struct cpu_state *cpu_state(struct cpu *cpu);
+void cpu_pull(struct cpu *cpu);
+void cpu_push(struct cpu *cpu);
+
+/* Wires into the CPU; levels unless said otherwise. Any thread. */
+void cpu_intr(struct cpu *cpu, bool level); /* INTR: asks intc.acknowledge for the vector when taken */
+void cpu_nmi(struct cpu *cpu);              /* edges */
+void cpu_smi(struct cpu *cpu);
+void cpu_init(struct cpu *cpu);
+void cpu_sipi(struct cpu *cpu, uint8_t vector);
+void cpu_a20(struct cpu *cpu, bool enabled); /* A20M#: false masks address bit 20 */
+void cpu_kick(struct cpu *cpu);              /* leave cpu_run soon */
+
+/* Whether a halted CPU has something to do: a wire asserted that would wake it. Any thread. */
+bool cpu_has_work(struct cpu *cpu);
+
+/* Called (from any thread) when a wire changed, so that a sleeping vCPU thread can be woken. */
+void cpu_on_wake(struct cpu *cpu, void (*fn)(void *opaque), void *opaque);
+
+/* Guest instructions retired since creation, for --stats. */
+uint64_t cpu_instructions(const struct cpu *cpu);
+
+/* Counters of the interpreter's caches, for --stats. */
+struct cpu_stats {
+    uint64_t instructions;
+    uint64_t traces, trace_bytes;    /* decoded, and the arena's use */
+    uint64_t trace_flushes;          /* whole-cache flushes */
+    uint64_t trace_invalidations;    /* traces dropped because their code was written */
+    uint64_t tlb_misses, tlb_flushes;
+    uint64_t interrupts, exceptions;
+};
+void cpu_get_stats(const struct cpu *cpu, struct cpu_stats *stats);
+
+/*
+ * The exceptions that led to a triple fault, the original one first: for crash reports. Returns how many of `chain`
+ * (at most `max`) were filled in.
+ */
+struct cpu_fault {
+    uint8_t vector;
+    bool has_error;
+    uint32_t error;
+    uint64_t cs_base, rip, cr2, rsp; /* at the instruction that faulted */
+    uint16_t cs;
+    uint8_t bits; /* 16, 32 or 64: how the code there decodes */
+};
+unsigned cpu_chain(const struct cpu *cpu, struct cpu_fault *chain, unsigned max);
+
+/* 16, 32 or 64: how the code at CS:RIP decodes. */
+unsigned cpu_code_bits(const struct cpu_state *state);
+
+/*
+ * Reads guest memory by linear address as a debugger would: no faults, no A/D bits set. Returns the bytes read before
+ * the first unmapped page.
+ */
+size_t cpu_peek(struct cpu *cpu, uint64_t linear, void *data, size_t size);
+
+/* Physical address of a linear one, or UINT64_MAX; as a debugger would. */
+uint64_t cpu_translate(struct cpu *cpu, uint64_t linear);
+
+/* Prints the models that `model` knows, a line each. */
+void cpu_list_models(FILE *out);
+
+/* "#PF" for 14. */
+const char *cpu_exception_name(unsigned vector);
+
+#endif

@@ -20,8 +20,8 @@
 
 /*
  * A chip's registers. `addr` is the offset into its region, `size` 1, 2, 4 or 8 bytes, never more than max_size: a
- * wider access arrives as several, lowest address first. Accesses narrower than min_size are widened: a read takes
- * the bytes from an aligned min_size read; a write arrives as it is (a chip with min_size ignores or merges it).
+ * wider access arrives as several, lowest address first. An access that crosses into another region arrives as bytes.
+ * A missing function reads as all ones or ignores the write.
  */
 struct bus_ops {
     uint64_t (*read)(void *dev, uint64_t addr, unsigned size);
@@ -60,25 +60,33 @@ struct bus_listener {
     struct bus_listener *next;
 };
 
-/* A new empty space of `size` bytes. `lock` is the machine lock, recursive. NULL when memory ran out. */
+/*
+ * A new empty space of `size` bytes. `lock` is the machine lock, recursive, or NULL when only one thread uses the bus.
+ * NULL when memory ran out.
+ */
 struct bus *bus_new(const char *name, uint64_t size, pthread_mutex_t *lock);
 void bus_free(struct bus *bus);
 
 /*
- * Maps a chip, RAM or ROM; the region is enabled, at priority 0. RAM and ROM take base and size in whole pages.
- * NULL when memory ran out. A ROM that must shadow RAM gets a higher priority from region_set().
+ * Maps a chip, RAM or ROM; the region is enabled, at priority 0. RAM and ROM take base and size in whole pages, inside
+ * the bus; what sticks out of a chip's region is out of reach. The name must outlive the bus. NULL when memory ran out. A ROM that must shadow RAM gets a higher priority from region_set().
  */
 struct region *bus_map(struct bus *bus, const char *name, uint64_t base, uint64_t size, const struct bus_ops *ops,
                        void *dev);
 struct region *bus_map_ram(struct bus *bus, const char *name, uint64_t base, uint64_t size, uint8_t *host);
 struct region *bus_map_rom(struct bus *bus, const char *name, uint64_t base, uint64_t size, uint8_t *host);
 
-/* Moves, enables or re-ranks a region (BARs, APIC base, PAM). */
+/* Moves, enables or re-ranks a region (BARs, APIC base, PAM). Listeners hear of it if what answers anywhere changed. */
 void region_set(struct region *region, uint64_t base, bool enabled, int priority);
 
 /* The regions, in order of registration, for listings: for (r = bus_first(bus); r; r = r->next). */
 struct region *bus_first(struct bus *bus);
 
+/*
+ * Listeners come and go while no engine runs. map_changed is called with the machine lock held, after the change;
+ * code_written from the writing thread, after the write, with or without the lock, a call a page. It is the listener that
+ * clears PAGE_CODE once it holds no more code of the page.
+ */
 void bus_listen(struct bus *bus, struct bus_listener *listener);
 void bus_unlisten(struct bus *bus, struct bus_listener *listener);
 
@@ -86,7 +94,10 @@ void bus_unlisten(struct bus *bus, struct bus_listener *listener);
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, uint64_t addr, uint64_t value, unsigned size);
 
-/* Blocks, as DMA would: any length, page by page. */
+/*
+ * Blocks, as DMA would: any length. Chips get naturally aligned pieces. A block doesn't wrap past the end of the bus;
+ * `data` may itself lie in guest RAM.
+ */
 void bus_read_block(struct bus *bus, uint64_t addr, void *data, size_t size);
 void bus_write_block(struct bus *bus, uint64_t addr, const void *data, size_t size);
 

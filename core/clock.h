@@ -40,6 +40,7 @@ void clock_free(struct clock *clock);
 
 void clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
+bool clock_running(struct clock *clock);
 
 /* Guest nanoseconds since power-on. */
 uint64_t clock_now(struct clock *clock);
@@ -50,7 +51,10 @@ uint64_t clock_wall(struct clock *clock);
 /* Sets a loaded snapshot's time. */
 void clock_set(struct clock *clock, uint64_t now);
 
-/* Ticks of a `hz` oscillator in `ns`, rounded down, and the ns at which tick number `ticks` falls, rounded up. */
+/*
+ * Ticks of a `hz` oscillator in `ns`, rounded down, and the ns at which tick number `ticks` falls, rounded up
+ * (CLOCK_NEVER past the end of time). So ns_to_ticks(ticks_to_ns(t)) is t for oscillators up to 1 GHz.
+ */
 uint64_t clock_ns_to_ticks(uint64_t ns, uint64_t hz);
 uint64_t clock_ticks_to_ns(uint64_t ticks, uint64_t hz);
 
@@ -59,7 +63,11 @@ void timer_init(struct timer *timer, struct clock *clock, const char *name, void
 void timer_arm(struct timer *timer, uint64_t when);
 void timer_disarm(struct timer *timer);
 
-/* The earliest deadline, or CLOCK_NEVER; and: run all timers that are due. Machine lock held. */
+/*
+ * The earliest deadline, or CLOCK_NEVER; and: run all timers that are due, those included that a callback arms for a
+ * time already past. Machine lock held. Neither asks whether the clock goes: whoever drives the clock leaves a stopped
+ * one alone.
+ */
 uint64_t clock_next(struct clock *clock);
 void clock_run(struct clock *clock);
 

@@ -11,8 +11,8 @@
  * What is derived (cached pointers, timers' queue links) is not in the table; a device recomputes it in its
  * class's `loaded` (device.h). Times are saved as clock nanoseconds.
  *
- * Saved form: for each field in table order, its name and values as little-endian integers of the field's size.
- * A loader that meets a name it doesn't know, or misses one, says which and refuses.
+ * Saved form: for each field in table order, its name and values as little-endian integers of the field's size
+ * (fields.c has the layout). A loader that meets a name it doesn't know, or misses one, says which and refuses.
  */
 #ifndef CORE_FIELDS_H
 #define CORE_FIELDS_H
@@ -28,18 +28,22 @@ struct field {
     size_t size;                /* bytes of one element */
     size_t count;               /* elements; 1 for a scalar */
     const struct field *nested; /* the element's own table, when it is a struct */
+    bool boolean;               /* a bool: a loader takes 0 and 1 only */
 };
 
-#define FIELD(type, member) {#member, offsetof(type, member), sizeof(((type *)0)->member), 1, NULL}
+#define FIELD_IS_BOOL(type, member)                                                                            \
+    _Generic(((type *)0)->member, bool: true, bool *: true, default: false)
+#define FIELD(type, member)                                                                                    \
+    {#member, offsetof(type, member), sizeof(((type *)0)->member), 1, NULL, FIELD_IS_BOOL(type, member)}
 #define FIELD_ARRAY(type, member)                                                                              \
     {#member, offsetof(type, member), sizeof(((type *)0)->member[0]),                                          \
-     sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), NULL}
+     sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), NULL, FIELD_IS_BOOL(type, member)}
 #define FIELD_STRUCT(type, member, table)                                                                      \
-    {#member, offsetof(type, member), sizeof(((type *)0)->member), 1, table}
+    {#member, offsetof(type, member), sizeof(((type *)0)->member), 1, table, false}
 #define FIELD_STRUCTS(type, member, table)                                                                     \
     {#member, offsetof(type, member), sizeof(((type *)0)->member[0]),                                          \
-     sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), table}
-#define FIELD_END {NULL, 0, 0, 0, NULL}
+     sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), table, false}
+#define FIELD_END {NULL, 0, 0, 0, NULL, false}
 
 /* A growing byte buffer that a state is saved into; free with free(data). */
 struct state_buf {

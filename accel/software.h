@@ -1,0 +1,11 @@
+/*
+ * software.h - the engines that are cpu/'s own.
+ */
+#ifndef ACCEL_SOFTWARE_H
+#define ACCEL_SOFTWARE_H
+
+#include "accel/engine.h"
+
+extern const struct engine engine_interp;
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * options.h - everything a user can say about a machine, in one table.
+ *
+ * A row of option_table[] feeds the command line, --help, the man page and the machine file (an INI file with
+ * the long names as keys). Adding an option is a row there and a member here.
+ *
+ * Errors are one line that names the option, says what is wrong with it and what to do; the caller puts the
+ * program's name before it.
+ */
+#ifndef CORE_OPTIONS_H
+#define CORE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* How a run of Oxbow ends; documented and stable. */
+enum exit_status {
+    EXIT_POWEROFF = 0, /* also: the user quit, or asked for --help and the like */
+    EXIT_USAGE = 2,
+    EXIT_CRASH = 3,
+    EXIT_TIMEOUT = 4,
+    EXIT_HOST = 5,
+    EXIT_RESET = 6,
+    EXIT_SIGNAL = 128, /* plus the signal's number */
+};
+
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_MAN };
+
+struct options {
+    enum options_action action;
+    const char *image;
+    const char *kernel, *initrd, *append; /* NULL when not given */
+    uint64_t memory;                      /* bytes, whole pages */
+    unsigned cpus;
+    const char *accel;
+    const char *cpu; /* NULL: the default model */
+    const char *serial, *debugcon;
+    const char *display;
+    uint64_t timeout; /* host ns; 0: none */
+    bool stats, no_reboot;
+    unsigned log;  /* bit n: enum log_level n is printed */
+    int exit_port; /* the exit device's port, -1: not there */
+    const char *machine;
+    struct option_text *texts; /* the strings above; options_free() releases them */
+};
+
+struct option_row {
+    const char *name;     /* long name, and key in a machine file */
+    char letter;          /* 0: none */
+    const char *argument; /* as help shows it, NULL for a switch; "[=X]" when it may be left out */
+    const char *initial;  /* the default as a user would write it, NULL: none */
+    const char *group;    /* heading in help; NULL: not listed */
+    const char *help;
+    /* Puts `value` (NULL: given without one) at `offset`; says in `why` what is wrong with it. */
+    bool (*set)(struct options *options, const struct option_row *row, const char *value, char *why,
+                size_t why_size);
+    size_t offset;
+    const char *choices; /* for a choice: the words, separated by '|' */
+    bool positional;     /* stands alone on the command line */
+    bool command_only;   /* means nothing in a machine file */
+};
+
+/* Ends with a row whose name is NULL. */
+extern const struct option_row option_table[];
+
+/* What each exit status means; ends with NULL. */
+struct exit_row {
+    const char *status, *meaning;
+};
+extern const struct exit_row exit_table[];
+
+/* Every option at its default. */
+void options_init(struct options *options);
+void options_free(struct options *options);
+
+/* Sets one option by its long name, as a machine file does. Switches take yes, no or nothing. False: see
+ * `why`. */
+bool options_set(struct options *options, const char *name, const char *value, char *why, size_t why_size);
+
+/* Reads a machine file by calling options_set(); false: see `why`. */
+typedef bool options_reader(const char *path, struct options *options, char *why, size_t why_size);
+
+/*
+ * Reads the command line (argv[0] is skipped) into options that options_init() prepared. A machine file is
+ * read first, so that the command line has the last word. False: see `why`.
+ */
+bool options_parse(struct options *options, int argc, char **argv, options_reader *reader, char *why,
+                   size_t why_size);
+
+/* "512M" in bytes: K, M, G or T, or none for MiB. False when it is not a size or doesn't fit 64 bits. */
+bool options_size(const char *text, uint64_t *bytes);
+
+/* The name in the table that `name` was probably meant to be, NULL when none is near. */
+const char *options_nearest(const char *name);
+
+void options_print_help(FILE *out);
+/* The man page's sections that come from the tables, in man(7) source. */
+void options_print_man(FILE *out);
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * internal.h - struct cpu as the files of cpu/ see it: the canonical state, and what the software CPU caches.
+ */
+#ifndef CPU_INTERNAL_H
+#define CPU_INTERNAL_H
+
+#include <setjmp.h>
+#include <stdatomic.h>
+
+#include "cpu/cpu.h"
+#include "cpu/insn.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Exception vectors */
+enum {
+    EX_DE, EX_DB, EX_NMI, EX_BP, EX_OF, EX_BR, EX_UD, EX_NM, EX_DF, EX_TS = 10, EX_NP, EX_SS, EX_GP, EX_PF,
+    EX_MF = 16, EX_AC, EX_MC, EX_XM
+};
+
+/* Page-fault error code */
+#define PF_P     1u
+#define PF_W     2u
+#define PF_U     4u
+#define PF_RSVD  8u
+#define PF_FETCH 16u
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+enum cpu_feature {
+#define FEATURE(id, name, leaf, subleaf, reg, bit) F_##id,
+#include "cpu/features.def"
+#undef FEATURE
+    F_COUNT
+};
+
+/*
+ * Software TLB, direct-mapped on the linear page number. A tag is the linear page with the generation of the address
+ * space (tlb_gen) in its low 12 bits; a tag that matches says: this access is allowed and goes to plain memory at
+ * linear + addend. Comparing with (linear + size - 1)'s page makes page crossing a miss.
+ */
+#define TLB_SIZE 2048u
+#define TLB_NONE UINT64_MAX /* matches nothing: generation 0xfff is never used */
+
+struct tlb_entry {
+    uint64_t read, write, fetch;
+    uint64_t addend; /* host address minus linear address, modulo 2^64 */
+};
+
+/* The translation behind an entry, also for pages that are no plain memory. */
+struct tlb_side {
+    uint64_t tag;
+    uint64_t phys;
+    struct region *region; /* NULL: nothing answers there */
+    uint64_t offset;       /* of the page in the region */
+    uint8_t allow;         /* bit per enum access */
+};
+
+/* Whose accesses: three TLBs, since the permissions differ. */
+enum { TLB_SUPER, TLB_SUPER_AC, TLB_USER, TLB_COUNT };
+
+struct tlb {
+    struct tlb_entry entry[TLB_SIZE];
+    struct tlb_side side[TLB_SIZE];
+};
+
+/*
+ * A trace: instructions decoded from one place, run from the first to the last. It starts at a physical address, in a mode
+ * (how bytes decode), and never leaves its page, except that a trace of a single instruction may hang over the
+ * edge: then phys2 is the second page. After each instruction that can branch comes a slot with a struct link.
+ */
+struct trace {
+    uint64_t phys;
+    uint64_t phys2;            /* NO_PAGE, or the second page's address */
+    uint32_t mode;
+    uint16_t count;            /* instructions */
+    uint16_t bytes;
+    uint16_t slots;            /* in insn[], links included */
+    struct trace *hash_next, *page_next, *page2_next;
+    struct insn insn[];
+};
+#define NO_PAGE UINT64_MAX
+
+/* Where a branch led last time: right while rip and the generation match. */
+struct link {
+    uint64_t rip;
+    uint64_t gen;
+    struct trace *trace;
+    uint64_t pad[2];
+};
+_Static_assert(sizeof(struct link) == sizeof(struct insn), "a link fills an instruction's slot");
+
+/* Trace mode: what decoding and the choice of bodies depend on. */
+#define MODE_BITS  0x03u /* SIZE_W, SIZE_D, SIZE_Q: 16-, 32-, 64-bit code */
+#define MODE_SS32  0x04u /* stack pointer is ESP (in 64-bit mode it is always RSP) */
+#define MODE_AC    0x08u /* alignment checks are on */
+#define MODE_USER  0x10u /* CPL 3: its links must not lead where only the supervisor may fetch */
+
+enum attention {
+    ATT_INTR = 1,
+    ATT_NMI = 2,
+    ATT_SMI = 4,
+    ATT_INIT = 8,
+    ATT_SIPI = 16,
+    ATT_KICK = 32,
+    ATT_CODE = 64, /* code pages were written behind this CPU's back: code_queue */
+    ATT_MAP = 128, /* the memory map changed */
+    ATT_A20 = 256,
+};
+
+struct cpu {
+    struct cpu_state s; /* s.rip is the start of the running trace; s.rflags' arithmetic bits are stale: see lf_* */
+    uint64_t small[16]; /* the constants 0 to 15; small[0] is the register that is not there */
+
+    /* Lazy arithmetic flags: interp/flags.h */
+    uint64_t lf_result, lf_aux;
+
+    struct trace *trace;  /* the one running */
+    const struct insn *insn; /* the one that called a slow path, for faults */
+    uint64_t retired;     /* instructions; the running trace is counted as a whole when entered */
+    _Atomic uint64_t stop_at; /* trace chaining stops when retired gets here; 0 asks for attention */
+    uint64_t link_gen;    /* links out of a page made under another value are void: translations, CS or code changed */
+    uint64_t code_gen;    /* the same for links within a page: code was dropped */
+    uint32_t mode;        /* trace mode of what CS:RIP points at */
+    bool long64;          /* in 64-bit mode */
+
+    struct tlb_entry *tlb; /* the current one's entries */
+    uint64_t tlb_gen;      /* low 12 bits of tags */
+    uint64_t fetch_page;   /* linear page that fetch_phys translates; NO_PAGE */
+    uint64_t fetch_phys;
+    uint64_t a20_mask;
+
+    jmp_buf env;           /* cpu_run's, where faults land */
+    pthread_t thread;      /* the one in cpu_run */
+    uint64_t budget_end;
+    bool single;           /* executing one instruction only */
+    bool in_delivery;      /* an event is being delivered */
+
+    /* The exception on its way (exception.c). */
+    struct {
+        int vector;            /* -1: none */
+        uint32_t error;
+        bool has_error, external, soft;
+        bool resume;           /* the flags image pushed has RF set (SDM 3B 17.3.1.1) */
+    } fault;
+    struct cpu_fault chain[6]; /* of the delivery under way; for crash reports */
+    unsigned chain_length;
+    struct {
+        uint64_t base;
+        uint32_t limit;
+    } code_seen[32];           /* CS when a trace mode was last in use (update_mode) */
+
+    /* Outside. */
+    struct bus *memory, *ports;
+    struct clock *clock;
+    pthread_mutex_t *lock;
+    struct log *log;
+    struct intc intc;
+    unsigned id, count;
+    uint64_t tsc_hz;
+    _Atomic uint32_t attention; /* enum attention */
+    void (*wake)(void *opaque);
+    void *wake_opaque;
+    _Atomic bool a20;
+    _Atomic uint8_t sipi_vector;
+    struct bus_listener listener;
+
+    uint8_t feature[F_COUNT]; /* 1: this CPU has it */
+    uint8_t model;            /* which of cpu_models.def */
+    struct decoder *decoder;
+    struct trace_cache *cache;
+    struct tlb *tlbs;          /* TLB_COUNT of them */
+    struct pcid_table *pcids;
+    struct cpu_stats stats;
+};
+
+#define REG_OFFSET(n)   ((uint16_t)(offsetof(struct cpu, s.gpr) + 8 * (n)))
+#define RIP_OFFSET      ((uint16_t)offsetof(struct cpu, s.rip))
+#define ZERO_OFFSET     ((uint16_t)offsetof(struct cpu, small))
+#define SMALL_OFFSET(n) ((uint16_t)(offsetof(struct cpu, small) + 8 * (n)))
+#define SEGBASE_OFFSET(n) ((uint16_t)(offsetof(struct cpu, s.seg) + sizeof(struct segment) * (n) + offsetof(struct segment, base)))
+#define XMM_OFFSET(n)   ((uint16_t)(offsetof(struct cpu, s.zmm) + 64 * (n)))
+
+static inline bool has_feature(const struct cpu *cpu, enum cpu_feature feature)
+{
+    return cpu->feature[feature];
+}
+
+static inline bool real_mode(const struct cpu *cpu)
+{
+    return !(cpu->s.cr0 & CR0_PE);
+}
+
+static inline bool vm86_mode(const struct cpu *cpu)
+{
+    return cpu->s.rflags & FLAG_VM;
+}
+
+static inline bool long_mode(const struct cpu *cpu)
+{
+    return cpu->s.efer & EFER_LMA;
+}
+
+/* --- exception.c: the only longjmp ------------------------------------------------------------------------------- */
+
+/*
+ * Raises an exception at instruction `i` (NULL: at the instruction boundary s.rip); never returns. The state must be as it
+ * was before the instruction. fault() is for exceptions with an error code, fault0() for those without.
+ */
+_Noreturn void fault(struct cpu *cpu, const struct insn *i, int vector, uint32_t error);
+_Noreturn void fault0(struct cpu *cpu, const struct insn *i, int vector);
+_Noreturn void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear, uint32_t error);
+
+#define gp0(cpu, i) fault(cpu, i, EX_GP, 0)
+#define ud(cpu, i)  fault0(cpu, i, EX_UD)
+
+/*
+ * Delivers the exception in cpu->fault (called by cpu_run after the longjmp; may itself raise, which leads back here
+ * and to #DF or shutdown), an external interrupt, or a software one (INT n, INT3, INTO, ICEBP: `next` is the
+ * RIP to return to). s.rip is exact.
+ */
+void deliver_fault(struct cpu *cpu);
+void deliver_interrupt(struct cpu *cpu, int vector); /* external, or EX_NMI */
+void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint64_t next, bool icebp);
+
+/* --- segment.c ----------------------------------------------------------------------------------------------------- */
+
+/* MOV/POP/LxS to ES, SS, DS, FS, GS with all checks of the mode; raises #GP/#SS/#NP. */
+void load_segment(struct cpu *cpu, const struct insn *i, unsigned seg, uint16_t selector);
+/* LLDT and LTR. */
+void load_ldtr(struct cpu *cpu, const struct insn *i, uint16_t selector);
+void load_tr(struct cpu *cpu, const struct insn *i, uint16_t selector);
+/* Sets a segment as real and virtual-8086 mode do: base = selector << 4; vm86 also sets limit and attributes. */
+void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector);
+/*
+ * Reads the 8-byte descriptor at `selector` (raises `vector` with the selector as error code when it lies outside its
+ * table); set_accessed writes the accessed bit back.
+ */
+uint64_t read_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, int vector);
+void set_accessed(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t *descriptor);
+void unpack_descriptor(struct segment *segment, uint16_t selector, uint64_t descriptor);
+/* LAR, LSL, VERR, VERW: whether the selector is visible, never faults for it; the descriptor in *descriptor. */
+bool probe_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t *descriptor);
+
+/* After CS, SS, CPL, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM changed: recompute mode, long64, and which TLB is used. */
+void update_mode(struct cpu *cpu);
+void set_cpl(struct cpu *cpu, unsigned cpl); /* does update_mode */
+
+/* --- far.c: far transfers; each leaves s.rip at the target and the trace must end. `next` is the return RIP. ------- */
+void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset);
+void far_call(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset, uint64_t next);
+void far_return(struct cpu *cpu, const struct insn *i, unsigned pop_bytes);
+void interrupt_return(struct cpu *cpu, const struct insn *i);
+
+/* --- task.c --------------------------------------------------------------------------------------------------------- */
+enum task_reason { TASK_JUMP, TASK_CALL, TASK_GATE, TASK_IRET };
+/* Switches to the TSS `selector` (its descriptor given, checked for type and presence by the caller); next: RIP saved. */
+void task_switch(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t descriptor,
+                 enum task_reason reason, uint64_t next, bool has_error, uint32_t error);
+/* Ring `dpl`'s stack pointer from the TSS (SDM 3A 6.12.1 / 7.2.1); raises #TS. */
+void tss_stack(struct cpu *cpu, const struct insn *i, unsigned dpl, uint16_t *ss, uint64_t *sp);
+uint64_t tss_ist(struct cpu *cpu, const struct insn *i, unsigned ist);
+/* Whether the I/O permission bitmap lets CPL > IOPL reach `size` ports at `port`; raises #GP(0) if not. */
+void check_io(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size);
+
+/* --- paging.c, tlb.c ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Memory by linear address, any size up to 8 (16 for the _block forms any length), with paging, as the current CPL or
+ * (super) as the processor itself (descriptor tables, TSS). `seg` decides #SS or #GP for non-canonical addresses.
+ * These are the slow paths too: they handle page crossing, chips, code pages.
+ */
+uint64_t linear_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
+void linear_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, uint64_t value, unsigned size);
+uint64_t super_read(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size);
+void super_write(struct cpu *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size);
+void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, void *data, unsigned size);
+void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, const void *data, unsigned size);
+/* Raises what a write of `size` bytes would raise, and writes nothing. */
+void probe_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
+void probe_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
+/*
+ * Host address for a read-modify-write of `size` bytes at `linear` when it lies in one page of RAM, else NULL (chip, page
+ * crossing: use read and write). All faults of a write are raised. The caller calls wrote_host() after the write.
+ */
+void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
+void wrote_host(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size);
+/* Physical address of the instruction byte at s.rip's linear address; raises #PF/#GP. */
+uint64_t fetch_translate(struct cpu *cpu, const struct insn *i, uint64_t linear);
+
+bool canonical(const struct cpu *cpu, uint64_t linear);
+
+bool tlb_new(struct cpu *cpu);
+void tlb_free(struct cpu *cpu);
+
+void tlb_flush_all(struct cpu *cpu);               /* everything, global entries too */
+void tlb_flush_page(struct cpu *cpu, uint64_t linear);
+void tlb_new_cr3(struct cpu *cpu, bool keep);      /* s.cr3 changed; keep: bit 63 was set (PCID, no flush) */
+void tlb_flush_pcid(struct cpu *cpu, unsigned pcid);
+/* PAE: loads s.pdpte from memory at `cr3`; false when reserved bits are set (#GP). */
+bool load_pdptes(struct cpu *cpu, uint64_t cr3);
+void tlb_code_page(struct cpu *cpu, uint64_t phys); /* the page now holds code: writes must take the slow path */
+
+/* --- trace cache: interp/trace.c -------------------------------------------------------------------------------------- */
+struct trace *trace_find(struct cpu *cpu);      /* for s.rip; decodes when new; raises fetch faults */
+struct trace *trace_single(struct cpu *cpu);    /* one instruction, nothing cached */
+void trace_flush(struct cpu *cpu);
+void trace_written(struct cpu *cpu, uint64_t phys, uint64_t size); /* on the CPU's own thread */
+bool trace_cache_new(struct cpu *cpu);
+void trace_cache_free(struct cpu *cpu);
+
+/* --- decode.c ---------------------------------------------------------------------------------------------------------- */
+struct decoder *decoder_new(const struct cpu *cpu);
+void decoder_free(struct decoder *decoder);
+/*
+ * Decodes one instruction from bytes[0..size) into *i (off is the caller's). Returns its length; 0 when it needs more
+ * bytes than given; bad encodings become an instruction whose body raises #UD (or #GP beyond 15 bytes). `off` is its distance
+ * from the trace's start, page_offset where in its page the trace starts. `attr` gets the row's attributes.
+ */
+unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsigned size, unsigned off,
+                unsigned page_offset, struct insn *i, unsigned *attr);
+
+/* --- system.c, msr.c, cpuid.c, interp/flags.h ----------------------------------------------------------------------- */
+uint64_t get_rflags(struct cpu *cpu);                 /* with the arithmetic flags made exact */
+void set_rflags(struct cpu *cpu, uint64_t value);     /* all bits as given; does update_mode when AC, VM changed */
+void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value);
+void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value);
+void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value);
+uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index);                /* raises #GP */
+void write_msr(struct cpu *cpu, const struct insn *i, uint32_t index, uint64_t value);
+uint64_t read_tsc(struct cpu *cpu);
+void cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* EAX EBX ECX EDX */
+bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_size);
+unsigned phys_bits(const struct cpu *cpu);
+
+#endif

@@ -1,0 +1,629 @@
+/*
+ * paging.c - page walks, and the software TLB that remembers them (SDM 3A chapter 4).
+ *
+ * A walk checks the reserved bits, finds the leaf, checks the access, and only then sets accessed and dirty
+ * bits. The TLB holds plain memory in its entries, for the inline fast paths, and every translation in its side
+ * table, for accesses to chips and to pages that hold code.
+ *
+ * Generations: each PCID has the generation in which its entries are tagged; flushing it means giving it a new one.
+ * When the numbers run out everything is cleared. Global pages are tagged like others, so they are flushed more often than on
+ * silicon, which is allowed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/interp/access.h"
+
+#define PTE_P   (1ull << 0)
+#define PTE_W   (1ull << 1)
+#define PTE_U   (1ull << 2)
+#define PTE_A   (1ull << 5)
+#define PTE_D   (1ull << 6)
+#define PTE_PS  (1ull << 7)
+#define PTE_NX  (1ull << 63)
+
+#define GENERATIONS 0xfffu /* 1 to 0xffe are given out */
+
+struct pcid_table {
+    uint16_t gen[4096]; /* 0: none yet */
+    uint16_t next;
+    /* Which 2 MiB and 1 GiB areas have entries of large pages: INVLPG drops a whole large page. Hashed. */
+    uint8_t large_2m[1024], large_1g[1024];
+};
+
+struct walk {
+    uint64_t phys;      /* of the byte */
+    uint64_t page_size; /* of the mapping */
+    bool writable, user, no_execute, dirty;
+};
+
+bool canonical(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned shift = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
+
+    return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
+}
+
+/* --- Walks -------------------------------------------------------------------------------------------------------- */
+
+struct level {
+    uint8_t shift;    /* lowest bit of the linear address that the level's index takes */
+    bool leaf_always; /* a page table: every entry is a leaf */
+    bool large;       /* PS makes an entry a leaf */
+};
+
+static const struct level levels_64[] = {{39, false, false}, {30, false, true}, {21, false, true}, {12, true, false}};
+static const struct level levels_pae[] = {{21, false, true}, {12, true, false}};
+static const struct level levels_32[] = {{22, false, true}, {12, true, false}};
+
+/* Reads a table entry. Where no RAM answers the entry reads as the bus does, all ones. */
+static uint64_t read_entry(struct cpu *cpu, uint64_t addr, unsigned size)
+{
+    return bus_read(cpu->memory, addr & cpu->a20_mask, size);
+}
+
+/*
+ * Sets bits in a table entry as a locked operation, if it still is what the walk saw; false when another CPU changed it:
+ * walk again.
+ */
+static bool set_bits(struct cpu *cpu, uint64_t addr, unsigned size, uint64_t old, uint64_t bits)
+{
+    uint64_t offset;
+    struct region *r = bus_find(cpu->memory, addr & cpu->a20_mask, &offset);
+    bool done;
+
+    if (!r || r->kind != REGION_RAM)
+        return true; /* tables in ROM keep their bits */
+    if (size == 8) {
+        done = __atomic_compare_exchange_n((uint64_t *)(void *)(r->host + offset), &old, old | bits, false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    } else {
+        uint32_t old32 = (uint32_t)old;
+
+        done = __atomic_compare_exchange_n((uint32_t *)(void *)(r->host + offset), &old32,
+                                           (uint32_t)(old | bits), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    if (done && r->page_flags[offset >> 12])
+        bus_ram_written(cpu->memory, r, offset, size);
+    return done;
+}
+
+static uint64_t reserved_bits(const struct cpu *cpu, const struct level *l, uint64_t entry, bool long_format)
+{
+    uint64_t beyond = ~0ull << phys_bits(cpu), reserved;
+    bool leaf = l->leaf_always || (l->large && (entry & PTE_PS));
+
+    if (!long_format) {
+        /* 32-bit paging: 4 MiB pages take bits 20:13 as address bits 39:32 (PSE-36); bit 21 is reserved. */
+        return leaf && !l->leaf_always ? 1u << 21 : 0;
+    }
+    reserved = beyond & ~(0x7ffull << 52) & ~PTE_NX;
+    if (!long_mode(cpu))
+        reserved |= 0x7ffull << 52; /* PAE: 62:52 are reserved too */
+    if (!(cpu->s.efer & EFER_NXE))
+        reserved |= PTE_NX;
+    if (leaf && !l->leaf_always)
+        reserved |= ((1ull << l->shift) - 1) & ~0x1fffull; /* below the page's size, above PAT */
+    else if (!l->leaf_always && !l->large)
+        reserved |= PTE_PS; /* PML4E; PML5E */
+    if (l->shift == 30 && leaf && !has_feature(cpu, F_PDPE1GB))
+        reserved |= PTE_PS;
+    return reserved;
+}
+
+/* Which page-fault bits an access of `access` by a user or supervisor gets for a present mapping; 0: it is allowed. */
+static bool allowed(const struct cpu *cpu, const struct walk *w, enum access access, bool user, bool smap_applies)
+{
+    if (user) {
+        if (!w->user)
+            return false;
+        if (access == ACCESS_WRITE)
+            return w->writable;
+        return access != ACCESS_FETCH || !w->no_execute;
+    }
+    if (access == ACCESS_FETCH)
+        return !w->no_execute && !(w->user && (cpu->s.cr4 & CR4_SMEP));
+    if (w->user && smap_applies)
+        return false;
+    return access != ACCESS_WRITE || w->writable || !(cpu->s.cr0 & CR0_WP);
+}
+
+static uint32_t fault_code(const struct cpu *cpu, enum access access, bool user)
+{
+    uint32_t code = (user ? PF_U : 0) | (access == ACCESS_WRITE ? PF_W : 0);
+
+    /* The I bit is set only when NX or SMEP is in use (SDM 3A 4.7). */
+    if (access == ACCESS_FETCH &&
+        ((cpu->s.cr4 & CR4_SMEP) || ((cpu->s.cr4 & CR4_PAE) && (cpu->s.efer & EFER_NXE))))
+        code |= PF_FETCH;
+    return code;
+}
+
+enum walk_result { WALK_OK, WALK_FAULT, WALK_AGAIN };
+
+/*
+ * Translates a linear address. `commit` sets accessed and dirty bits; a debugger's look doesn't. On WALK_FAULT *code is the
+ * page-fault error code.
+ */
+static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum access access, bool user,
+                                    bool smap_applies, bool commit, struct walk *w, uint32_t *code)
+{
+    bool pae = cpu->s.cr4 & CR4_PAE, lm = long_mode(cpu);
+    const struct level *l = lm ? levels_64 : pae ? levels_pae : levels_32;
+    unsigned size = pae ? 8 : 4;
+    uint64_t index_mask = pae ? 511 : 1023, table, addr[4], entry[4], frame;
+    unsigned n = 0, depth;
+
+    *w = (struct walk){.writable = true, .user = true};
+    *code = fault_code(cpu, access, user);
+    if (lm) {
+        table = cpu->s.cr3 & 0x000ffffffffff000ull;
+    } else if (pae) {
+        uint64_t pdpte = cpu->s.pdpte[linear >> 30 & 3];
+
+        if (!(pdpte & PTE_P))
+            return WALK_FAULT;
+        table = pdpte & 0x000ffffffffff000ull;
+    } else {
+        table = cpu->s.cr3 & 0xfffff000u;
+    }
+    for (;; n++) {
+        addr[n] = table + (linear >> l[n].shift & index_mask) * size;
+        entry[n] = read_entry(cpu, addr[n], size);
+        if (!(entry[n] & PTE_P))
+            return WALK_FAULT;
+        if (!pae && !(cpu->s.cr4 & CR4_PSE) && l[n].large)
+            entry[n] &= ~PTE_PS;
+        if (entry[n] & reserved_bits(cpu, &l[n], entry[n], pae)) {
+            *code |= PF_P | PF_RSVD;
+            return WALK_FAULT;
+        }
+        w->writable &= (entry[n] & PTE_W) != 0;
+        w->user &= (entry[n] & PTE_U) != 0;
+        w->no_execute |= pae && (entry[n] & PTE_NX);
+        if (l[n].leaf_always || (l[n].large && (entry[n] & PTE_PS)))
+            break;
+        table = entry[n] & (pae ? 0x000ffffffffff000ull : 0xfffff000u);
+    }
+    depth = n + 1;
+    w->page_size = 1ull << l[n].shift;
+    frame = entry[n] & (pae ? 0x000ffffffffff000ull : 0xfffff000u) & ~(w->page_size - 1);
+    if (!pae && l[n].shift == 22)
+        frame |= (entry[n] >> 13 & 0xff) << 32;
+    w->phys = frame | (linear & (w->page_size - 1));
+    if (!allowed(cpu, w, access, user, smap_applies)) {
+        *code |= PF_P;
+        return WALK_FAULT;
+    }
+    w->dirty = entry[n] & PTE_D;
+    if (commit) {
+        for (n = 0; n < depth; n++) {
+            uint64_t bits = PTE_A | (n == depth - 1 && access == ACCESS_WRITE ? PTE_D : 0);
+
+            if ((entry[n] & bits) != bits && !set_bits(cpu, addr[n], size, entry[n], bits))
+                return WALK_AGAIN;
+        }
+        w->dirty |= access == ACCESS_WRITE;
+    }
+    return WALK_OK;
+}
+
+static bool walk(struct cpu *cpu, uint64_t linear, enum access access, bool user, bool smap_applies, bool commit,
+                 struct walk *w, uint32_t *code)
+{
+    enum walk_result result;
+
+    if (!(cpu->s.cr0 & CR0_PG)) {
+        *w = (struct walk){.phys = linear & UINT32_MAX, .page_size = BUS_PAGE, .writable = true, .user = true,
+                           .dirty = true};
+        return true;
+    }
+    do
+        result = walk_tables(cpu, linear, access, user, smap_applies, commit, w, code);
+    while (result == WALK_AGAIN);
+    return result == WALK_OK;
+}
+
+bool load_pdptes(struct cpu *cpu, uint64_t cr3)
+{
+    uint64_t entry[4], reserved = (~0ull << phys_bits(cpu)) | 0x1e6; /* SDM 3A 4.4.1 */
+
+    for (unsigned n = 0; n < 4; n++) {
+        entry[n] = read_entry(cpu, (cr3 & 0xffffffe0u) + 8 * n, 8);
+        if ((entry[n] & PTE_P) && (entry[n] & reserved))
+            return false;
+    }
+    memcpy(cpu->s.pdpte, entry, sizeof(entry));
+    return true;
+}
+
+uint64_t cpu_translate(struct cpu *cpu, uint64_t linear)
+{
+    struct walk w;
+    uint32_t code;
+
+    if (long_mode(cpu) && !canonical(cpu, linear))
+        return UINT64_MAX;
+    return walk(cpu, linear, ACCESS_READ, false, false, false, &w, &code) ? w.phys & cpu->a20_mask : UINT64_MAX;
+}
+
+size_t cpu_peek(struct cpu *cpu, uint64_t linear, void *data, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size) {
+        uint64_t at = linear + done, phys = cpu_translate(cpu, at), offset;
+        size_t n = BUS_PAGE - (at & (BUS_PAGE - 1));
+        struct region *r = phys == UINT64_MAX ? NULL : bus_find(cpu->memory, phys, &offset);
+
+        if (!r || r->kind == REGION_IO)
+            break;
+        if (n > size - done)
+            n = size - done;
+        bus_read_block(cpu->memory, phys, (uint8_t *)data + done, n);
+        done += n;
+    }
+    return done;
+}
+
+/* --- The TLB ---------------------------------------------------------------------------------------------------- */
+
+static void clear_slot(struct tlb *tlb, unsigned n)
+{
+    tlb->entry[n].read = tlb->entry[n].write = tlb->entry[n].fetch = TLB_NONE;
+    tlb->side[n].tag = TLB_NONE;
+}
+
+static void clear_tlbs(struct cpu *cpu)
+{
+    for (unsigned t = 0; t < TLB_COUNT; t++)
+        for (unsigned n = 0; n < TLB_SIZE; n++)
+            clear_slot(&cpu->tlbs[t], n);
+    memset(cpu->pcids->large_2m, 0, sizeof(cpu->pcids->large_2m));
+    memset(cpu->pcids->large_1g, 0, sizeof(cpu->pcids->large_1g));
+}
+
+bool tlb_new(struct cpu *cpu)
+{
+    cpu->tlbs = calloc(TLB_COUNT, sizeof(*cpu->tlbs));
+    cpu->pcids = calloc(1, sizeof(*cpu->pcids));
+    if (!cpu->tlbs || !cpu->pcids)
+        return false;
+    tlb_flush_all(cpu);
+    return true;
+}
+
+void tlb_free(struct cpu *cpu)
+{
+    free(cpu->tlbs);
+    free(cpu->pcids);
+}
+
+static unsigned current_pcid(const struct cpu *cpu)
+{
+    return cpu->s.cr4 & CR4_PCIDE ? cpu->s.cr3 & 0xfff : 0;
+}
+
+static void mapping_changed(struct cpu *cpu)
+{
+    cpu->link_gen++;
+    cpu->fetch_page = NO_PAGE;
+}
+
+static void new_generation(struct cpu *cpu, unsigned pcid)
+{
+    struct pcid_table *p = cpu->pcids;
+
+    if (!p->next || p->next >= GENERATIONS) {
+        clear_tlbs(cpu);
+        memset(p->gen, 0, sizeof(p->gen));
+        p->next = 1;
+    }
+    p->gen[pcid] = p->next++;
+}
+
+/* Takes the current PCID's generation into use. */
+static void use_generation(struct cpu *cpu)
+{
+    unsigned pcid = current_pcid(cpu);
+
+    if (!cpu->pcids->gen[pcid])
+        new_generation(cpu, pcid);
+    cpu->tlb_gen = cpu->pcids->gen[pcid];
+    mapping_changed(cpu);
+}
+
+void tlb_flush_all(struct cpu *cpu)
+{
+    memset(cpu->pcids->gen, 0, sizeof(cpu->pcids->gen));
+    use_generation(cpu);
+    cpu->stats.tlb_flushes++;
+}
+
+void tlb_new_cr3(struct cpu *cpu, bool keep)
+{
+    if (!keep)
+        cpu->pcids->gen[current_pcid(cpu)] = 0;
+    use_generation(cpu);
+    cpu->stats.tlb_flushes += !keep;
+}
+
+void tlb_flush_pcid(struct cpu *cpu, unsigned pcid)
+{
+    cpu->pcids->gen[pcid & 0xfff] = 0;
+    use_generation(cpu);
+    cpu->stats.tlb_flushes++;
+}
+
+static unsigned area_hash(uint64_t area)
+{
+    return (unsigned)(area ^ area >> 10) & 1023;
+}
+
+void tlb_flush_page(struct cpu *cpu, uint64_t linear)
+{
+    if (cpu->pcids->large_2m[area_hash(linear >> 21)] || cpu->pcids->large_1g[area_hash(linear >> 30)]) {
+        tlb_flush_all(cpu);
+        return;
+    }
+    for (unsigned t = 0; t < TLB_COUNT; t++)
+        clear_slot(&cpu->tlbs[t], linear >> 12 & (TLB_SIZE - 1));
+    mapping_changed(cpu);
+}
+
+void tlb_code_page(struct cpu *cpu, uint64_t phys)
+{
+    for (unsigned t = 0; t < TLB_COUNT; t++)
+        for (unsigned n = 0; n < TLB_SIZE; n++)
+            if (cpu->tlbs[t].side[n].phys == phys)
+                cpu->tlbs[t].entry[n].write = TLB_NONE;
+}
+
+/* Fills the fast entry from the side entry, as far as both allow. */
+static void fill_entry(struct tlb_entry *e, const struct tlb_side *s, uint64_t page)
+{
+    struct region *r = s->region;
+
+    e->read = e->write = e->fetch = TLB_NONE;
+    if (!r || r->kind == REGION_IO || s->offset + BUS_PAGE > r->size)
+        return;
+    e->addend = (uint64_t)(uintptr_t)(r->host + s->offset) - page;
+    if (s->allow & 1u << ACCESS_READ)
+        e->read = s->tag;
+    if (s->allow & 1u << ACCESS_FETCH)
+        e->fetch = s->tag;
+    if ((s->allow & 1u << ACCESS_WRITE) && r->kind == REGION_RAM &&
+        !(__atomic_load_n(&r->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK)))
+        e->write = s->tag;
+}
+
+/* Walks for an access that the TLB doesn't know to be allowed; raises its faults. */
+static struct tlb_side *tlb_fill(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb,
+                                 uint64_t linear, enum access access)
+{
+    bool user = tlb == &cpu->tlbs[TLB_USER];
+    bool smap_applies = tlb == &cpu->tlbs[TLB_SUPER] && (cpu->s.cr4 & CR4_SMAP);
+    unsigned n = linear >> 12 & (TLB_SIZE - 1);
+    struct tlb_side *s = &tlb->side[n];
+    struct walk w;
+    uint32_t code;
+
+    cpu->stats.tlb_misses++;
+    if (long_mode(cpu) && !canonical(cpu, linear))
+        fault(cpu, i, seg == SS ? EX_SS : EX_GP, 0);
+    if (!walk(cpu, linear, access, user, smap_applies, true, &w, &code))
+        fault_page(cpu, i, linear, code);
+    if (w.page_size > BUS_PAGE) {
+        if (w.page_size > 4u << 20)
+            cpu->pcids->large_1g[area_hash(linear >> 30)] = 1;
+        else
+            cpu->pcids->large_2m[area_hash(linear >> 21)] = 1;
+    }
+    s->tag = tlb_tag(cpu, linear);
+    s->phys = w.phys & ~(uint64_t)(BUS_PAGE - 1) & cpu->a20_mask;
+    s->region = bus_find(cpu->memory, s->phys, &s->offset);
+    s->allow = 0;
+    for (unsigned a = ACCESS_READ; a <= ACCESS_FETCH; a++)
+        if ((a != ACCESS_WRITE || w.dirty) && allowed(cpu, &w, a, user, smap_applies))
+            s->allow |= (uint8_t)(1u << a);
+    fill_entry(&tlb->entry[n], s, linear & ~(uint64_t)(BUS_PAGE - 1));
+    return s;
+}
+
+static struct tlb_side *translate(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb,
+                                  uint64_t linear, enum access access)
+{
+    struct tlb_side *s = &tlb->side[linear >> 12 & (TLB_SIZE - 1)];
+
+    if (likely(s->tag == tlb_tag(cpu, linear) && (s->allow & 1u << access)))
+        return s;
+    return tlb_fill(cpu, i, seg, tlb, linear, access);
+}
+
+/* The TLB whose entries cpu->tlb points at. */
+static struct tlb *current_tlb(struct cpu *cpu)
+{
+    return (struct tlb *)(void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
+}
+
+/* The processor's own accesses (descriptor tables, TSS) are a supervisor's, and SMAP holds whatever AC says. */
+static struct tlb *super_tlb(struct cpu *cpu)
+{
+    return &cpu->tlbs[TLB_SUPER];
+}
+
+uint64_t fetch_translate(struct cpu *cpu, const struct insn *i, uint64_t linear)
+{
+    struct tlb_side *s = translate(cpu, i, CS, current_tlb(cpu), linear, ACCESS_FETCH);
+
+    return s->phys | (linear & (BUS_PAGE - 1));
+}
+
+/* --- Slow paths ------------------------------------------------------------------------------------------------------ */
+
+/* An address in 32-bit linear space wraps at 4 GiB; in 64-bit mode not. */
+static uint64_t linear_add(const struct cpu *cpu, uint64_t linear, uint64_t n)
+{
+    return cpu->long64 ? linear + n : (uint32_t)(linear + n);
+}
+
+static bool crosses_page(uint64_t linear, unsigned size)
+{
+    return (linear & (BUS_PAGE - 1)) + size > BUS_PAGE;
+}
+
+static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t linear, unsigned size)
+{
+    unsigned in_page = linear & (BUS_PAGE - 1);
+    uint64_t value = 0;
+
+    if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size)
+        return bus_read(cpu->memory, s->phys + in_page, size);
+    memcpy(&value, s->region->host + s->offset + in_page, size);
+    return value;
+}
+
+static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, uint64_t linear, uint64_t value,
+                          unsigned size)
+{
+    unsigned in_page = linear & (BUS_PAGE - 1);
+    struct region *r = s->region;
+
+    if (!r || r->kind != REGION_RAM || s->offset + in_page + size > r->size) {
+        bus_write(cpu->memory, s->phys + in_page, value, size);
+        return;
+    }
+    memcpy(r->host + s->offset + in_page, &value, size);
+    if (__atomic_load_n(&r->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
+        bus_ram_written(cpu->memory, r, s->offset + in_page, size);
+    /* The page may have become plain memory. */
+    fill_entry(&tlb->entry[linear >> 12 & (TLB_SIZE - 1)], s, linear & ~(uint64_t)(BUS_PAGE - 1));
+}
+
+/*
+ * Splits an access at its page's edge. The second page's slot may be the first one's when they are translated in turn,
+ * so the first is copied.
+ */
+static uint64_t read_any(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb, uint64_t linear,
+                         unsigned size)
+{
+    if (likely(!crosses_page(linear, size)))
+        return read_in_page(cpu, translate(cpu, i, seg, tlb, linear, ACCESS_READ), linear, size);
+
+    unsigned first = BUS_PAGE - (linear & (BUS_PAGE - 1));
+    uint64_t edge = linear_add(cpu, linear, first);
+    struct tlb_side a = *translate(cpu, i, seg, tlb, linear, ACCESS_READ);
+    struct tlb_side *b = translate(cpu, i, seg, tlb, edge, ACCESS_READ);
+
+    return read_in_page(cpu, &a, linear, first) | read_in_page(cpu, b, edge, size - first) << (8 * first);
+}
+
+static void write_any(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb, uint64_t linear,
+                      uint64_t value, unsigned size)
+{
+    if (likely(!crosses_page(linear, size))) {
+        write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, size);
+        return;
+    }
+
+    unsigned first = BUS_PAGE - (linear & (BUS_PAGE - 1));
+    uint64_t edge = linear_add(cpu, linear, first);
+
+    translate(cpu, i, seg, tlb, linear, ACCESS_WRITE);
+    translate(cpu, i, seg, tlb, edge, ACCESS_WRITE); /* both faults before any byte is written */
+    write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, first);
+    write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, edge, ACCESS_WRITE), edge, value >> (8 * first),
+                  size - first);
+}
+
+uint64_t linear_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size)
+{
+    return read_any(cpu, i, seg, current_tlb(cpu), linear, size);
+}
+
+void linear_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, uint64_t value,
+                  unsigned size)
+{
+    write_any(cpu, i, seg, current_tlb(cpu), linear, value, size);
+}
+
+uint64_t super_read(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size)
+{
+    return read_any(cpu, i, DS, super_tlb(cpu), linear, size);
+}
+
+void super_write(struct cpu *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size)
+{
+    write_any(cpu, i, DS, super_tlb(cpu), linear, value, size);
+}
+
+static void probe(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size,
+                  enum access access)
+{
+    translate(cpu, i, seg, current_tlb(cpu), linear, access);
+    for (unsigned n = BUS_PAGE - (linear & (BUS_PAGE - 1)); n < size; n += BUS_PAGE)
+        translate(cpu, i, seg, current_tlb(cpu), linear_add(cpu, linear, n), access);
+}
+
+void probe_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size)
+{
+    probe(cpu, i, seg, linear, size, ACCESS_WRITE);
+}
+
+void probe_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size)
+{
+    probe(cpu, i, seg, linear, size, ACCESS_READ);
+}
+
+void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, void *data,
+                       unsigned size)
+{
+    uint8_t *out = data;
+
+    probe_read(cpu, i, seg, linear, size);
+    for (unsigned done = 0, n; done < size; done += n) {
+        uint64_t value;
+
+        n = size - done < 8 ? size - done : 8;
+        value = linear_read(cpu, i, seg, linear_add(cpu, linear, done), n);
+        memcpy(out + done, &value, n);
+    }
+}
+
+void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, const void *data,
+                        unsigned size)
+{
+    const uint8_t *in = data;
+
+    probe_write(cpu, i, seg, linear, size);
+    for (unsigned done = 0, n; done < size; done += n) {
+        uint64_t value = 0;
+
+        n = size - done < 8 ? size - done : 8;
+        memcpy(&value, in + done, n);
+        linear_write(cpu, i, seg, linear_add(cpu, linear, done), value, n);
+    }
+}
+
+void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size)
+{
+    struct tlb_side *s;
+
+    if (crosses_page(linear, size)) {
+        probe_write(cpu, i, seg, linear, size);
+        return NULL;
+    }
+    s = translate(cpu, i, seg, current_tlb(cpu), linear, ACCESS_WRITE);
+    if (!s->region || s->region->kind != REGION_RAM || s->offset + BUS_PAGE > s->region->size)
+        return NULL;
+    return s->region->host + s->offset + (linear & (BUS_PAGE - 1));
+}
+
+void wrote_host(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size)
+{
+    struct tlb_side *s = translate(cpu, i, DS, current_tlb(cpu), linear, ACCESS_WRITE);
+
+    if (s->region && s->region->kind == REGION_RAM &&
+        (__atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK)))
+        bus_ram_written(cpu->memory, s->region, s->offset + (linear & (BUS_PAGE - 1)), size);
+}

@@ -1,0 +1,50 @@
+/*
+ * system.h - control and debug registers beyond those of internal.h, and the CPU's way to its interrupt controller.
+ */
+#ifndef CPU_SYSTEM_H
+#define CPU_SYSTEM_H
+
+#include "cpu/internal.h"
+
+/* DR6 and DR7 bits that read as ones whatever was written; DR6.BD and DR7.GD. */
+#define DR6_FIXED 0xffff0ff0u
+#define DR6_VALID 0x0000e00fu /* BT, BS, BD, B3-B0 */
+#define DR6_BD    (1u << 13)
+#define DR7_FIXED 0x00000400u
+#define DR7_VALID 0xffff23ffu
+#define DR7_GD    (1u << 13)
+
+/* The machine lock, which calls into the interrupt controller need. A CPU outside a machine has none. */
+static inline void lock_machine(struct cpu *cpu)
+{
+    if (cpu->lock)
+        pthread_mutex_lock(cpu->lock);
+}
+
+static inline void unlock_machine(struct cpu *cpu)
+{
+    if (cpu->lock)
+        pthread_mutex_unlock(cpu->lock);
+}
+
+/* Whether `size` ports at `port` may be used by the present code; raises #GP(0) if not (SDM 1 19.5). */
+static inline void check_port(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size)
+{
+    unsigned iopl = (cpu->s.rflags & FLAG_IOPL) >> 12;
+
+    if (unlikely(!real_mode(cpu) && (cpu->s.cpl > iopl || vm86_mode(cpu))))
+        check_io(cpu, i, port, size);
+}
+
+/* CR8; 0 and ignored without an interrupt controller. Writing raises #GP(0) above 15. */
+uint64_t read_cr8(struct cpu *cpu);
+void write_cr8(struct cpu *cpu, const struct insn *i, uint64_t value);
+
+/* MOV to and from debug register `n` with all checks but that of the operand size: #UD, #GP(0), #DB. */
+uint64_t read_dr(struct cpu *cpu, const struct insn *i, unsigned n);
+void write_dr(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t value);
+
+/* IA32_APIC_BASE; 0 without an interrupt controller. */
+uint64_t apic_base(struct cpu *cpu);
+
+#endif

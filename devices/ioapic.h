@@ -1,0 +1,27 @@
+/*
+ * ioapic.h - the I/O APIC: 24 interrupt inputs, turned into messages on the APIC bus.
+ */
+#ifndef DEVICES_IOAPIC_H
+#define DEVICES_IOAPIC_H
+
+#include "core/bus.h"
+#include "core/device.h"
+#include "core/irq.h"
+#include "devices/apic_bus.h"
+
+#define IOAPIC_BASE 0xFEC00000u
+#define IOAPIC_SIZE 0x1000u
+#define IOAPIC_PINS 24
+
+struct ioapic;
+struct log;
+
+extern const struct device_class ioapic_class;
+
+/* Maps the registers at IOAPIC_BASE of `memory` and listens for EOIs on `bus`. NULL when memory ran out. */
+struct ioapic *ioapic_new(struct bus *memory, struct apic_bus *bus, struct log *log);
+
+/* Input n, 0 to 23. High means asserted, whatever polarity the guest programmed. Machine lock held. */
+struct irq ioapic_input(struct ioapic *ioapic, unsigned n);
+
+#endif

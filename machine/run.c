@@ -1,0 +1,229 @@
+/*
+ * run.c - the life of a machine: made, run, reset, ended; see machine.h.
+ *
+ * Whoever wants something of the running machine leaves a note (end, reset_asked, signalled), asks the CPU to
+ * stand still and wakes the event loop, whose thread then does it.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/engine.h"
+#include "debug/crash.h"
+#include "machine/machine.h"
+
+static bool init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+
+    if (pthread_mutexattr_init(&attributes))
+        return false;
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    bool done = !pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    return done;
+}
+
+static int end_status(struct machine *m)
+{
+    return __atomic_load_n(&m->end, __ATOMIC_ACQUIRE);
+}
+
+static void interrupt(struct machine *m)
+{
+    if (m->vcpu.started)
+        vcpu_hold(&m->vcpu);
+    loop_kick(m->loop);
+}
+
+void machine_end(struct machine *m, int status)
+{
+    int expected = -1;
+
+    __atomic_compare_exchange_n(&m->end, &expected, status, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    interrupt(m);
+}
+
+void machine_reset(struct machine *m)
+{
+    if (m->options->no_reboot) {
+        machine_end(m, EXIT_RESET);
+        return;
+    }
+    __atomic_store_n(&m->reset_asked, true, __ATOMIC_RELEASE);
+    interrupt(m);
+}
+
+void machine_signal(struct machine *m, int number)
+{
+    m->signalled = number;
+    loop_kick(m->loop);
+}
+
+static void triple_fault(void *opaque)
+{
+    machine_end(opaque, EXIT_CRASH);
+}
+
+static void time_is_up(void *opaque)
+{
+    struct machine *m = opaque;
+
+    log_at(m->log, LOG_INFO, "oxbow", "the time given by --timeout is over");
+    machine_end(m, EXIT_TIMEOUT);
+}
+
+/* RESET# on every chip and the CPU. All stands still. */
+static void reset_all(struct machine *m)
+{
+    for (unsigned i = 0; i < m->chip_count; i++)
+        m->chips[i].class->reset(m->chips[i].device);
+    cpu_a20(m->cpu, true);
+    cpu_reset(m->cpu, false);
+}
+
+/* Everything but the thread; 0 or an exit status. */
+static int build(struct machine *m, char *why, size_t why_size)
+{
+    const struct engine *engine = engine_pick(m->options->accel, why, why_size);
+    int status;
+
+    if (!engine)
+        return EXIT_HOST;
+    if (strcmp(m->options->display, "none")) {
+        snprintf(why, why_size, "--display %s: this version has no window yet; use --headless",
+                 m->options->display);
+        return EXIT_USAGE;
+    }
+    status = machine_read_files(m, why, why_size);
+    if (status)
+        return status;
+    m->ram = host_ram_new(m->options->memory, why, why_size);
+    if (!m->ram)
+        return EXIT_HOST;
+    /* What fails here but for want of memory is a model or a stream that the options name. */
+    if (!pc_build(m, why, why_size))
+        return EXIT_USAGE;
+    pthread_mutex_lock(&m->lock);
+    reset_all(m);
+    bool loaded = machine_boot(m, why, why_size);
+    pthread_mutex_unlock(&m->lock);
+    if (!loaded)
+        return EXIT_USAGE;
+    m->reset_asked = false;
+    timer_init(&m->timeout, m->clock, "timeout", time_is_up, m);
+    snprintf(why, why_size, "the host has no thread for a CPU");
+    return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, m) ? 0 : EXIT_HOST;
+}
+
+int machine_new(const struct machine_config *config, struct machine **machine, char *why, size_t why_size)
+{
+    struct machine *m = calloc(1, sizeof(*m));
+    int status = EXIT_HOST;
+
+    *machine = NULL;
+    snprintf(why, why_size, "out of memory");
+    if (!m)
+        return EXIT_HOST;
+    m->options = config->options;
+    m->log = config->log;
+    m->serial = config->serial;
+    m->debugcon = config->debugcon;
+    m->end = -1;
+    if (!init_lock(&m->lock)) {
+        free(m);
+        return EXIT_HOST;
+    }
+    m->loop = loop_new();
+    if (m->loop)
+        status = build(m, why, why_size);
+    if (status)
+        machine_free(m);
+    else
+        *machine = m;
+    return status;
+}
+
+void machine_free(struct machine *m)
+{
+    vcpu_stop(&m->vcpu);
+    pc_free(m);
+    loop_free(m->loop);
+    host_ram_free(m->ram);
+    host_file_free(&m->kernel);
+    host_file_free(&m->initrd);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+/* The same start again, from the same files. */
+static void reboot(struct machine *m)
+{
+    char why[300];
+
+    vcpu_hold(&m->vcpu);
+    vcpu_wait(&m->vcpu);
+    __atomic_store_n(&m->reset_asked, false, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&m->lock);
+    reset_all(m);
+    bool loaded = machine_boot(m, why, sizeof(why));
+    pthread_mutex_unlock(&m->lock);
+    if (!loaded) {
+        log_at(m->log, LOG_ERROR, "oxbow", "cannot boot again: %s", why);
+        machine_end(m, EXIT_HOST);
+    }
+    /* A reset that was asked for while chips were reset is done with. */
+    __atomic_store_n(&m->reset_asked, false, __ATOMIC_RELEASE);
+    if (end_status(m) < 0)
+        vcpu_release(&m->vcpu);
+}
+
+int machine_run(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    clock_start(m->clock);
+    if (m->options->timeout)
+        timer_arm(&m->timeout, clock_now(m->clock) + m->options->timeout);
+    pthread_mutex_unlock(&m->lock);
+    if (end_status(m) < 0)
+        vcpu_release(&m->vcpu);
+
+    while (end_status(m) < 0 && !m->signalled) {
+        if (__atomic_load_n(&m->reset_asked, __ATOMIC_ACQUIRE))
+            reboot(m);
+        else if (!loop_run_once(m->loop, m->clock, &m->lock))
+            machine_end(m, EXIT_POWEROFF);
+    }
+    if (m->signalled)
+        machine_end(m, EXIT_SIGNAL + m->signalled);
+
+    vcpu_hold(&m->vcpu);
+    vcpu_wait(&m->vcpu);
+    pthread_mutex_lock(&m->lock);
+    timer_disarm(&m->timeout);
+    clock_stop(m->clock);
+    pthread_mutex_unlock(&m->lock);
+    if (end_status(m) == EXIT_CRASH && cpu_state(m->cpu)->activity == CPU_SHUTDOWN)
+        crash_report(m->cpu, stderr);
+    return end_status(m);
+}
+
+void machine_print_stats(const struct machine *m, FILE *out)
+{
+    struct vcpu_times times = vcpu_get_times(&m->vcpu);
+    struct cpu_stats stats = {0};
+
+    cpu_get_stats(m->cpu, &stats);
+    stats.instructions = cpu_instructions(m->cpu);
+    fprintf(out, "stats: %" PRIu64 " instructions, %.3f s busy, %.3f s elapsed, %.1f MIPS (%s)\n",
+            stats.instructions, times.busy, times.wall,
+            times.busy > 0 ? (double)stats.instructions / times.busy / 1e6 : 0, m->vcpu.engine->name);
+    fprintf(out,
+            "stats: %" PRIu64 " traces decoded, %" PRIu64 " dropped, %" PRIu64 " bytes, %" PRIu64
+            " flushes\n",
+            stats.traces, stats.trace_invalidations, stats.trace_bytes, stats.trace_flushes);
+    fprintf(out,
+            "stats: %" PRIu64 " TLB misses, %" PRIu64 " TLB flushes, %" PRIu64 " interrupts, %" PRIu64
+            " exceptions\n",
+            stats.tlb_misses, stats.tlb_flushes, stats.interrupts, stats.exceptions);
+}

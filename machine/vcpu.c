@@ -1,0 +1,148 @@
+/*
+ * vcpu.c - the thread of a virtual CPU; see vcpu.h.
+ *
+ * No wake-up is lost: a wire's change is made before cpu_on_wake's function takes the lock, and the thread
+ * looks at the wires with the lock held before it sleeps. So it either sees the change or is asleep when the
+ * signal comes.
+ */
+#include <time.h>
+
+#include "core/clock.h"
+#include "machine/vcpu.h"
+
+/* Instructions between looks at what others want, should a kick come in between two runs. */
+#define BUDGET (1u << 20)
+
+static uint64_t host_now(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* A wire of the CPU changed. */
+static void wake(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+
+    pthread_mutex_lock(&vcpu->lock);
+    pthread_cond_broadcast(&vcpu->changed);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+/* Until there is something to do again. Lock held. */
+static void sleep_halted(struct vcpu *vcpu)
+{
+    while (!vcpu->hold && !vcpu->quit && !cpu_has_work(vcpu->cpu))
+        pthread_cond_wait(&vcpu->changed, &vcpu->lock);
+}
+
+/* Lock held. */
+static void stand_still(struct vcpu *vcpu)
+{
+    vcpu->standing = true;
+    vcpu->wall += host_now(CLOCK_MONOTONIC) - vcpu->ran_since;
+    pthread_cond_broadcast(&vcpu->changed);
+    while (vcpu->hold && !vcpu->quit)
+        pthread_cond_wait(&vcpu->changed, &vcpu->lock);
+    vcpu->standing = false;
+    vcpu->ran_since = host_now(CLOCK_MONOTONIC);
+}
+
+static void *run(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->ran_since = host_now(CLOCK_MONOTONIC);
+    while (!vcpu->quit) {
+        if (vcpu->hold) {
+            stand_still(vcpu);
+            continue;
+        }
+        pthread_mutex_unlock(&vcpu->lock);
+        enum cpu_exit exit = vcpu->engine->run(vcpu->cpu, BUDGET);
+        if (exit == CPU_EXIT_SHUTDOWN)
+            vcpu->shutdown(vcpu->opaque);
+        pthread_mutex_lock(&vcpu->lock);
+        if (exit == CPU_EXIT_HALT)
+            sleep_halted(vcpu);
+        else if (exit == CPU_EXIT_SHUTDOWN)
+            vcpu->hold = true;
+    }
+    pthread_mutex_unlock(&vcpu->lock);
+    return NULL;
+}
+
+bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
+                void (*shutdown)(void *opaque), void *opaque)
+{
+    *vcpu = (struct vcpu){.cpu = cpu, .engine = engine, .shutdown = shutdown, .opaque = opaque, .hold = true};
+    if (pthread_mutex_init(&vcpu->lock, NULL))
+        return false;
+    if (pthread_cond_init(&vcpu->changed, NULL)) {
+        pthread_mutex_destroy(&vcpu->lock);
+        return false;
+    }
+    cpu_on_wake(cpu, wake, vcpu);
+    if (pthread_create(&vcpu->thread, NULL, run, vcpu)) {
+        cpu_on_wake(cpu, NULL, NULL);
+        pthread_cond_destroy(&vcpu->changed);
+        pthread_mutex_destroy(&vcpu->lock);
+        return false;
+    }
+    vcpu->started = true;
+    return true;
+}
+
+void vcpu_hold(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->hold = true;
+    pthread_cond_broadcast(&vcpu->changed);
+    pthread_mutex_unlock(&vcpu->lock);
+    vcpu->engine->kick(vcpu->cpu);
+}
+
+void vcpu_wait(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    while (!vcpu->standing)
+        pthread_cond_wait(&vcpu->changed, &vcpu->lock);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+void vcpu_release(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->hold = false;
+    pthread_cond_broadcast(&vcpu->changed);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+struct vcpu_times vcpu_get_times(const struct vcpu *vcpu)
+{
+    struct vcpu_times times = {.wall = (double)vcpu->wall / (double)NS_PER_SEC};
+    clockid_t id;
+
+    if (vcpu->started && !pthread_getcpuclockid(vcpu->thread, &id))
+        times.busy = (double)host_now(id) / (double)NS_PER_SEC;
+    return times;
+}
+
+void vcpu_stop(struct vcpu *vcpu)
+{
+    if (!vcpu->started)
+        return;
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->quit = true;
+    pthread_cond_broadcast(&vcpu->changed);
+    pthread_mutex_unlock(&vcpu->lock);
+    vcpu->engine->kick(vcpu->cpu);
+    pthread_join(vcpu->thread, NULL);
+    cpu_on_wake(vcpu->cpu, NULL, NULL);
+    pthread_cond_destroy(&vcpu->changed);
+    pthread_mutex_destroy(&vcpu->lock);
+    vcpu->started = false;
+}

@@ -1,0 +1,60 @@
+/*
+ * vcpu.h - a virtual CPU: a processor, the engine that runs it, and the host thread in which it does.
+ *
+ * The thread sleeps while the processor is halted and wakes when one of its wires changes. Everybody else
+ * starts and stops it: vcpu_hold() asks it to stand still, vcpu_wait() waits until it does, vcpu_release()
+ * lets it go on. A CPU that shut down stands still by itself and says so.
+ *
+ * Locking: none of these takes the machine lock. vcpu_wait() and vcpu_free() must be called without it,
+ * because the thread may need it to come to a stop.
+ */
+#ifndef MACHINE_VCPU_H
+#define MACHINE_VCPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/engine.h"
+#include "cpu/cpu.h"
+
+struct vcpu {
+    struct cpu *cpu;
+    const struct engine *engine;
+    void (*shutdown)(void *opaque); /* triple fault; called by the thread */
+    void *opaque;
+
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;   /* guards what follows; taken inside the machine lock, never around it */
+    pthread_cond_t changed; /* any of these, or the CPU's wires */
+    bool hold;              /* asked to stand still */
+    bool standing;          /* it does */
+    bool quit;              /* asked to end */
+    uint64_t ran_since;     /* host ns when it last began to run */
+    uint64_t wall;          /* host ns between release and standing still, halted or not */
+};
+
+/* How long the CPU has been let run, and what of this its thread spent on a host CPU. */
+struct vcpu_times {
+    double wall, busy; /* seconds */
+};
+
+/*
+ * Starts the thread, standing still. `cpu` becomes the vcpu's to wake, not to free. False when the host has
+ * no thread or lock to give.
+ */
+bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
+                void (*shutdown)(void *opaque), void *opaque);
+
+void vcpu_hold(struct vcpu *vcpu);
+void vcpu_wait(struct vcpu *vcpu);
+void vcpu_release(struct vcpu *vcpu);
+
+/* Call while it stands still. */
+struct vcpu_times vcpu_get_times(const struct vcpu *vcpu);
+
+/* Ends the thread. Does nothing when vcpu_start() wasn't called or failed. */
+void vcpu_stop(struct vcpu *vcpu);
+
+#endif

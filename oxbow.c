@@ -1,0 +1,122 @@
+/*
+ * oxbow.c - options, machine, run.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "accel/engine.h"
+#include "config.h"
+#include "core/log.h"
+#include "core/options.h"
+#include "cpu/cpu.h"
+#include "machine/machine.h"
+
+/* A signal handler gets nothing but its number. */
+static struct machine *volatile running;
+
+static void on_signal(int number)
+{
+    if (running) {
+        machine_signal(running, number);
+        return;
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* Signals that end the run end it tidily; those that whoever started us ignores stay ignored. */
+static void catch_signals(void (*handler)(int))
+{
+    for (size_t i = 0; i < sizeof(ending_signals) / sizeof(*ending_signals); i++) {
+        struct sigaction old, new = {.sa_handler = handler};
+
+        sigemptyset(&new.sa_mask);
+        if (!sigaction(ending_signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+            sigaction(ending_signals[i], &new, NULL);
+    }
+}
+
+static void print_version(void)
+{
+    char why[200];
+
+    printf("Oxbow %s\n", PACKAGE_VERSION);
+    for (const struct engine *const *engine = engines; *engine; engine++)
+        printf("engine %-7s %s\n", (*engine)->name, (*engine)->probe(why, sizeof(why)) ? "yes" : "no");
+}
+
+static void list_engines(void)
+{
+    char why[200];
+
+    for (const struct engine *const *engine = engines; *engine; engine++)
+        printf("%-7s %s\n", (*engine)->name, (*engine)->about);
+    const struct engine *chosen = engine_pick("auto", why, sizeof(why));
+    printf("%-7s the first of these that serves, which is %s\n", "auto", chosen ? chosen->name : "none");
+}
+
+/* Answers what can be answered without a machine. True when that was all. */
+static bool answer(const struct options *options)
+{
+    if (options->action == OPTIONS_HELP)
+        options_print_help(stdout);
+    else if (options->action == OPTIONS_VERSION)
+        print_version();
+    else if (options->action == OPTIONS_MAN)
+        options_print_man(stdout);
+    else if (!strcmp(options->accel, "help"))
+        list_engines();
+    else if (options->cpu && !strcmp(options->cpu, "help"))
+        cpu_list_models(stdout);
+    else
+        return false;
+    return true;
+}
+
+static int run(const struct options *options)
+{
+    struct machine_config config = {.options = options};
+    struct machine *machine;
+    struct log log;
+    char why[400];
+
+    log_init(&log, stderr);
+    log.enabled = options->log;
+    config.log = &log;
+    catch_signals(on_signal);
+    int status = machine_new(&config, &machine, why, sizeof(why));
+    if (!machine) {
+        fprintf(stderr, "oxbow: %s\n", why);
+        return status;
+    }
+    running = machine;
+    status = machine_run(machine);
+    running = NULL;
+    if (options->stats)
+        machine_print_stats(machine, stderr);
+    machine_free(machine);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    char why[400];
+    int status = 0;
+
+    options_init(&options);
+    if (!options_parse(&options, argc, argv, machine_file_read, why, sizeof(why))) {
+        fprintf(stderr, "oxbow: %s\n", why);
+        status = EXIT_USAGE;
+    } else if (!answer(&options)) {
+        status = run(&options);
+    } else if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "oxbow: cannot write to standard output\n");
+        status = EXIT_HOST;
+    }
+    options_free(&options);
+    return status;
+}

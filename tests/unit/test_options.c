@@ -1,0 +1,373 @@
+/* The option table and what reads it: core/options.h. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/options.h"
+
+#define ARGS_MAX 16
+
+static struct options o;
+static char why[200];
+
+static void setup(void)
+{
+    options_init(&o);
+    why[0] = 0;
+}
+
+static void teardown(void)
+{
+    options_free(&o);
+}
+
+static bool no_reader(const char *path, struct options *options, char *text, size_t size)
+{
+    (void)options;
+    snprintf(text, size, "cannot read %s", path);
+    return false;
+}
+
+/* A machine file that says "memory = 64M", "stats", "serial = none". */
+static bool some_reader(const char *path, struct options *options, char *text, size_t size)
+{
+    (void)path;
+    return options_set(options, "memory", "64M", text, size) &&
+           options_set(options, "stats", NULL, text, size) &&
+           options_set(options, "serial", "none", text, size);
+}
+
+/* Parses the words after the program's name, up to a NULL. */
+static bool parse_with(options_reader *reader, const char *const *words)
+{
+    char *argv[ARGS_MAX + 2] = {strdup("oxbow")};
+    int argc = 1;
+
+    while (*words && argc <= ARGS_MAX)
+        argv[argc++] = strdup(*words++);
+    bool ok = options_parse(&o, argc, argv, reader, why, sizeof(why));
+    for (int i = 0; i < argc; i++)
+        free(argv[i]);
+    return ok;
+}
+
+#define PARSE(...) parse_with(no_reader, (const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED(text, ...)                                                                                   \
+    do {                                                                                                     \
+        ck_assert(!PARSE(__VA_ARGS__));                                                                      \
+        ck_assert_str_eq(why, text);                                                                         \
+    } while (0)
+
+START_TEST(defaults)
+{
+    ck_assert_int_eq(o.action, OPTIONS_RUN);
+    ck_assert_ptr_null(o.image);
+    ck_assert_ptr_null(o.kernel);
+    ck_assert_ptr_null(o.append);
+    ck_assert_uint_eq(o.memory, 512ull << 20);
+    ck_assert_uint_eq(o.cpus, 1);
+    ck_assert_str_eq(o.accel, "auto");
+    ck_assert_ptr_null(o.cpu);
+    ck_assert_str_eq(o.serial, "stdio");
+    ck_assert_str_eq(o.debugcon, "none");
+    ck_assert_str_eq(o.display, "none");
+    ck_assert_uint_eq(o.timeout, 0);
+    ck_assert(!o.stats && !o.no_reboot);
+    ck_assert_uint_eq(o.log, 1u << LOG_ERROR | 1u << LOG_WARN | 1u << LOG_INFO);
+    ck_assert_int_eq(o.exit_port, -1);
+}
+END_TEST
+
+START_TEST(every_option_lands_in_its_member)
+{
+    ck_assert(
+        PARSE("--kernel", "k", "--initrd=i", "--append", "a b", "-m", "1G", "--cpus", "1", "--accel=interp"));
+    ck_assert_str_eq(o.kernel, "k");
+    ck_assert_str_eq(o.initrd, "i");
+    ck_assert_str_eq(o.append, "a b");
+    ck_assert_uint_eq(o.memory, 1ull << 30);
+    ck_assert_str_eq(o.accel, "interp");
+    ck_assert(PARSE("--cpu", "x,+y", "--serial", "pty", "--debugcon", "file:f", "--display", "sdl",
+                    "--timeout", "1.5"));
+    ck_assert_str_eq(o.cpu, "x,+y");
+    ck_assert_str_eq(o.serial, "pty");
+    ck_assert_str_eq(o.debugcon, "file:f");
+    ck_assert_str_eq(o.display, "sdl");
+    ck_assert_uint_eq(o.timeout, 1500000000);
+    ck_assert(PARSE("--stats", "--no-reboot", "--log", "guest,debug"));
+    ck_assert(o.stats && o.no_reboot);
+    ck_assert_uint_eq(o.log, (1u << LOG_LEVELS) - 1);
+}
+END_TEST
+
+START_TEST(headless_is_display_none_and_serial_on_stdio)
+{
+    ck_assert(PARSE("--display", "sdl", "--serial", "none", "--headless"));
+    ck_assert_str_eq(o.display, "none");
+    ck_assert_str_eq(o.serial, "stdio");
+    ck_assert(PARSE("--headless", "--serial", "file:log"));
+    ck_assert_str_eq(o.serial, "file:log");
+}
+END_TEST
+
+START_TEST(image_may_stand_anywhere)
+{
+    ck_assert(PARSE("disk.img", "--stats"));
+    ck_assert_str_eq(o.image, "disk.img");
+    ck_assert(o.stats);
+    ck_assert(PARSE("--", "--odd-name"));
+    ck_assert_str_eq(o.image, "--odd-name");
+}
+END_TEST
+
+START_TEST(log_none_leaves_errors)
+{
+    ck_assert(PARSE("--log", "none"));
+    ck_assert_uint_eq(o.log, 1u << LOG_ERROR);
+}
+END_TEST
+
+START_TEST(exit_device_takes_a_port_or_none)
+{
+    ck_assert(PARSE("--exit-device"));
+    ck_assert_int_eq(o.exit_port, 0xF4);
+    ck_assert(PARSE("--exit-device=0x501"));
+    ck_assert_int_eq(o.exit_port, 0x501);
+    REFUSED("--exit-device: \"65536\" is not a port; give a number from 0 to 0xFFFF", "--exit-device=65536");
+}
+END_TEST
+
+START_TEST(actions)
+{
+    ck_assert(PARSE("--help"));
+    ck_assert_int_eq(o.action, OPTIONS_HELP);
+    ck_assert(PARSE("-h"));
+    ck_assert_int_eq(o.action, OPTIONS_HELP);
+    ck_assert(PARSE("--version"));
+    ck_assert_int_eq(o.action, OPTIONS_VERSION);
+    ck_assert(PARSE("--help-man"));
+    ck_assert_int_eq(o.action, OPTIONS_MAN);
+}
+END_TEST
+
+/* What --memory makes of a text; 0 bytes: not a size. */
+static const struct {
+    const char *text;
+    uint64_t bytes;
+} sizes[] = {
+    {"1", 1 << 20},
+    {"512", 512 << 20},
+    {"4K", 4096},
+    {"4k", 4096},
+    {"8M", 8 << 20},
+    {"8MB", 8 << 20},
+    {"8MiB", 8 << 20},
+    {"2G", 2ull << 30},
+    {"1T", 1ull << 40},
+    {"", 0},
+    {"M", 0},
+    {"-1M", 0},
+    {"+1M", 0},
+    {" 1M", 0},
+    {"1 M", 0},
+    {"1.5G", 0},
+    {"1X", 0},
+    {"1MM", 0},
+    {"0x10", 0},
+    {"1Mi ", 0},
+    {"16777216T", 0},
+    {"17592186044416", 0},
+    {"99999999999999999999", 0},
+};
+
+START_TEST(sizes_are_read)
+{
+    uint64_t bytes = 0;
+    bool ok = options_size(sizes[_i].text, &bytes);
+
+    ck_assert_int_eq(ok, sizes[_i].bytes != 0);
+    ck_assert_uint_eq(bytes, sizes[_i].bytes);
+}
+END_TEST
+
+START_TEST(nonsense_memory_is_refused)
+{
+    REFUSED("--memory: 0 is too little, a PC has at least 1M; try 512M", "-m", "0");
+    REFUSED("--memory: 0M is too little, a PC has at least 1M; try 512M", "--memory", "0M");
+    REFUSED("--memory: \"lots\" is not a size; give a number with K, M, G or T, like 512M", "-mlots");
+    REFUSED("--memory: \"-5M\" is not a size; give a number with K, M, G or T, like 512M", "-m", "-5M");
+    REFUSED("--memory: 1T is more than this machine can address; give at most 512G", "-m", "1T");
+    ck_assert_uint_eq(o.memory, 512ull << 20);
+}
+END_TEST
+
+START_TEST(memory_is_whole_pages)
+{
+    ck_assert(PARSE("-m", "1025K"));
+    ck_assert_uint_eq(o.memory, 1024 << 10);
+}
+END_TEST
+
+START_TEST(more_processors_are_refused)
+{
+    REFUSED("--cpus: this version runs one processor, not 2; leave the option out or give 1", "-c", "2");
+    REFUSED("--cpus: \"0\" is not a number of processors; give 1", "--cpus=0");
+    REFUSED("--cpus: \"two\" is not a number of processors; give 1", "--cpus=two");
+}
+END_TEST
+
+START_TEST(nonsense_times_are_refused)
+{
+    static const char *const times[] = {"0", "-1", "soon", "", "nan", "inf", "1s", "1e300", "0x10p", " 1"};
+
+    ck_assert(!PARSE("--timeout", times[_i]));
+    ck_assert_ptr_nonnull(strstr(why, "is not a time"));
+    ck_assert_uint_eq(o.timeout, 0);
+}
+END_TEST
+
+START_TEST(choices_are_listed)
+{
+    REFUSED("--display: there is no \"gtk\"; choose from none, sdl", "--display", "gtk");
+    REFUSED("--accel: there is no \"tcg\"; choose from interp, jit, kvm, auto, help", "--accel", "tcg");
+    REFUSED("--accel: there is no \"\"; choose from interp, jit, kvm, auto, help", "--accel=");
+    REFUSED("--log: there is no level \"loud\"; choose from error, warn, info, guest, debug, or none",
+            "--log", "guest,loud");
+    REFUSED("--log: there is no level \"\"; choose from error, warn, info, guest, debug, or none", "--log",
+            "guest,");
+}
+END_TEST
+
+START_TEST(unknown_options_get_a_suggestion)
+{
+    REFUSED("there is no option --kernal; did you mean --kernel?", "--kernal", "x");
+    REFUSED("there is no option --memroy; did you mean --memory?", "--memroy=3");
+    REFUSED("there is no option --frobnicate; oxbow --help lists them", "--frobnicate");
+    REFUSED("there is no option -z; oxbow --help lists them", "-z");
+    REFUSED("there is no option -kernel; did you mean --kernel?", "-kernel", "x");
+    REFUSED("there is no option -no-reboot; did you mean --no-reboot?", "-no-reboot");
+    REFUSED("--he could be several options; write it out (oxbow --help lists them)", "--he");
+}
+END_TEST
+
+START_TEST(missing_and_superfluous_values)
+{
+    REFUSED("--kernel needs a value, FILE", "--kernel");
+    REFUSED("-m needs a value; oxbow --help lists the options", "-m");
+    REFUSED("--stats is a switch; leave out \"=yes\"", "--stats=yes");
+    REFUSED("--kernel is empty; give it a value or leave it out", "--kernel", "");
+    REFUSED("image is empty; give it a value or leave it out", "");
+}
+END_TEST
+
+START_TEST(one_image_only)
+{
+    REFUSED("one image is booted, but \"a\" and \"b\" were given; leave one out", "a", "b");
+    REFUSED("both an image (a) and --kernel (b) are given; leave one out", "a", "--kernel", "b");
+}
+END_TEST
+
+START_TEST(command_line_wins_over_machine_file)
+{
+    static const char *const words[] = {"--memory", "32M", "--machine", "pc.ini", NULL};
+
+    ck_assert(parse_with(some_reader, words));
+    ck_assert_uint_eq(o.memory, 32 << 20);
+    ck_assert(o.stats);
+    ck_assert_str_eq(o.serial, "none");
+}
+END_TEST
+
+START_TEST(bad_machine_file_is_refused)
+{
+    REFUSED("cannot read pc.ini", "--machine", "pc.ini");
+}
+END_TEST
+
+START_TEST(set_by_name)
+{
+    ck_assert(options_set(&o, "no-reboot", "yes", why, sizeof(why)));
+    ck_assert(o.no_reboot);
+    ck_assert(options_set(&o, "no-reboot", "no", why, sizeof(why)));
+    ck_assert(!o.no_reboot);
+    ck_assert(options_set(&o, "exit-device", "", why, sizeof(why)));
+    ck_assert_int_eq(o.exit_port, 0xF4);
+    ck_assert(options_set(&o, "append", "", why, sizeof(why)));
+    ck_assert_str_eq(o.append, "");
+    ck_assert(options_set(&o, "image", "x", why, sizeof(why)));
+    ck_assert_str_eq(o.image, "x");
+}
+END_TEST
+
+START_TEST(set_by_name_refuses)
+{
+    ck_assert(!options_set(&o, "no-reboot", "maybe", why, sizeof(why)));
+    ck_assert_str_eq(why, "--no-reboot is yes or no, not \"maybe\"");
+    ck_assert(!options_set(&o, "kernal", "x", why, sizeof(why)));
+    ck_assert_str_eq(why, "there is no option \"kernal\"; did you mean \"kernel\"?");
+    ck_assert(!options_set(&o, "machine", "x", why, sizeof(why)));
+    ck_assert_str_eq(why, "\"machine\" belongs on the command line, not in a machine file");
+    ck_assert(!options_set(&o, "memory", "", why, sizeof(why)));
+    ck_assert_str_eq(why, "\"memory\" needs a value, SIZE");
+}
+END_TEST
+
+START_TEST(help_and_man_show_every_option)
+{
+    char *help = NULL, *man = NULL;
+    size_t help_size, man_size;
+    FILE *out = open_memstream(&help, &help_size);
+    options_print_help(out);
+    fclose(out);
+    out = open_memstream(&man, &man_size);
+    options_print_man(out);
+    fclose(out);
+
+    for (const struct option_row *row = option_table; row->name; row++) {
+        char name[40];
+        snprintf(name, sizeof(name), "--%s", row->name);
+        if (row->group && !row->positional)
+            ck_assert_msg(strstr(help, name), "%s is not in the help", name);
+        if (!row->group)
+            ck_assert_ptr_null(strstr(help, name));
+    }
+    ck_assert_ptr_nonnull(strstr(man, "\\-\\-no\\-reboot\n"));
+    ck_assert_ptr_nonnull(strstr(man, ".SH EXIT STATUS\n"));
+    for (const char *line = help; *line; line += strcspn(line, "\n") + 1)
+        ck_assert_uint_le(strcspn(line, "\n"), 79);
+    free(help);
+    free(man);
+}
+END_TEST
+
+Suite *options_suite(void)
+{
+    Suite *suite = suite_create("options");
+    TCase *tcase = tcase_create("options");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, defaults);
+    tcase_add_test(tcase, every_option_lands_in_its_member);
+    tcase_add_test(tcase, headless_is_display_none_and_serial_on_stdio);
+    tcase_add_test(tcase, image_may_stand_anywhere);
+    tcase_add_test(tcase, log_none_leaves_errors);
+    tcase_add_test(tcase, exit_device_takes_a_port_or_none);
+    tcase_add_test(tcase, actions);
+    tcase_add_loop_test(tcase, sizes_are_read, 0, sizeof(sizes) / sizeof(*sizes));
+    tcase_add_test(tcase, nonsense_memory_is_refused);
+    tcase_add_test(tcase, memory_is_whole_pages);
+    tcase_add_test(tcase, more_processors_are_refused);
+    tcase_add_loop_test(tcase, nonsense_times_are_refused, 0, 10);
+    tcase_add_test(tcase, choices_are_listed);
+    tcase_add_test(tcase, unknown_options_get_a_suggestion);
+    tcase_add_test(tcase, missing_and_superfluous_values);
+    tcase_add_test(tcase, one_image_only);
+    tcase_add_test(tcase, command_line_wins_over_machine_file);
+    tcase_add_test(tcase, bad_machine_file_is_refused);
+    tcase_add_test(tcase, set_by_name);
+    tcase_add_test(tcase, set_by_name_refuses);
+    tcase_add_test(tcase, help_and_man_show_every_option);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -1,9 +1,10 @@
 /*
  * cpuid.c - what the processor says of itself: models, feature lists, the leaves of CPUID.
  *
- * The processor calls itself an AMD of family 0x19: systems find there what this one has (x2APIC, TSC deadline under a
- * hypervisor's flag, no Meltdown, no chip errata to work around), and the leaves that say "not vulnerable" are there too,
- * truthfully, since nothing here is speculated. Leaves follow AMD APM 3 appendix E.
+ * The processor calls itself an AMD of family 0x19: systems find there what this one has (x2APIC, TSC
+ * deadline under a hypervisor's flag, no Meltdown, no chip errata to work around), and the leaves that say
+ * "not vulnerable" are there too, truthfully, since nothing here is speculated. Leaves follow AMD APM 3
+ * appendix E.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,7 @@
 #define MODEL_ID 0x01u
 #define STEPPING 1u
 /* SDM 2A CPUID figure 3-6: extended family 27:20, extended model 19:16, family 11:8, model 7:4. */
-#define SIGNATURE                                                                                            \
-    ((FAMILY - 15) << 20 | (MODEL_ID >> 4) << 16 | 15u << 8 | (MODEL_ID & 15) << 4 | STEPPING)
+#define SIGNATURE ((FAMILY - 15) << 20 | (MODEL_ID >> 4) << 16 | 15u << 8 | (MODEL_ID & 15) << 4 | STEPPING)
 
 #define MAX_BASIC      0x0000000du
 #define MAX_EXTENDED   0x80000021u
@@ -64,9 +64,11 @@ static const struct {
 #undef NEEDS
 };
 
-/* --- Choosing a model ------------------------------------------------------------------------------------- */
+/* --- Choosing a model -------------------------------------------------------------------------------------
+ */
 
-/* Edits (one letter changed, added, dropped) between two short words; words too long to matter count as far apart. */
+/* Edits (one letter changed, added, dropped) between two short words; words too long to matter count as far
+ * apart. */
 static unsigned edit_distance(const char *a, size_t a_length, const char *b)
 {
     size_t b_length = strlen(b);
@@ -130,10 +132,11 @@ static int find_model(const char *word, size_t length, char *why, size_t why_siz
         }
     }
     if (nearest)
-        snprintf(why, why_size, "there is no CPU model \"%.*s\": did you mean \"%s\"?", (int)length, word, nearest);
+        snprintf(why, why_size, "there is no CPU model \"%.*s\": did you mean \"%s\"?", (int)length, word,
+                 nearest);
     else
-        snprintf(why, why_size, "there is no CPU model \"%.*s\": the models are %s, %s and %s", (int)length, word,
-                 models[0].name, models[1].name, models[2].name);
+        snprintf(why, why_size, "there is no CPU model \"%.*s\": the models are %s, %s and %s", (int)length,
+                 word, models[0].name, models[1].name, models[2].name);
     return -1;
 }
 
@@ -158,7 +161,8 @@ static bool change_feature(struct cpu *cpu, const char *word, size_t length, cha
     }
     nearest = nearest_feature(word, length);
     if (nearest)
-        snprintf(why, why_size, "there is no CPU feature \"%.*s\": did you mean \"%s\"?", (int)length, word, nearest);
+        snprintf(why, why_size, "there is no CPU feature \"%.*s\": did you mean \"%s\"?", (int)length, word,
+                 nearest);
     else
         snprintf(why, why_size, "there is no CPU feature \"%.*s\"", (int)length, word);
     return false;
@@ -181,8 +185,8 @@ static void drop_dependents(struct cpu *cpu)
 }
 
 /*
- * Sets cpu->feature[] and cpu->model from "model", "model,+feature,-feature" or changes to the default alone; NULL is the
- * default. False with a sentence in `why`, and the features as they were.
+ * Sets cpu->feature[] and cpu->model from "model", "model,+feature,-feature" or changes to the default alone;
+ * NULL is the default. False with a sentence in `why`, and the features as they were.
  */
 bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_size)
 {
@@ -207,8 +211,8 @@ bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_s
         if (length == 0)
             continue;
         if (word[0] != '+' && word[0] != '-') {
-            snprintf(why, why_size, "CPU model \"%s\": \"%.*s\" must be \"+%.*s\" or \"-%.*s\"", model, (int)length,
-                     word, (int)length, word, (int)length, word);
+            snprintf(why, why_size, "CPU model \"%s\": \"%.*s\" must be \"+%.*s\" or \"-%.*s\"", model,
+                     (int)length, word, (int)length, word, (int)length, word);
             goto undo;
         }
         if (!change_feature(cpu, word, length, why, why_size))
@@ -245,7 +249,8 @@ void cpu_list_models(FILE *out)
     fputc('\n', out);
 }
 
-/* --- Leaves ----------------------------------------------------------------------------------------------- */
+/* --- Leaves -----------------------------------------------------------------------------------------------
+ */
 
 unsigned phys_bits(const struct cpu *cpu)
 {
@@ -380,15 +385,15 @@ static void leaf_core(const struct cpu *cpu, uint32_t out[4])
 /* The same caches in the older form, and TLBs: APM 3 E.4.4, E.4.5. */
 static void leaf_l1(uint32_t out[4])
 {
-    out[EAX] = out[EBX] = 0xff40ff40;                            /* 64 entries each, fully associative */
+    out[EAX] = out[EBX] = 0xff40ff40; /* 64 entries each, fully associative */
     out[ECX] = out[EDX] = 32u << 24 | 8u << 16 | 1u << 8 | CACHE_LINE;
 }
 
 static void leaf_l2(uint32_t out[4])
 {
-    out[EAX] = out[EBX] = 0x68006800;                            /* 2048 entries, 8 ways */
-    out[ECX] = 512u << 16 | 6u << 12 | 1u << 8 | CACHE_LINE;     /* 6: 8 ways */
-    out[EDX] = 32u << 18 | 8u << 12 | 1u << 8 | CACHE_LINE;      /* 32 times 512 KiB, 8: 16 ways */
+    out[EAX] = out[EBX] = 0x68006800;                        /* 2048 entries, 8 ways */
+    out[ECX] = 512u << 16 | 6u << 12 | 1u << 8 | CACHE_LINE; /* 6: 8 ways */
+    out[EDX] = 32u << 18 | 8u << 12 | 1u << 8 | CACHE_LINE;  /* 32 times 512 KiB, 8: 16 ways */
 }
 
 static void leaf_sizes(const struct cpu *cpu, uint32_t out[4])

@@ -2,15 +2,17 @@
  * exception.c - raising exceptions (the only longjmp) and delivering events: exceptions, interrupts, INT n
  * (SDM 3A chapter 6; chapter 20 for virtual-8086 mode).
  *
- * raise() notes the exception in cpu->fault and jumps to cpu_run, which calls deliver_fault(). While an event is being
- * delivered in_delivery is set and cpu->fault still names it, so that an exception raised meanwhile lands in raise()
- * again and is combined with the first one there: both are handled one after the other, or become a double fault, or
- * shut the processor down. A delivery reads its gate, checks everything and writes its frame first; registers
- * change last, so an exception on the way finds the state that the first one found.
+ * raise() notes the exception in cpu->fault and jumps to cpu_run, which calls deliver_fault(). While an event
+ * is being delivered in_delivery is set and cpu->fault still names it, so that an exception raised meanwhile
+ * lands in raise() again and is combined with the first one there: both are handled one after the other, or
+ * become a double fault, or shut the processor down. A delivery reads its gate, checks everything and writes
+ * its frame first; registers change last, so an exception on the way finds the state that the first one
+ * found.
  */
 #include "cpu/protect.h"
 
-/* --- Raising ------------------------------------------------------------------------------------------------ */
+/* --- Raising
+ * ------------------------------------------------------------------------------------------------ */
 
 #define NO_EVENT (-1)
 
@@ -75,11 +77,14 @@ static _Noreturn void raise(struct cpu *cpu, const struct insn *i, int vector, b
 {
     bool boundary = !i;
 
-    if (i) {
+    /* The attempt itself counts as an instruction, so that time passes even if nothing but faults happens. */
+    if (boundary) {
+        cpu->retired++;
+    } else {
         cpu->s.rip += i->off;
         if (!cpu->long64)
             cpu->s.rip = (uint32_t)cpu->s.rip;
-        cpu->retired -= i->rest; /* the attempt itself counts, so time passes even if only faults happen */
+        cpu->retired -= i->rest;
     }
     if (!cpu->in_delivery) {
         cpu->chain_length = 0;
@@ -126,7 +131,8 @@ void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear, uint32_t
     raise(cpu, i, EX_PF, true, error);
 }
 
-/* --- Delivery: what the modes share --------------------------------------------------------------------------- */
+/* --- Delivery: what the modes share
+ * --------------------------------------------------------------------------- */
 
 /* The event under way is cpu->fault; this is what else its delivery needs. */
 struct delivery {
@@ -141,8 +147,10 @@ static uint32_t gate_error(const struct cpu *cpu)
     return (uint32_t)cpu->fault.vector * 8 + 2;
 }
 
-/* Reads the gate `size` bytes into the IDT and checks what all modes check; *high is the second half in long mode. */
-static uint64_t read_gate(struct cpu *cpu, const struct insn *i, unsigned size, uint32_t types, uint64_t *high)
+/* Reads the gate `size` bytes into the IDT and checks what all modes check; *high is the second half in long
+ * mode. */
+static uint64_t read_gate(struct cpu *cpu, const struct insn *i, unsigned size, uint32_t types,
+                          uint64_t *high)
 {
     uint32_t offset = (uint32_t)cpu->fault.vector * size;
     uint64_t linear, gate;
@@ -188,7 +196,8 @@ static void enter_handler(struct cpu *cpu, uint64_t rip, bool interrupt_gate)
     cpu->s.rip = rip;
 }
 
-/* --- Real mode, and virtual-8086 mode's own handlers --------------------------------------------------------------- */
+/* --- Real mode, and virtual-8086 mode's own handlers
+ * --------------------------------------------------------------- */
 
 /* Through the table of far pointers at `table`; `image` has been adapted by the caller. */
 static void deliver_vector_table(struct cpu *cpu, const struct delivery *d, uint64_t table, uint64_t clear)
@@ -217,7 +226,8 @@ static void deliver_real(struct cpu *cpu, const struct delivery *d)
     deliver_vector_table(cpu, d, cpu->s.idtr.base, FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
 }
 
-/* --- Protected mode ------------------------------------------------------------------------------------------------ */
+/* --- Protected mode
+ * ------------------------------------------------------------------------------------------------ */
 
 static void deliver_task_gate(struct cpu *cpu, const struct delivery *d, uint64_t gate)
 {
@@ -236,7 +246,8 @@ static void deliver_task_gate(struct cpu *cpu, const struct delivery *d, uint64_
     task_switch(cpu, d->i, selector, tss, TASK_GATE, d->next, cpu->fault.has_error, cpu->fault.error);
 }
 
-/* The frame, from the top: data segments of virtual-8086 mode, old stack, flags, return address, error code. */
+/* The frame, from the top: data segments of virtual-8086 mode, old stack, flags, return address, error code.
+ */
 static void push_frame(struct cpu *cpu, const struct delivery *d, struct stack *stack, unsigned size)
 {
     static const uint8_t vm86_segments[] = {GS, FS, DS, ES};
@@ -259,8 +270,8 @@ static void push_frame(struct cpu *cpu, const struct delivery *d, struct stack *
 
 static void deliver_protected(struct cpu *cpu, const struct delivery *d)
 {
-    const uint32_t types = 1u << SYS_TASK_GATE | 1u << SYS_INT16 | 1u << SYS_TRAP16 | 1u << SYS_INT32 |
-                           1u << SYS_TRAP32;
+    const uint32_t types =
+        1u << SYS_TASK_GATE | 1u << SYS_INT16 | 1u << SYS_TRAP16 | 1u << SYS_INT32 | 1u << SYS_TRAP32;
     uint64_t gate = read_gate(cpu, d->i, 8, types, NULL), cs, offset;
     uint16_t selector = (uint16_t)(gate >> 16);
     unsigned size, cpl, words;
@@ -300,7 +311,8 @@ static void deliver_protected(struct cpu *cpu, const struct delivery *d)
     enter_handler(cpu, offset, !(desc_type(gate) & 1));
 }
 
-/* --- Long mode ------------------------------------------------------------------------------------------------------- */
+/* --- Long mode
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void deliver_long(struct cpu *cpu, const struct delivery *d)
 {
@@ -345,7 +357,8 @@ static void deliver_long(struct cpu *cpu, const struct delivery *d)
     enter_handler(cpu, rip, !(desc_type(gate) & 1));
 }
 
-/* --- Entry points ------------------------------------------------------------------------------------------------------ */
+/* --- Entry points
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void deliver(struct cpu *cpu, const struct insn *i, uint64_t next)
 {
@@ -399,6 +412,7 @@ void deliver_interrupt(struct cpu *cpu, int vector)
 static void start_software(struct cpu *cpu, int vector, bool soft)
 {
     cpu->in_delivery = true;
+    cpu->stats.interrupts++;
     cpu->fault.vector = vector;
     cpu->fault.has_error = false;
     cpu->fault.external = !soft; /* ICEBP counts as a hardware event: no DPL check, EXT set */
@@ -444,7 +458,9 @@ void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uin
     delivered(cpu);
 }
 
-/* --- For reports ---------------------------------------------------------------------------------------------------------- */
+/* --- For reports
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 unsigned cpu_chain(const struct cpu *cpu, struct cpu_fault *chain, unsigned max)
 {

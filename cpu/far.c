@@ -30,12 +30,6 @@ static void require_valid_size(struct cpu *cpu, const struct insn *i, uint16_t s
         gp_selector(cpu, i, selector);
 }
 
-/* What a far call pushes: AMD knows no m16:64, REX.W changes nothing. */
-static unsigned pointer_size(const struct insn *i)
-{
-    return i->osize == SIZE_Q ? SIZE_D : i->osize;
-}
-
 /* Real and virtual-8086 mode: any selector will do, the limit is the old one. */
 static bool real_segments(const struct cpu *cpu)
 {
@@ -64,7 +58,8 @@ static void enter_code(struct cpu *cpu, const struct insn *i, uint16_t selector,
     cpu->s.rip = offset;
 }
 
-/* --- Targets of JMP and CALL -------------------------------------------------------------------------------- */
+/* --- Targets of JMP and CALL
+ * -------------------------------------------------------------------------------- */
 
 /* A code segment named directly: no change of ring. */
 static void check_direct(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t code)
@@ -80,8 +75,8 @@ static void check_direct(struct cpu *cpu, const struct insn *i, uint16_t selecto
 struct gate {
     uint16_t selector; /* target */
     uint64_t offset;
-    uint64_t code;     /* target's descriptor */
-    unsigned size;     /* SIZE_W, SIZE_D, SIZE_Q */
+    uint64_t code; /* target's descriptor */
+    unsigned size; /* SIZE_W, SIZE_D, SIZE_Q */
     unsigned params;
 };
 
@@ -148,7 +143,8 @@ static void far_task(struct cpu *cpu, const struct insn *i, uint16_t selector, u
     task_switch(cpu, i, selector, descriptor, reason, next, false, 0);
 }
 
-/* --- JMP ------------------------------------------------------------------------------------------------------ */
+/* --- JMP
+ * ------------------------------------------------------------------------------------------------------ */
 
 void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset)
 {
@@ -181,7 +177,8 @@ void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t
     enter_code(cpu, i, gate.selector, gate.code, cpu->s.cpl, gate.offset);
 }
 
-/* --- CALL ------------------------------------------------------------------------------------------------------ */
+/* --- CALL
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void push_return(struct cpu *cpu, const struct insn *i, struct stack *stack, unsigned size,
                         uint64_t next)
@@ -196,9 +193,9 @@ static void call_real(struct cpu *cpu, const struct insn *i, uint16_t selector, 
     struct stack stack;
 
     current_stack(cpu, &stack);
-    stack_room(cpu, i, &stack, pointer_size(i), 2);
+    stack_room(cpu, i, &stack, i->osize, 2);
     check_real_offset(cpu, i, offset);
-    push_return(cpu, i, &stack, pointer_size(i), next);
+    push_return(cpu, i, &stack, i->osize, next);
     commit_stack(cpu, &stack);
     enter_real(cpu, selector, offset);
 }
@@ -260,7 +257,7 @@ void far_call(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t
     d = read_descriptor(cpu, i, selector, EX_GP);
     if (is_code(d)) {
         check_direct(cpu, i, selector, d);
-        call_same(cpu, i, selector, d, offset, pointer_size(i), next);
+        call_same(cpu, i, selector, d, offset, i->osize, next);
         return;
     }
     if (!is_call_gate(cpu, d)) {
@@ -275,7 +272,8 @@ void far_call(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t
         call_same(cpu, i, gate.selector, gate.code, gate.offset, gate.size, next);
 }
 
-/* --- What RET and IRET share --------------------------------------------------------------------------------------- */
+/* --- What RET and IRET share
+ * --------------------------------------------------------------------------------------- */
 
 uint64_t read_return_cs(struct cpu *cpu, const struct insn *i, uint16_t selector)
 {
@@ -322,7 +320,9 @@ void set_returned_sp(struct cpu *cpu, uint64_t code, uint64_t sp)
     gpr_set(cpu, RSP, size, sp);
 }
 
-/* --- RET ------------------------------------------------------------------------------------------------------------ */
+/* --- RET
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void return_outer(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t code,
                          uint64_t rip, unsigned pop_bytes)

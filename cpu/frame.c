@@ -1,8 +1,8 @@
 /*
  * frame.c - frames on the stack of an interrupt, call gate or task, perhaps another ring's.
  *
- * The frame is checked and written while the old SS, RSP and CPL are still in force, so that whatever faults on the way
- * leaves nothing to undo; commit_stack() then installs the new stack.
+ * The frame is checked and written while the old SS, RSP and CPL are still in force, so that whatever faults
+ * on the way leaves nothing to undo; commit_stack() then installs the new stack.
  */
 #include "cpu/protect.h"
 

@@ -1,10 +1,10 @@
 /*
  * msr.c - the model-specific registers: SDM 4, AMD APM 2 appendix A.
  *
- * A register is a row of state_rows[] (a word of the state, with a rule for what may be written), of call_rows[] (a
- * function reads or writes it) or of fixed_rows[] (reads as a constant, writes vanish), or it belongs to one of
- * three ranges: x2APIC, variable MTRRs, machine-check banks. Whatever is none of these raises #GP(0), and the log
- * hears of it at level guest.
+ * A register is a row of state_rows[] (a word of the state, with a rule for what may be written), of
+ * call_rows[] (a function reads or writes it) or of fixed_rows[] (reads as a constant, writes vanish), or it
+ * belongs to one of three ranges: x2APIC, variable MTRRs, machine-check banks. Whatever is none of these
+ * raises #GP(0), and the log hears of it at level guest.
  */
 #include "cpu/interp/access.h"
 #include "cpu/system.h"
@@ -43,16 +43,17 @@ enum {
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
 
-#define MTRR_COUNT      8u
-#define MTRRCAP_VALUE   (MTRR_COUNT | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
-#define MTRR_DEF_VALID  0xcffu                            /* E, FE, type */
-#define MTRR_BASE_VALID 0xffu                             /* type; the address bits come by phys_bits() */
-#define MTRR_MASK_VALID 0x800u
-#define MC_BANKS        10u
-#define MCG_STATUS_VALID 7u
+#define MTRR_COUNT               8u
+#define MTRRCAP_VALUE            (MTRR_COUNT | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
+#define MTRR_DEF_VALID           0xcffu                            /* E, FE, type */
+#define MTRR_BASE_VALID          0xffu /* type; the address bits come by phys_bits() */
+#define MTRR_MASK_VALID          0x800u
+#define MC_BANKS                 10u
+#define MCG_STATUS_VALID         7u
 #define MISC_ENABLE_FAST_STRINGS 1u
 
-/* --- Registers that are a word of the state --------------------------------------------------------------- */
+/* --- Registers that are a word of the state ---------------------------------------------------------------
+ */
 
 enum rule {
     RULE_ANY,
@@ -72,7 +73,10 @@ static const struct state_row {
     uint16_t offset;
     uint8_t rule;
 } state_rows[] = {
-#define ROW(index, feature, member, rule) {index, F_##feature, offsetof(struct cpu, s.member), rule}
+#define ROW(index, feature, member, rule)                                                                    \
+    {                                                                                                        \
+        index, F_##feature, offsetof(struct cpu, s.member), rule                                             \
+    }
     ROW(MSR_SYSENTER_CS, SEP, sysenter_cs, RULE_LOW32),
     ROW(MSR_SYSENTER_ESP, SEP, sysenter_esp, RULE_CANONICAL),
     ROW(MSR_SYSENTER_EIP, SEP, sysenter_eip, RULE_CANONICAL),
@@ -103,39 +107,31 @@ static const struct state_row {
 };
 
 /*
- * Registers of AMD's families 0x10 to 0x19 that firmware and kernels look at whatever CPUID says. Nothing in this
- * processor depends on them: they read as a chip's would whose errata are all fixed, and writes vanish.
+ * Registers of AMD's families 0x10 to 0x19 that firmware and kernels look at whatever CPUID says. Nothing in
+ * this processor depends on them: they read as a chip's would whose errata are all fixed, and writes vanish.
  */
 static const struct fixed_row {
     uint32_t index;
     uint64_t value;
 } fixed_rows[] = {
-    {0x00000017, 0},               /* PLATFORM_ID */
-    {0x0000002a, 0},               /* EBL_CR_POWERON */
-    {0x0000008b, 0x0a0011ff},      /* PATCH_LEVEL: of the microcode */
-    {0x000001db, 0},               /* last branch from, to; last exception from, to */
-    {0x000001dc, 0},
-    {0x000001dd, 0},
-    {0x000001de, 0},
-    {0xc0010010, 0},               /* SYSCFG: nothing enabled, MtrrFixDramModEn least of all */
-    {0xc0010015, 1u << 24},        /* HWCR: TscFreqSel, the TSC counts at P0's frequency */
-    {0xc0010016, 0},               /* IORRBase0, IORRMask0, IORRBase1, IORRMask1 */
-    {0xc0010017, 0},
-    {0xc0010018, 0},
-    {0xc0010019, 0},
-    {0xc001001a, 0},               /* TOP_MEM, TOP_MEM2 */
-    {0xc001001d, 0},
-    {0xc001001f, 0},               /* NB_CFG */
-    {0xc0010055, 0},               /* INT_PENDING: no C1E */
-    {0xc0010058, 0},               /* MMIO_CONF_BASE: none */
-    {0xc0010140, 0},               /* OSVW_ID_LENGTH, OSVW_STATUS */
-    {0xc0010141, 0},
-    {0xc0011020, 0},               /* LS_CFG, IC_CFG, DC_CFG, BU_CFG */
-    {0xc0011021, 0},
-    {0xc0011022, 0},
-    {0xc0011023, 0},
-    {0xc0011029, 1u << 1},         /* DE_CFG: LFENCE is serialising */
-    {0xc001102a, 0},               /* BU_CFG2 */
+    {0x00000017, 0},          /* PLATFORM_ID */
+    {0x0000002a, 0},          /* EBL_CR_POWERON */
+    {0x0000008b, 0x0a0011ff}, /* PATCH_LEVEL: of the microcode */
+    {0x000001db, 0},          /* last branch from, to; last exception from, to */
+    {0x000001dc, 0},          {0x000001dd, 0},
+    {0x000001de, 0},          {0xc0010010, 0}, /* SYSCFG: nothing enabled, MtrrFixDramModEn least of all */
+    {0xc0010015, 1u << 24},                    /* HWCR: TscFreqSel, the TSC counts at P0's frequency */
+    {0xc0010016, 0},                           /* IORRBase0, IORRMask0, IORRBase1, IORRMask1 */
+    {0xc0010017, 0},          {0xc0010018, 0},
+    {0xc0010019, 0},          {0xc001001a, 0}, /* TOP_MEM, TOP_MEM2 */
+    {0xc001001d, 0},          {0xc001001f, 0}, /* NB_CFG */
+    {0xc0010055, 0},                           /* INT_PENDING: no C1E */
+    {0xc0010058, 0},                           /* MMIO_CONF_BASE: none */
+    {0xc0010140, 0},                           /* OSVW_ID_LENGTH, OSVW_STATUS */
+    {0xc0010141, 0},          {0xc0011020, 0}, /* LS_CFG, IC_CFG, DC_CFG, BU_CFG */
+    {0xc0011021, 0},          {0xc0011022, 0},
+    {0xc0011023, 0},          {0xc0011029, 1u << 1}, /* DE_CFG: LFENCE is serialising */
+    {0xc001102a, 0},                                 /* BU_CFG2 */
 };
 
 /* Memory types (SDM 3A 12.3): UC 0, WC 1, WT 4, WP 5, WB 6; the PAT knows UC- as 7. */
@@ -202,7 +198,8 @@ static bool write_state(struct cpu *cpu, const struct state_row *row, uint64_t v
     return true;
 }
 
-/* --- MTRRs ------------------------------------------------------------------------------------------------ */
+/* --- MTRRs ------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t read_mtrr_variable(const struct cpu *cpu, uint32_t index)
 {
@@ -233,7 +230,8 @@ static bool is_mtrr_variable(const struct cpu *cpu, uint32_t index)
     return has_feature(cpu, F_MTRR) && index >= MSR_MTRR_BASE0 && index <= MSR_MTRR_MASK7;
 }
 
-/* --- The interrupt controller's --------------------------------------------------------------------------- */
+/* --- The interrupt controller's ---------------------------------------------------------------------------
+ */
 
 static bool read_x2apic(struct cpu *cpu, uint32_t index, uint64_t *value)
 {
@@ -312,7 +310,8 @@ static bool write_deadline(struct cpu *cpu, uint64_t raw)
     return true;
 }
 
-/* --- Time ------------------------------------------------------------------------------------------------- */
+/* --- Time -------------------------------------------------------------------------------------------------
+ */
 
 /* The TSC jumps: IA32_TSC_ADJUST counts along (SDM 3B 18.17.3), an armed deadline comes nearer or further. */
 static bool move_tsc(struct cpu *cpu, uint64_t delta)
@@ -341,7 +340,8 @@ static bool write_tsc_adjust(struct cpu *cpu, uint64_t value)
     return move_tsc(cpu, value - cpu->s.tsc_adjust);
 }
 
-/* --- Modes ------------------------------------------------------------------------------------------------ */
+/* --- Modes ------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t read_efer(struct cpu *cpu)
 {
@@ -418,7 +418,8 @@ static const struct call_row *find_call(const struct cpu *cpu, uint32_t index)
     return NULL;
 }
 
-/* --- Machine checks: banks that never have anything to report ---------------------------------------------- */
+/* --- Machine checks: banks that never have anything to report ----------------------------------------------
+ */
 
 static bool is_mc_bank(const struct cpu *cpu, uint32_t index)
 {
@@ -431,7 +432,8 @@ static bool write_mc_bank(uint32_t index, uint64_t value)
     return (index & 3) != 1 || value == 0;
 }
 
-/* --- The two ways in -------------------------------------------------------------------------------------- */
+/* --- The two ways in --------------------------------------------------------------------------------------
+ */
 
 static const struct fixed_row *find_fixed(uint32_t index)
 {

@@ -10,7 +10,7 @@
 #define SIZED(f)       insn_fn f##_w, f##_d, f##_q;
 #define FORMS(f)       insn_fn f##_r, f##_m, f##_g;
 #define FORMS_SIZED(f) insn_fn f##_r_w, f##_r_d, f##_r_q, f##_m_w, f##_m_d, f##_m_q, f##_g_w, f##_g_d, f##_g_q;
-#define BRANCH(f)      insn_fn f##_near, f##_far, f##_any;
+#define BRANCH(f)      insn_fn f##_here, f##_away, f##_any;
 #include "cpu/opcodes.def"
 #undef ROW
 #undef ONE
@@ -27,7 +27,7 @@
 #define FORMS(f)       {{f##_r, f##_r, f##_r}, {f##_m, f##_m, f##_m}, {f##_g, f##_g, f##_g}}
 #define FORMS_SIZED(f)                                                                                                 \
     {{f##_r_w, f##_r_d, f##_r_q}, {f##_m_w, f##_m_d, f##_m_q}, {f##_g_w, f##_g_d, f##_g_q}}
-#define BRANCH(f)      {{f##_near, f##_near, f##_near}, {f##_far, f##_far, f##_far}, {f##_any, f##_any, f##_any}}
+#define BRANCH(f)      {{f##_here, f##_here, f##_here}, {f##_away, f##_away, f##_away}, {f##_any, f##_any, f##_any}}
 #define ROW(name, map, opcode, sel, prefix, ops, attr, feature, fr, fw, fu, bodies)                                    \
     {name, map, opcode, sel, prefix, ops, attr, F_##feature, fr, fw, fu, bodies},
 

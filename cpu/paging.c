@@ -467,6 +467,16 @@ static uint64_t linear_add(const struct cpu *cpu, uint64_t linear, uint64_t n)
     return cpu->long64 ? linear + n : (uint32_t)(linear + n);
 }
 
+/* Where an access continues in its second page. That the address isn't canonical comes before any page fault. */
+static uint64_t edge_of(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear)
+{
+    uint64_t edge = linear_add(cpu, linear, BUS_PAGE - (linear & (BUS_PAGE - 1)));
+
+    if (long_mode(cpu) && unlikely(!canonical(cpu, linear) || !canonical(cpu, edge)))
+        fault(cpu, i, seg == SS ? EX_SS : EX_GP, 0);
+    return edge;
+}
+
 static bool crosses_page(uint64_t linear, unsigned size)
 {
     return (linear & (BUS_PAGE - 1)) + size > BUS_PAGE;
@@ -511,7 +521,7 @@ static uint64_t read_any(struct cpu *cpu, const struct insn *i, unsigned seg, st
         return read_in_page(cpu, translate(cpu, i, seg, tlb, linear, ACCESS_READ), linear, size);
 
     unsigned first = BUS_PAGE - (linear & (BUS_PAGE - 1));
-    uint64_t edge = linear_add(cpu, linear, first);
+    uint64_t edge = edge_of(cpu, i, seg, linear);
     struct tlb_side a = *translate(cpu, i, seg, tlb, linear, ACCESS_READ);
     struct tlb_side *b = translate(cpu, i, seg, tlb, edge, ACCESS_READ);
 
@@ -527,7 +537,7 @@ static void write_any(struct cpu *cpu, const struct insn *i, unsigned seg, struc
     }
 
     unsigned first = BUS_PAGE - (linear & (BUS_PAGE - 1));
-    uint64_t edge = linear_add(cpu, linear, first);
+    uint64_t edge = edge_of(cpu, i, seg, linear);
 
     translate(cpu, i, seg, tlb, linear, ACCESS_WRITE);
     translate(cpu, i, seg, tlb, edge, ACCESS_WRITE); /* both faults before any byte is written */
@@ -560,6 +570,8 @@ void super_write(struct cpu *cpu, const struct insn *i, uint64_t linear, uint64_
 static void probe(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size,
                   enum access access)
 {
+    if (crosses_page(linear, size))
+        edge_of(cpu, i, seg, linear);
     translate(cpu, i, seg, current_tlb(cpu), linear, access);
     for (unsigned n = BUS_PAGE - (linear & (BUS_PAGE - 1)); n < size; n += BUS_PAGE)
         translate(cpu, i, seg, current_tlb(cpu), linear_add(cpu, linear, n), access);

@@ -1,6 +1,6 @@
 /*
- * protect.h - what segment.c, exception.c, far.c and task.c share: descriptors in their raw form, and stack frames that
- * are written in full before anything of the processor's state changes.
+ * protect.h - what segment.c, exception.c, far.c and task.c share: descriptors in their raw form, and stack
+ * frames that are written in full before anything of the processor's state changes.
  */
 #ifndef CPU_PROTECT_H
 #define CPU_PROTECT_H
@@ -116,14 +116,15 @@ static inline uint64_t super_read64(struct cpu *cpu, const struct insn *i, uint6
     return value;
 }
 
-/* --- segment.c ------------------------------------------------------------------------------------------- */
+/* --- segment.c -------------------------------------------------------------------------------------------
+ */
 
 /* Whether `size` bytes at `offset` lie within the segment's limit, expand-down ones too. */
 bool within_limit(const struct segment *segment, uint64_t offset, unsigned size);
 
 /*
- * The second 8 bytes of a 16-byte system descriptor or call gate of long mode; raises #GP(selector) when they lie
- * outside the table or carry a type.
+ * The second 8 bytes of a 16-byte system descriptor or call gate of long mode; raises #GP(selector) when they
+ * lie outside the table or carry a type.
  */
 uint64_t read_descriptor_high(struct cpu *cpu, const struct insn *i, uint16_t selector);
 
@@ -152,7 +153,8 @@ static inline void put_rflags(struct cpu *cpu, uint64_t value)
     set_arith_flags(cpu, (uint32_t)value);
 }
 
-/* --- frame.c --------------------------------------------------------------------------------------------- */
+/* --- frame.c ---------------------------------------------------------------------------------------------
+ */
 
 /*
  * A stack that is about to be used, perhaps of another ring than the current one.
@@ -160,10 +162,10 @@ static inline void put_rflags(struct cpu *cpu, uint64_t value)
 struct stack {
     struct segment ss;
     uint64_t sp;
-    uint64_t mask;   /* of the stack pointer: 16, 32 or 64 bits */
-    uint32_t error;  /* error code of #SS when the segment's limit is in the way */
-    bool flat;       /* 64-bit mode: no segmentation */
-    bool super;      /* accesses are those of an inner ring */
+    uint64_t mask;  /* of the stack pointer: 16, 32 or 64 bits */
+    uint32_t error; /* error code of #SS when the segment's limit is in the way */
+    bool flat;      /* 64-bit mode: no segmentation */
+    bool super;     /* accesses are those of an inner ring */
 };
 
 /* The stack in use. */
@@ -173,28 +175,33 @@ void current_stack(const struct cpu *cpu, struct stack *stack);
 void inner_stack(struct cpu *cpu, const struct insn *i, unsigned dpl, struct stack *stack);
 
 /* Raises #SS unless `count` items of 1 << size bytes fit. */
-void stack_room(struct cpu *cpu, const struct insn *i, const struct stack *stack, unsigned size, unsigned count);
+void stack_room(struct cpu *cpu, const struct insn *i, const struct stack *stack, unsigned size,
+                unsigned count);
 
 /* Pushes one item, moving stack->sp only. */
 void stack_push(struct cpu *cpu, const struct insn *i, struct stack *stack, unsigned size, uint64_t value);
 
 /* Writes `count` 8-byte words in memory order below stack->sp (64-bit mode) and moves it. */
-void stack_push64(struct cpu *cpu, const struct insn *i, struct stack *stack, const uint64_t *words, unsigned count);
+void stack_push64(struct cpu *cpu, const struct insn *i, struct stack *stack, const uint64_t *words,
+                  unsigned count);
 
 /* Installs the stack: RSP in the width of the new segment, and SS. update_mode() is left to the caller. */
 void commit_stack(struct cpu *cpu, const struct stack *stack);
 
-/* --- exception.c ----------------------------------------------------------------------------------------- */
+/* --- exception.c -----------------------------------------------------------------------------------------
+ */
 
 /* INT n (not INT3): the rules of virtual-8086 mode apply to it alone. */
 void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uint64_t next);
 
-/* --- task.c ---------------------------------------------------------------------------------------------- */
+/* --- task.c ----------------------------------------------------------------------------------------------
+ */
 
 /* VME: whether the TSS's redirection bitmap sends INT n through the protected-mode IDT. */
 bool interrupt_redirected(struct cpu *cpu, const struct insn *i, unsigned vector);
 
-/* --- far.c ----------------------------------------------------------------------------------------------- */
+/* --- far.c -----------------------------------------------------------------------------------------------
+ */
 
 /* Raises #GP(0) unless `offset` can be the RIP of the code segment `code`. */
 void check_code_offset(struct cpu *cpu, const struct insn *i, uint64_t code, uint64_t offset);
@@ -209,7 +216,8 @@ void read_return_ss(struct cpu *cpu, const struct insn *i, uint16_t selector, un
 /* RSP after a return, in the width of the stack just loaded into SS. */
 void set_returned_sp(struct cpu *cpu, uint64_t code, uint64_t sp);
 
-/* --- syscall.c ------------------------------------------------------------------------------------------- */
+/* --- syscall.c -------------------------------------------------------------------------------------------
+ */
 
 /* AMD's SYSCALL and SYSRET, and SYSENTER and SYSEXIT (legacy mode only, as on AMD). */
 void fast_call(struct cpu *cpu, const struct insn *i, uint64_t next);

@@ -1,12 +1,13 @@
 /*
  * segment.c - segment registers, descriptors, and what follows from them (SDM 3A chapters 3 and 5).
  *
- * All checks come before the first change; the accessed bit is written to the table only when it is clear. The table
- * accesses are the processor's own (super_read, super_write) whatever the CPL.
+ * All checks come before the first change; the accessed bit is written to the table only when it is clear.
+ * The table accesses are the processor's own (super_read, super_write) whatever the CPL.
  */
 #include "cpu/protect.h"
 
-/* --- Descriptors ------------------------------------------------------------------------------------------ */
+/* --- Descriptors ------------------------------------------------------------------------------------------
+ */
 
 /* Where the descriptor lies; false when `size` bytes of it are not inside its table. */
 static bool descriptor_address(const struct cpu *cpu, uint16_t selector, unsigned size, uint64_t *linear)
@@ -107,7 +108,8 @@ bool probe_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, 
     return true;
 }
 
-/* --- Checks of accesses ------------------------------------------------------------------------------------ */
+/* --- Checks of accesses ------------------------------------------------------------------------------------
+ */
 
 bool within_limit(const struct segment *segment, uint64_t offset, unsigned size)
 {
@@ -141,7 +143,8 @@ void alignment_fault(struct cpu *cpu, const struct insn *i)
     fault(cpu, i, EX_AC, 0);
 }
 
-/* --- Loading segment registers ----------------------------------------------------------------------------- */
+/* --- Loading segment registers -----------------------------------------------------------------------------
+ */
 
 void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector)
 {
@@ -154,7 +157,8 @@ void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector)
         s->attr = SEG_P | SEG_DPL | SEG_S | SEG_WRITABLE | SEG_ACCESSED;
         return;
     }
-    /* The limit and D/B stay as protected mode left them: "unreal" mode lives on it. A null segment has none. */
+    /* The limit and D/B stay as protected mode left them: "unreal" mode lives on it. A null segment has none.
+     */
     if (s->attr & SEG_UNUSABLE) {
         s->limit = 0xffff;
         s->attr = 0;
@@ -245,7 +249,8 @@ void drop_inner_segments(struct cpu *cpu)
     }
 }
 
-/* --- LDTR and TR --------------------------------------------------------------------------------------------- */
+/* --- LDTR and TR
+ * --------------------------------------------------------------------------------------------- */
 
 /* A system segment's register; long mode's descriptors are 16 bytes and have a 64-bit base. */
 static void unpack_system(struct cpu *cpu, const struct insn *i, struct segment *segment, uint16_t selector,
@@ -300,7 +305,8 @@ void load_tr(struct cpu *cpu, const struct insn *i, uint16_t selector)
     cpu->s.tr = tr;
 }
 
-/* --- The mode ------------------------------------------------------------------------------------------------ */
+/* --- The mode
+ * ------------------------------------------------------------------------------------------------ */
 
 void update_mode(struct cpu *cpu)
 {
@@ -328,8 +334,9 @@ void update_mode(struct cpu *cpu)
         cpu->fetch_page = NO_PAGE;
     }
     /*
-     * A link leads from a trace of one mode to a trace of the same. It goes stale only when this mode's code segment
-     * isn't the one it was when the mode was last in use, so going to the kernel and back costs no links.
+     * A link leads from a trace of one mode to a trace of the same. It goes stale only when this mode's code
+     * segment isn't the one it was when the mode was last in use, so going to the kernel and back costs no
+     * links.
      */
     if (unlikely(cpu->code_seen[mode].base != base || cpu->code_seen[mode].limit != limit)) {
         cpu->code_seen[mode].base = base;
@@ -345,7 +352,8 @@ void set_cpl(struct cpu *cpu, unsigned cpl)
     update_mode(cpu);
 }
 
-/* --- RFLAGS -------------------------------------------------------------------------------------------------- */
+/* --- RFLAGS
+ * -------------------------------------------------------------------------------------------------- */
 
 uint64_t get_rflags(struct cpu *cpu)
 {

@@ -1,9 +1,10 @@
 /*
- * syscall.c - SYSCALL, SYSRET, SYSENTER and SYSEXIT as AMD's processors do them (APM 3, instruction reference).
+ * syscall.c - SYSCALL, SYSRET, SYSENTER and SYSEXIT as AMD's processors do them (APM 3, instruction
+ * reference).
  *
- * No descriptor is read: the segment registers get fixed contents. Where AMD differs from Intel: SYSCALL works outside
- * 64-bit mode too, SYSENTER and SYSEXIT exist only outside long mode, SYSRET leaves the hidden part of SS alone and lets a
- * non-canonical RIP fault in ring 3.
+ * No descriptor is read: the segment registers get fixed contents. Where AMD differs from Intel: SYSCALL
+ * works outside 64-bit mode too, SYSENTER and SYSEXIT exist only outside long mode, SYSRET leaves the hidden
+ * part of SS alone and lets a non-canonical RIP fault in ring 3.
  */
 #include "cpu/protect.h"
 

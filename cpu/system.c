@@ -1,8 +1,9 @@
 /*
- * system.c - control registers, debug registers and the time stamp counter: SDM 3A 2.5, 4.10.4, 9.8.5, 17.2, 17.17.
+ * system.c - control registers, debug registers and the time stamp counter: SDM
+ * 3A 2.5, 4.10.4, 9.8.5, 17.2, 17.17.
  *
- * Each write checks everything first, then commits, then tells the TLB and update_mode(). The caller leaves its trace
- * afterwards, since the mode and the translation of what follows may have changed.
+ * Each write checks everything first, then commits, then tells the TLB and update_mode(). The caller leaves
+ * its trace afterwards, since the mode and the translation of what follows may have changed.
  */
 #include "cpu/system.h"
 
@@ -16,7 +17,8 @@ static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
     return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LME);
 }
 
-/* --- CR0 -------------------------------------------------------------------------------------------------- */
+/* --- CR0 --------------------------------------------------------------------------------------------------
+ */
 
 /* CR0.PG goes from 0 to 1 with EFER.LME set: SDM 3A 9.8.5 and 9.8.5.1. */
 static void check_long_mode_entry(struct cpu *cpu, const struct insn *i)
@@ -38,7 +40,8 @@ void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value)
 
     if (value >> 32)
         gp0(cpu, i);
-    /* The other reserved bits are ignored, and ET is always one (SDM 2B "MOV - Move to/from Control Registers"). */
+    /* The other reserved bits are ignored, and ET is always one (SDM 2B "MOV - Move to/from Control
+     * Registers"). */
     value = (value & CR0_DEFINED) | CR0_ET;
     changed = value ^ cpu->s.cr0;
     if (value & CR0_PG && !(value & CR0_PE))
@@ -69,7 +72,8 @@ void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value)
     update_mode(cpu);
 }
 
-/* --- CR3 -------------------------------------------------------------------------------------------------- */
+/* --- CR3 --------------------------------------------------------------------------------------------------
+ */
 
 void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value)
 {
@@ -87,7 +91,8 @@ void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value)
     tlb_new_cr3(cpu, keep);
 }
 
-/* --- CR4 -------------------------------------------------------------------------------------------------- */
+/* --- CR4 --------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t cr4_allowed(const struct cpu *cpu)
 {
@@ -95,9 +100,9 @@ static uint64_t cr4_allowed(const struct cpu *cpu)
         enum cpu_feature feature;
         uint32_t bits;
     } rows[] = {
-        {F_VME, CR4_VME | CR4_PVI}, {F_TSC, CR4_TSD},         {F_DE, CR4_DE},
-        {F_PSE, CR4_PSE},           {F_PAE, CR4_PAE},         {F_MCE, CR4_MCE},
-        {F_PGE, CR4_PGE},           {F_FXSR, CR4_OSFXSR},     {F_SSE, CR4_OSXMMEXCPT},
+        {F_VME, CR4_VME | CR4_PVI}, {F_TSC, CR4_TSD},           {F_DE, CR4_DE},
+        {F_PSE, CR4_PSE},           {F_PAE, CR4_PAE},           {F_MCE, CR4_MCE},
+        {F_PGE, CR4_PGE},           {F_FXSR, CR4_OSFXSR},       {F_SSE, CR4_OSXMMEXCPT},
         {F_UMIP, CR4_UMIP},         {F_FSGSBASE, CR4_FSGSBASE}, {F_PCID, CR4_PCIDE},
         {F_SMEP, CR4_SMEP},         {F_SMAP, CR4_SMAP},
     };
@@ -130,7 +135,8 @@ void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value)
     update_mode(cpu);
 }
 
-/* --- CR8 and the APIC base -------------------------------------------------------------------------------- */
+/* --- CR8 and the APIC base --------------------------------------------------------------------------------
+ */
 
 uint64_t read_cr8(struct cpu *cpu)
 {
@@ -167,7 +173,8 @@ uint64_t apic_base(struct cpu *cpu)
     return value;
 }
 
-/* --- Debug registers -------------------------------------------------------------------------------------- */
+/* --- Debug registers --------------------------------------------------------------------------------------
+ */
 
 /* What MOV DR checks before it looks at the value; gives the register that DR4 and DR5 stand for. */
 static unsigned check_dr(struct cpu *cpu, const struct insn *i, unsigned n)
@@ -207,11 +214,13 @@ void write_dr(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t value)
     cpu->s.dr[n] = value;
 }
 
-/* --- Time ------------------------------------------------------------------------------------------------- */
+/* --- Time -------------------------------------------------------------------------------------------------
+ */
 
 uint64_t read_tsc(struct cpu *cpu)
 {
     uint64_t now = clock_now(cpu->clock);
 
-    return (likely(cpu->tsc_hz == NS_PER_SEC) ? now : clock_ns_to_ticks(now, cpu->tsc_hz)) + cpu->s.tsc_offset;
+    return (likely(cpu->tsc_hz == NS_PER_SEC) ? now : clock_ns_to_ticks(now, cpu->tsc_hz)) +
+           cpu->s.tsc_offset;
 }

@@ -1,5 +1,6 @@
 /*
- * system.h - control and debug registers beyond those of internal.h, and the CPU's way to its interrupt controller.
+ * system.h - control and debug registers beyond those of internal.h, and the CPU's way to its interrupt
+ * controller.
  */
 #ifndef CPU_SYSTEM_H
 #define CPU_SYSTEM_H

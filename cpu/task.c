@@ -1,10 +1,11 @@
 /*
- * task.c - the task-state segment: hardware task switches, stacks of inner rings, the I/O permission and interrupt
- * redirection bitmaps (SDM 3A chapter 8).
+ * task.c - the task-state segment: hardware task switches, stacks of inner rings, the I/O permission and
+ * interrupt redirection bitmaps (SDM 3A chapter 8).
  *
- * A switch has two halves. Until the new TSS is read and the old one written nothing of the processor has changed, and
- * faults belong to the old task. Then all registers are the new task's, selectors without descriptors first, and faults
- * while its segments are loaded are raised in the new task at its first instruction (SDM 3A 8.3).
+ * A switch has two halves. Until the new TSS is read and the old one written nothing of the processor has
+ * changed, and faults belong to the old task. Then all registers are the new task's, selectors without
+ * descriptors first, and faults while its segments are loaded are raised in the new task at its first
+ * instruction (SDM 3A 8.3).
  */
 #include "cpu/protect.h"
 
@@ -82,7 +83,8 @@ static void write_image(struct cpu *cpu, const struct insn *i, const struct segm
         tss_put(cpu, i, tss, (wide ? TSS32_SEG : TSS16_SEG) + n * size, cpu->s.seg[n].selector, 2);
 }
 
-/* --- The new task's segments; faults are its own -------------------------------------------------------------------- */
+/* --- The new task's segments; faults are its own
+ * -------------------------------------------------------------------- */
 
 static _Noreturn void bad_selector(struct cpu *cpu, uint16_t selector)
 {
@@ -172,7 +174,8 @@ static void load_task_segments(struct cpu *cpu, const struct task_image *image)
         task_data(cpu, data[n], image->seg[data[n]]);
 }
 
-/* --- The switch -------------------------------------------------------------------------------------------------------- */
+/* --- The switch
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void load_cr3(struct cpu *cpu, uint64_t cr3)
 {
@@ -247,7 +250,8 @@ void task_switch(struct cpu *cpu, const struct insn *i, uint16_t selector, uint6
         gp0(cpu, NULL);
 }
 
-/* --- Other uses of the TSS ------------------------------------------------------------------------------------------ */
+/* --- Other uses of the TSS
+ * ------------------------------------------------------------------------------------------ */
 
 static _Noreturn void tss_too_short(struct cpu *cpu, const struct insn *i)
 {

@@ -96,12 +96,17 @@ static void print_code(struct cpu *cpu, uint64_t linear, uint64_t rip, unsigned 
     fprintf(out, "  %s\n", known ? insn.text : "(no instruction)");
 }
 
-static void print_fault(struct cpu *cpu, unsigned number, const struct cpu_fault *fault, FILE *out)
+static uint64_t linear_of(const struct cpu_fault *fault)
 {
     uint64_t linear = fault->cs_base + fault->rip;
 
-    if (fault->bits != 64)
-        linear &= UINT32_MAX;
+    return fault->bits == 64 ? linear : linear & UINT32_MAX;
+}
+
+/* `before` is the fault whose delivery led to this one, NULL for the first. */
+static void print_fault(struct cpu *cpu, unsigned number, const struct cpu_fault *fault,
+                        const struct cpu_fault *before, FILE *out)
+{
     fprintf(out, " %u. %s, %s, at %04x:%0*" PRIx64 " (%u-bit code)", number,
             cpu_exception_name(fault->vector), meaning(fault->vector), fault->cs, fault->bits == 64 ? 16 : 8,
             fault->rip, fault->bits);
@@ -112,7 +117,8 @@ static void print_fault(struct cpu *cpu, unsigned number, const struct cpu_fault
         print_page_fault(fault, out);
     else if (fault->has_error && fault->vector >= VECTOR_TS && fault->vector <= VECTOR_GP)
         print_selector(fault, out);
-    print_code(cpu, linear, fault->rip, fault->bits, out);
+    if (!before || linear_of(before) != linear_of(fault))
+        print_code(cpu, linear_of(fault), fault->rip, fault->bits, out);
 }
 
 static const char *mode_name(const struct cpu_state *state)
@@ -176,7 +182,7 @@ void crash_report(struct cpu *cpu, FILE *out)
     if (count)
         fprintf(out, "The exceptions that led there, the original one first:\n");
     for (unsigned i = 0; i < count; i++)
-        print_fault(cpu, i + 1, &chain[i], out);
+        print_fault(cpu, i + 1, &chain[i], i ? &chain[i - 1] : NULL, out);
     crash_print_registers(state, out);
     fprintf(out, "The code at CS:RIP:\n");
     uint64_t linear = state->seg[CS].base + state->rip;

@@ -4,7 +4,6 @@
  * We keep its slave side open ourselves: without any opener the master reports a hang-up for ever, which
  * poll(2) cannot wait out. So output waits for the first reader instead of vanishing.
  */
-#define _GNU_SOURCE
 #include "host/char_parts.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
  *
  * Without a client output is dropped. A client that closed its sending side still receives.
  */
-#define _GNU_SOURCE
 #include "host/char_parts.h"
 
 #include <errno.h>

@@ -1,7 +1,6 @@
 /*
  * file.c - reading, not mapping: a mapped file that somebody truncates kills its reader with SIGBUS.
  */
-#define _GNU_SOURCE
 #include "host/file.h"
 
 #include <errno.h>

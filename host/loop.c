@@ -6,7 +6,6 @@
  * lock, so either the loop has yet to look, or it has announced itself and is woken through the eventfd. A
  * kick from outside the lock sets `kicked` first and then asks whether the loop sleeps.
  */
-#define _GNU_SOURCE
 #include "host/loop.h"
 
 #include <errno.h>

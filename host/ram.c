@@ -1,5 +1,4 @@
 /* ram.c - guest RAM as a sealed memfd. */
-#define _GNU_SOURCE
 #include "host/ram.h"
 
 #include <errno.h>

@@ -140,22 +140,28 @@ static bool map_ram(struct machine *m)
            (!high || bus_map_ram(m->memory, "ram-high", E820_HIGH_BASE, high, host + low));
 }
 
+/* The stream that an option names, unless there is one already. */
+static bool open_stream(struct machine *m, struct chardev **chr, const char *option, const char *where,
+                        char *why, size_t why_size)
+{
+    char reason[300];
+
+    if (*chr)
+        return true;
+    *chr = host_chardev_open(where, m->loop, m->log, reason, sizeof(reason));
+    if (!*chr) {
+        snprintf(why, why_size, "%s %s", option, reason);
+        return false;
+    }
+    host_chardev_on_quit(*chr, quit_keys, m);
+    return true;
+}
+
 /* Where the serial port's and the debug ports' bytes go. */
 static bool open_streams(struct machine *m, char *why, size_t why_size)
 {
-    if (!m->serial) {
-        m->serial = host_chardev_open(m->options->serial, m->loop, m->log, why, why_size);
-        if (!m->serial)
-            return false;
-        host_chardev_on_quit(m->serial, quit_keys, m);
-    }
-    if (!m->debugcon) {
-        m->debugcon = host_chardev_open(m->options->debugcon, m->loop, m->log, why, why_size);
-        if (!m->debugcon)
-            return false;
-        host_chardev_on_quit(m->debugcon, quit_keys, m);
-    }
-    return true;
+    return open_stream(m, &m->serial, "--serial", m->options->serial, why, why_size) &&
+           open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size);
 }
 
 /* The CPU with its local APIC, and the way interrupts take to it. */

@@ -27,7 +27,9 @@
 #define OXBOW_CHAIN 0
 #endif
 
-#define BODY(name) void name(struct cpu *cpu, const struct insn *i)
+#define BODY(name)                                                                                                     \
+    insn_fn name;                                                                                                      \
+    void name(struct cpu *cpu, const struct insn *i)
 
 #define NEXT                                                                                                           \
     do {                                                                                                               \

@@ -1,7 +1,7 @@
 /*
  * control.c - near jumps, calls and returns, loops, ENTER and LEAVE, and the ends of traces.
  *
- * Relative branches have three bodies: near, whose target is in the trace's own page; far, elsewhere in 64-bit
+ * Relative branches have three bodies: here, whose target is in the trace's own page; away, elsewhere in 64-bit
  * mode; any, where EIP wraps and CS has a limit.
  */
 #include "cpu/interp/bodies.h"
@@ -59,7 +59,7 @@ BODY(pause)
 }
 
 #define DEFINE_JCC(name, cc)                                                                                           \
-    BODY(j##name##_near)                                                                                               \
+    BODY(j##name##_here)                                                                                               \
     {                                                                                                                  \
         if (condition(cpu, cc)) {                                                                                      \
             jump_near(cpu, i);                                                                                         \
@@ -67,7 +67,7 @@ BODY(pause)
         }                                                                                                              \
         NEXT_PAST_LINK;                                                                                                \
     }                                                                                                                  \
-    BODY(j##name##_far)                                                                                                \
+    BODY(j##name##_away)                                                                                                \
     {                                                                                                                  \
         if (condition(cpu, cc)) {                                                                                      \
             jump(cpu, i, cpu->s.rip + (uint64_t)i->imm);                                                               \
@@ -100,11 +100,11 @@ DEFINE_JCC(nl, 13)
 DEFINE_JCC(le, 14)
 DEFINE_JCC(nle, 15)
 
-BODY(jmp_near)
+BODY(jmp_here)
 {
     jump_near(cpu, i);
 }
-BODY(jmp_far)
+BODY(jmp_away)
 {
     jump(cpu, i, cpu->s.rip + (uint64_t)i->imm);
 }
@@ -134,12 +134,12 @@ static inline void push_return_q(struct cpu *cpu, const struct insn *i)
     cpu->s.gpr[RSP] = sp;
 }
 
-BODY(call_near)
+BODY(call_here)
 {
     push_return_q(cpu, i);
     jump_near(cpu, i);
 }
-BODY(call_far)
+BODY(call_away)
 {
     uint64_t rip = cpu->s.rip + (uint64_t)i->imm;
 

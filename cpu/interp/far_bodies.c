@@ -1,11 +1,12 @@
 /*
- * far_bodies.c - bodies of the instructions that deal with segments, far transfers, interrupts and the flags that
- * protection guards.
+ * far_bodies.c - bodies of the instructions that deal with segments, far transfers, interrupts and the flags
+ * that protection guards.
  */
 #include "cpu/protect.h"
 #include "cpu/interp/body.h"
 
-/* AMD has no far pointers with 64-bit offsets: REX.W changes nothing. */
+/* AMD has no far pointers with 64-bit offsets: with REX.W they are 16:32 (but CALL then pushes 8-byte items).
+ */
 static inline unsigned pointer_size(const struct insn *i)
 {
     return i->osize == SIZE_Q ? SIZE_D : i->osize;
@@ -62,7 +63,8 @@ static inline void require_protected(struct cpu *cpu, const struct insn *i)
         ud(cpu, i);
 }
 
-/* --- Far transfers -------------------------------------------------------------------------------------------- */
+/* --- Far transfers
+ * -------------------------------------------------------------------------------------------- */
 
 BODY(jmp_far)
 {
@@ -147,7 +149,8 @@ BODY(sysexit)
     legacy_fast_return(cpu, i);
 }
 
-/* --- Segment registers ------------------------------------------------------------------------------------------ */
+/* --- Segment registers
+ * ------------------------------------------------------------------------------------------ */
 
 BODY(mov_from_seg)
 {
@@ -177,22 +180,22 @@ static inline void pop_segment(struct cpu *cpu, const struct insn *i, unsigned s
     gpr_set(cpu, RSP, width, sp + (1u << i->osize)); /* in the old stack's width, should SS have changed it */
 }
 
-#define DEFINE_PUSH(seg, SEG)                                                                                \
-    BODY(push_##seg)                                                                                         \
+#define DEFINE_PUSH(name, n)                                                                                 \
+    BODY(push_##name)                                                                                        \
     {                                                                                                        \
-        push(cpu, i, i->osize, cpu->s.seg[SEG].selector);                                                    \
+        push(cpu, i, i->osize, cpu->s.seg[n].selector);                                                      \
         NEXT;                                                                                                \
     }
-#define DEFINE_POP(seg, SEG)                                                                                 \
-    BODY(pop_##seg)                                                                                          \
+#define DEFINE_POP(name, n)                                                                                  \
+    BODY(pop_##name)                                                                                         \
     {                                                                                                        \
-        pop_segment(cpu, i, SEG);                                                                            \
+        pop_segment(cpu, i, n);                                                                              \
         NEXT;                                                                                                \
     }
-#define DEFINE_LOAD_POINTER(seg, SEG)                                                                        \
-    BODY(l##seg)                                                                                             \
+#define DEFINE_LOAD_POINTER(name, n)                                                                         \
+    BODY(l##name)                                                                                            \
     {                                                                                                        \
-        load_pointer(cpu, i, SEG);                                                                           \
+        load_pointer(cpu, i, n);                                                                             \
         NEXT;                                                                                                \
     }
 
@@ -243,7 +246,8 @@ BODY(swapgs)
     NEXT;
 }
 
-/* --- Descriptor tables' registers and probes ---------------------------------------------------------------------- */
+/* --- Descriptor tables' registers and probes
+ * ---------------------------------------------------------------------- */
 
 BODY(lldt)
 {
@@ -381,7 +385,9 @@ BODY(arpl)
     NEXT;
 }
 
-/* --- Flags ------------------------------------------------------------------------------------------------------------ */
+/* --- Flags
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 /* Which bit CLI and STI may change: IF, VIF under VME and PVI, or none (SDM 2, CLI, table 3-7). */
 static inline uint64_t interrupt_flag(struct cpu *cpu, const struct insn *i)

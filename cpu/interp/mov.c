@@ -130,23 +130,21 @@ BODY(lea_q)
         set##bits(cpu, i->reg, __atomic_exchange_n(p, get##bits(cpu, i->reg), __ATOMIC_SEQ_CST));                      \
         NEXT;                                                                                                          \
     }
-void xchgb_g(struct cpu *cpu, const struct insn *i);
-void xchg_g_w(struct cpu *cpu, const struct insn *i);
-void xchg_g_d(struct cpu *cpu, const struct insn *i);
-void xchg_g_q(struct cpu *cpu, const struct insn *i);
 DEFINE_XCHG(b, 8, )
 DEFINE_XCHG(, 16, _w)
 DEFINE_XCHG(, 32, _d)
 DEFINE_XCHG(, 64, _q)
 
-/* XCHG rAX, register (90-97). */
+/* XCHG rAX, register (90-97). 90 itself is NOP: it doesn't even zero-extend EAX. */
 #define DEFINE_XCHG_A(bits, suffix)                                                                                    \
     BODY(xchg_z_a##suffix)                                                                                             \
     {                                                                                                                  \
         uint##bits##_t a = get##bits(cpu, REG_OFFSET(RAX));                                                            \
                                                                                                                        \
-        set##bits(cpu, REG_OFFSET(RAX), get##bits(cpu, i->rm));                                                        \
-        set##bits(cpu, i->rm, a);                                                                                      \
+        if (i->rm != REG_OFFSET(RAX)) {                                                                                \
+            set##bits(cpu, REG_OFFSET(RAX), get##bits(cpu, i->rm));                                                    \
+            set##bits(cpu, i->rm, a);                                                                                  \
+        }                                                                                                              \
         NEXT;                                                                                                          \
     }
 DEFINE_XCHG_A(16, _w)

@@ -120,46 +120,48 @@ FROM_GPR_OP(cvtsi2sd64, "cvtsi2sdq", uint64_t)
  * The tables. Each instruction that is nothing but its operation is a row here and needs no body by hand.
  */
 
+/* clang-format off */
 /* name, kind of the source in memory, what the result holds */
-#define FLOAT_ARITHMETIC(X)                                                                                  \
-    X(addps, x, RESULT_PS)                                                                                   \
-    X(addss, d, RESULT_SS) X(addpd, x, RESULT_PD) X(addsd, q, RESULT_SD) X(subps, x, RESULT_PS)              \
-        X(subss, d, RESULT_SS) X(subpd, x, RESULT_PD) X(subsd, q, RESULT_SD) X(mulps, x, RESULT_PS)          \
-            X(mulss, d, RESULT_SS) X(mulpd, x, RESULT_PD) X(mulsd, q, RESULT_SD) X(divps, x, RESULT_PS)      \
-                X(divss, d, RESULT_SS) X(divpd, x, RESULT_PD) X(divsd, q, RESULT_SD)                         \
-                    X(sqrtps, x, RESULT_NONE) X(sqrtss, d, RESULT_NONE) X(sqrtpd, x, RESULT_NONE)            \
-                        X(sqrtsd, q, RESULT_NONE) X(minps, x, RESULT_NONE) X(minss, d, RESULT_NONE)          \
-                            X(minpd, x, RESULT_NONE) X(minsd, q, RESULT_NONE) X(maxps, x, RESULT_NONE)       \
-                                X(maxss, d, RESULT_NONE) X(maxpd, x, RESULT_NONE) X(maxsd, q, RESULT_NONE)   \
-                                    X(addsubps, x, RESULT_PS) X(addsubpd, x, RESULT_PD)                      \
-                                        X(haddps, x, RESULT_PS) X(haddpd, x, RESULT_PD)                      \
-                                            X(hsubps, x, RESULT_PS) X(hsubpd, x, RESULT_PD)
+#define FLOAT_ARITHMETIC(X)                                                                                 \
+    X(addps, x, RESULT_PS)    X(addss, d, RESULT_SS)    X(addpd, x, RESULT_PD)    X(addsd, q, RESULT_SD)    \
+    X(subps, x, RESULT_PS)    X(subss, d, RESULT_SS)    X(subpd, x, RESULT_PD)    X(subsd, q, RESULT_SD)    \
+    X(mulps, x, RESULT_PS)    X(mulss, d, RESULT_SS)    X(mulpd, x, RESULT_PD)    X(mulsd, q, RESULT_SD)    \
+    X(divps, x, RESULT_PS)    X(divss, d, RESULT_SS)    X(divpd, x, RESULT_PD)    X(divsd, q, RESULT_SD)    \
+    X(sqrtps, x, RESULT_NONE) X(sqrtss, d, RESULT_NONE) X(sqrtpd, x, RESULT_NONE) X(sqrtsd, q, RESULT_NONE) \
+    X(minps, x, RESULT_NONE)  X(minss, d, RESULT_NONE)  X(minpd, x, RESULT_NONE)  X(minsd, q, RESULT_NONE)  \
+    X(maxps, x, RESULT_NONE)  X(maxss, d, RESULT_NONE)  X(maxpd, x, RESULT_NONE)  X(maxsd, q, RESULT_NONE)  \
+    X(haddps, x, RESULT_PS)   X(haddpd, x, RESULT_PD)   X(hsubps, x, RESULT_PS)   X(hsubpd, x, RESULT_PD)   \
+    X(addsubps, x, RESULT_PS) X(addsubpd, x, RESULT_PD)
 
-#define FLOAT_CONVERT(X)                                                                                     \
-    X(cvtps2pd, q, RESULT_NONE)                                                                              \
-    X(cvtss2sd, d, RESULT_NONE) X(cvtpd2ps, x, RESULT_PS) X(cvtsd2ss, q, RESULT_SS)                          \
-        X(cvtdq2ps, x, RESULT_NONE) X(cvtps2dq, x, RESULT_NONE) X(cvttps2dq, x, RESULT_NONE)                 \
-            X(cvtdq2pd, q, RESULT_NONE) X(cvtpd2dq, x, RESULT_NONE) X(cvttpd2dq, x, RESULT_NONE)
+#define FLOAT_CONVERT(X)                                                                                    \
+    X(cvtps2pd, q, RESULT_NONE)  X(cvtpd2ps, x, RESULT_PS)                                                  \
+    X(cvtss2sd, d, RESULT_NONE)  X(cvtsd2ss, q, RESULT_SS)                                                  \
+    X(cvtdq2ps, x, RESULT_NONE)  X(cvtps2dq, x, RESULT_NONE)  X(cvttps2dq, x, RESULT_NONE)                  \
+    X(cvtdq2pd, q, RESULT_NONE)  X(cvtpd2dq, x, RESULT_NONE)  X(cvttpd2dq, x, RESULT_NONE)
 
 /* Lane by lane: the MMX form is the low half of the XMM one. */
-#define INTEGER_LANES(X)                                                                                     \
-    X(paddb)                                                                                                 \
-    X(paddw) X(paddd) X(paddq) X(paddsb) X(paddsw) X(paddusb) X(paddusw) X(psubb) X(psubw) X(psubd) X(psubq) \
-        X(psubsb) X(psubsw) X(psubusb) X(psubusw) X(pand) X(pandn) X(por) X(pxor) X(pcmpeqb) X(pcmpeqw)      \
-            X(pcmpeqd) X(pcmpgtb) X(pcmpgtw) X(pcmpgtd) X(pmullw) X(pmulhw) X(pmulhuw) X(pmuludq) X(pmaddwd) \
-                X(psadbw) X(pavgb) X(pavgw) X(pminub) X(pminsw) X(pmaxub) X(pmaxsw) X(psllw) X(pslld)        \
-                    X(psllq) X(psrlw) X(psrld) X(psrlq) X(psraw) X(psrad) X(psignb) X(psignw) X(psignd)      \
-                        X(pmulhrsw) X(pabsb) X(pabsw) X(pabsd) X(pmaddubsw)
+#define INTEGER_LANES(X)                                                                                    \
+    X(paddb) X(paddw) X(paddd) X(paddq) X(paddsb) X(paddsw) X(paddusb) X(paddusw)                           \
+    X(psubb) X(psubw) X(psubd) X(psubq) X(psubsb) X(psubsw) X(psubusb) X(psubusw)                           \
+    X(pand) X(pandn) X(por) X(pxor)                                                                         \
+    X(pcmpeqb) X(pcmpeqw) X(pcmpeqd) X(pcmpgtb) X(pcmpgtw) X(pcmpgtd)                                       \
+    X(pmullw) X(pmulhw) X(pmulhuw) X(pmuludq) X(pmaddwd) X(psadbw) X(pavgb) X(pavgw)                        \
+    X(pminub) X(pminsw) X(pmaxub) X(pmaxsw)                                                                 \
+    X(psllw) X(pslld) X(psllq) X(psrlw) X(psrld) X(psrlq) X(psraw) X(psrad)                                 \
+    X(psignb) X(psignw) X(psignd) X(pmulhrsw) X(pabsb) X(pabsw) X(pabsd) X(pmaddubsw)
 
 /* Elements from both sources in turn: the MMX form works on the two operands joined in one register. */
-#define INTEGER_PAIRS(X)                                                                                     \
-    X(packsswb) X(packssdw) X(packuswb) X(phaddw) X(phaddd) X(phaddsw) X(phsubw) X(phsubd) X(phsubsw)
+#define INTEGER_PAIRS(X)                                                                                    \
+    X(packsswb) X(packssdw) X(packuswb)                                                                     \
+    X(phaddw) X(phaddd) X(phaddsw) X(phsubw) X(phsubd) X(phsubsw)
 
-#define INTEGER_XMM_ONLY(X)                                                                                  \
-    X(punpcklbw)                                                                                             \
-    X(punpcklwd) X(punpckldq) X(punpcklqdq) X(punpckhbw) X(punpckhwd) X(punpckhdq) X(punpckhqdq) X(pshufb)
+#define INTEGER_XMM_ONLY(X)                                                                                 \
+    X(punpcklbw) X(punpcklwd) X(punpckldq) X(punpcklqdq)                                                    \
+    X(punpckhbw) X(punpckhwd) X(punpckhdq) X(punpckhqdq)                                                    \
+    X(pshufb)
 
 #define FLOAT_UNPACK(X) X(unpcklps) X(unpckhps) X(unpcklpd) X(unpckhpd)
+/* clang-format on */
 
 INTEGER_LANES(OP)
 INTEGER_PAIRS(OP)

@@ -1,12 +1,13 @@
 /*
  * string.c - MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS and their repeat prefixes (SDM 1 7.3.9, 2B "REP").
  *
- * A repeated instruction is a loop whose every turn leaves RCX, RSI and RDI as the manual has them after that many
- * iterations: a fault in the middle needs nothing taken back, and the loop may stop after any turn and be begun again. It
- * stops when the CPU is wanted elsewhere (stop_at is 0), and after one iteration under TF.
+ * A repeated instruction is a loop whose every turn leaves RCX, RSI and RDI as the manual has them after that
+ * many iterations: a fault in the middle needs nothing taken back, and the loop may stop after any turn and
+ * be begun again. It stops when the CPU is wanted elsewhere (stop_at is 0), and after one iteration in single
+ * steps.
  *
- * Upwards, a turn takes all elements that lie in one page (of source and destination) as a block on the host's memory.
- * Downwards, and where chips or code are touched, it takes one element.
+ * Upwards, a turn takes all elements that lie in one page (of source and destination) as a block on the
+ * host's memory. Downwards, and where chips or code are touched, it takes one element.
  */
 #include <string.h>
 
@@ -15,10 +16,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-#define REPEATED(i)   ((i)->flags & (INSN_REP | INSN_REPNE))
+#define REPEATED(i)  ((i)->flags & (INSN_REP | INSN_REPNE))
 #define PAGE_SIZE_4K 4096u
 
-/* --- What the loops are made of --------------------------------------------------------------------------- */
+/* --- What the loops are made of ---------------------------------------------------------------------------
+ */
 
 INLINE uint64_t load(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned shift)
 {
@@ -106,7 +108,7 @@ INLINE bool downwards(const struct cpu *cpu)
 /* Whether a loop may take more than one element at a time. */
 INLINE bool in_blocks(const struct cpu *cpu)
 {
-    return !(cpu->s.rflags & (FLAG_DF | FLAG_TF));
+    return !(cpu->s.rflags & (FLAG_DF | FLAG_TF)) && !cpu->single;
 }
 
 INLINE uint64_t index_of(const struct cpu *cpu, const struct insn *i, unsigned reg)
@@ -123,8 +125,8 @@ INLINE void advance(struct cpu *cpu, const struct insn *i, unsigned reg, uint64_
 }
 
 /*
- * How many of `count` elements going up from seg:offset (at `linear`, its first element checked) are in the same page,
- * inside the segment, and do not wrap. At least one; the first may itself cross.
+ * How many of `count` elements going up from seg:offset (at `linear`, its first element checked) are in the
+ * same page, inside the segment, and do not wrap. At least one; the first may itself cross.
  */
 static uint64_t block_length(const struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t offset,
                              uint64_t linear, unsigned shift, uint64_t count)
@@ -146,21 +148,22 @@ static uint64_t block_length(const struct cpu *cpu, const struct insn *i, unsign
     return count ? count : 1;
 }
 
-/* After `n` of `count` iterations: whether the loop goes on now. */
+/* Whether a loop with iterations left takes the next one now. */
 INLINE bool goes_on(const struct cpu *cpu)
 {
     return likely(atomic_load_explicit(&cpu->stop_at, memory_order_relaxed) != 0) &&
-           !(cpu->s.rflags & FLAG_TF);
+           !(cpu->s.rflags & FLAG_TF) && !cpu->single;
 }
 
-/* The instruction stays to be finished: RIP points at it, and it was not retired. */
+/* The instruction stays to be finished: RIP points at it. The attempt counts, as a fault's does. */
 static void leave_unfinished(struct cpu *cpu, const struct insn *i)
 {
-    cpu->retired -= i->rest + 1u;
+    cpu->retired -= i->rest;
     cpu->s.rip = rip_of(cpu, i);
 }
 
-/* --- MOVS ------------------------------------------------------------------------------------------------- */
+/* --- MOVS -------------------------------------------------------------------------------------------------
+ */
 
 INLINE void movs_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
@@ -174,7 +177,8 @@ INLINE void movs_one(struct cpu *cpu, const struct insn *i, unsigned shift)
     advance(cpu, i, RDI, 1, shift);
 }
 
-/* Copies upwards as the instruction does: a destination a little above its source repeats what is between them. */
+/* Copies upwards as the instruction does: a destination a little above its source repeats what is between
+ * them. */
 INLINE void copy_up(void *to, const void *from, uint64_t n, unsigned shift)
 {
     uint64_t distance = (uint64_t)(uintptr_t)to - (uint64_t)(uintptr_t)from;
@@ -227,7 +231,8 @@ INLINE bool rep_movs(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- STOS ------------------------------------------------------------------------------------------------- */
+/* --- STOS -------------------------------------------------------------------------------------------------
+ */
 
 INLINE void stos_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
@@ -273,7 +278,8 @@ INLINE bool rep_stos(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- LODS ------------------------------------------------------------------------------------------------- */
+/* --- LODS -------------------------------------------------------------------------------------------------
+ */
 
 INLINE void lods_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
@@ -296,7 +302,8 @@ INLINE bool rep_lods(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- SCAS ------------------------------------------------------------------------------------------------- */
+/* --- SCAS -------------------------------------------------------------------------------------------------
+ */
 
 INLINE void flags_of(struct cpu *cpu, uint64_t a, uint64_t b, unsigned shift)
 {
@@ -313,8 +320,8 @@ INLINE void scas_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 }
 
 /*
- * The flags are written when the loop ends or stops, not before: a page fault in the middle must show those from
- * before the instruction (SDM 2B "REP").
+ * The flags are written when the loop ends or stops, not before: a page fault in the middle must show those
+ * from before the instruction (SDM 2B "REP").
  */
 INLINE bool rep_scas(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
@@ -348,7 +355,8 @@ INLINE bool rep_scas(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- CMPS ------------------------------------------------------------------------------------------------- */
+/* --- CMPS -------------------------------------------------------------------------------------------------
+ */
 
 INLINE void cmps_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
@@ -400,7 +408,8 @@ INLINE bool rep_cmps(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- INS, OUTS -------------------------------------------------------------------------------------------- */
+/* --- INS, OUTS --------------------------------------------------------------------------------------------
+ */
 
 /* The destination is checked first: reading a port can't be taken back. */
 INLINE void ins_one(struct cpu *cpu, const struct insn *i, unsigned shift)
@@ -453,7 +462,8 @@ INLINE bool rep_outs(struct cpu *cpu, const struct insn *i, unsigned shift)
     return true;
 }
 
-/* --- The bodies ------------------------------------------------------------------------------------------- */
+/* --- The bodies -------------------------------------------------------------------------------------------
+ */
 
 #define STRING_BODY(op, suffix, shift)                                                                       \
     static __attribute__((noinline)) bool rep_##op##_##suffix(struct cpu *cpu, const struct insn *i)         \

@@ -1,6 +1,6 @@
 /*
- * system_bodies.c - instructions of the operating system: control, debug and table registers, MSRs, the TSC, CPUID,
- * TLB control, FS/GS base, ports (SDM 2, under each name).
+ * system_bodies.c - instructions of the operating system: control, debug and table registers, MSRs, the TSC,
+ * CPUID, TLB control, FS/GS base, ports (SDM 2, under each name).
  *
  * Those that can change mode, translation or what is pending are A_END in their rows and leave their trace.
  */
@@ -27,7 +27,8 @@ static inline void set_native(struct cpu *cpu, uint16_t reg, uint64_t value)
         set32(cpu, reg, (uint32_t)value);
 }
 
-/* --- Control and debug registers -------------------------------------------------------------------------- */
+/* --- Control and debug registers --------------------------------------------------------------------------
+ */
 
 BODY(mov_from_cr)
 {
@@ -136,7 +137,8 @@ BODY(smsw)
     NEXT;
 }
 
-/* --- Descriptor tables ------------------------------------------------------------------------------------ */
+/* --- Descriptor tables ------------------------------------------------------------------------------------
+ */
 
 /* Linear address of the base behind the limit, at the operand plus two. */
 static uint64_t base_linear(struct cpu *cpu, const struct insn *i, enum access access)
@@ -205,7 +207,8 @@ BODY(sidt)
     NEXT;
 }
 
-/* --- TLB and caches --------------------------------------------------------------------------------------- */
+/* --- TLB and caches ---------------------------------------------------------------------------------------
+ */
 
 /* The operand is never accessed: neither its segment's limit nor its form is checked. */
 BODY(invlpg)
@@ -261,7 +264,8 @@ BODY(flush_caches)
     NEXT;
 }
 
-/* --- MSRs, time, identification --------------------------------------------------------------------------- */
+/* --- MSRs, time, identification ---------------------------------------------------------------------------
+ */
 
 static inline void set_edx_eax(struct cpu *cpu, uint64_t value)
 {
@@ -339,7 +343,8 @@ BODY(rsm)
     ud(cpu, i);
 }
 
-/* --- FS and GS base --------------------------------------------------------------------------------------- */
+/* --- FS and GS base ---------------------------------------------------------------------------------------
+ */
 
 static inline void require_fsgsbase(struct cpu *cpu, const struct insn *i)
 {
@@ -390,11 +395,12 @@ BODY(wrgsbase)
     NEXT;
 }
 
-/* --- STAC, CLAC ------------------------------------------------------------------------------------------- */
+/* --- STAC, CLAC -------------------------------------------------------------------------------------------
+ */
 
 /*
- * Around every copy between kernel and user: at CPL 0 RFLAGS.AC decides nothing but which TLB is asked, so there is no
- * need to leave the trace.
+ * Around every copy between kernel and user: at CPL 0 RFLAGS.AC decides nothing but which TLB is asked, so
+ * there is no need to leave the trace.
  */
 BODY(stac)
 {
@@ -416,7 +422,8 @@ BODY(clac)
     NEXT;
 }
 
-/* --- Ports ------------------------------------------------------------------------------------------------ */
+/* --- Ports ------------------------------------------------------------------------------------------------
+ */
 
 /* IN and OUT of AX or EAX: REX.W changes nothing. */
 static inline unsigned port_size(const struct insn *i)

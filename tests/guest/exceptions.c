@@ -1,32 +1,32 @@
 /*
- * exceptions.c - every exception that an instruction can raise in 64-bit mode, with its error code, RIP, CR2 and what it leaves of
- * the registers, from CPL 0 and CPL 3 (SDM 3A chapter 6).
+ * exceptions.c - every exception that an instruction can raise in 64-bit mode, with its error code, RIP, CR2
+ * and what it leaves of the registers, from CPL 0 and CPL 3 (SDM 3A chapter 6).
  */
 #include "lib.h"
 
 static struct regs r;
 
 /* A fault leaves RIP at the instruction, a trap after it. */
-#define FAULT(name, s, cpl, vector, error)                                                                     \
-    do {                                                                                                       \
-        r = snippet_regs(&s, cpl);                                                                             \
-        test_run(name, &r, vector, error, s.at);                                                               \
+#define FAULT(name, s, cpl, vector, error)                                                                   \
+    do {                                                                                                     \
+        r = snippet_regs(&s, cpl);                                                                           \
+        test_run(name, &r, vector, error, s.at);                                                             \
     } while (0)
-#define TRAP(name, s, cpl, vector)                                                                             \
-    do {                                                                                                       \
-        r = snippet_regs(&s, cpl);                                                                             \
-        test_run(name, &r, vector, NO_ERROR, s.next);                                                          \
+#define TRAP(name, s, cpl, vector)                                                                           \
+    do {                                                                                                     \
+        r = snippet_regs(&s, cpl);                                                                           \
+        test_run(name, &r, vector, NO_ERROR, s.next);                                                        \
     } while (0)
 /* Runs through: ends with its own INT 0x80, which is two bytes long. */
-#define THROUGH(name, s, cpl)                                                                                  \
-    do {                                                                                                       \
-        r = snippet_regs(&s, cpl);                                                                             \
-        test_run(name, &r, VEC_END, NO_ERROR, s.next + 2);                                                     \
+#define THROUGH(name, s, cpl)                                                                                \
+    do {                                                                                                     \
+        r = snippet_regs(&s, cpl);                                                                           \
+        test_run(name, &r, VEC_END, NO_ERROR, s.next + 2);                                                   \
     } while (0)
-#define BOTH(name, s, vector, error)                                                                           \
-    do {                                                                                                       \
-        FAULT(name ", CPL 0", s, 0, vector, error);                                                            \
-        FAULT(name ", CPL 3", s, 3, vector, error);                                                            \
+#define BOTH(name, s, vector, error)                                                                         \
+    do {                                                                                                     \
+        FAULT(name ", CPL 0", s, 0, vector, error);                                                          \
+        FAULT(name ", CPL 3", s, 3, vector, error);                                                          \
     } while (0)
 
 /* #DE */
@@ -199,19 +199,32 @@ static void undefined_opcodes(void)
         const char *name;
         const struct snippet *s;
     } rows[] = {
-        {"#UD UD2", &u_ud2},           {"#UD UD1", &u_ud1},
-        {"#UD PUSH ES", &u_push_es},   {"#UD DAA", &u_daa},
-        {"#UD AAA", &u_aaa},           {"#UD PUSHA", &u_pusha},
-        {"#UD opcode 82", &u_82},      {"#UD direct far CALL", &u_callf},
-        {"#UD INTO", &u_into},         {"#UD AAM", &u_aam},
-        {"#UD SALC", &u_salc},         {"#UD direct far JMP", &u_jmpf},
-        {"#UD LOCK ADD to a register", &u_lock_reg}, {"#UD LOCK MOV", &u_lock_mov},
-        {"#UD LOCK CMP", &u_lock_cmp}, {"#UD LOCK NOP", &u_lock_nop},
-        {"#UD LOCK BT", &u_lock_bt},   {"#UD LEA of a register", &u_lea_reg},
-        {"#UD MOV to CS", &u_mov_cs},  {"#UD MOV to segment register 6", &u_mov_seg6},
-        {"#UD FE /7", &u_fe7},         {"#UD FF /7", &u_ff7},
-        {"#UD C6 /1", &u_c6_1},        {"#UD 8F /1", &u_8f_1},
-        {"#UD MOV from CR1", &u_cr1},  {"#UD CMPXCHG8B of a register", &u_cmpxchg8b_reg},
+        {"#UD UD2", &u_ud2},
+        {"#UD UD1", &u_ud1},
+        {"#UD PUSH ES", &u_push_es},
+        {"#UD DAA", &u_daa},
+        {"#UD AAA", &u_aaa},
+        {"#UD PUSHA", &u_pusha},
+        {"#UD opcode 82", &u_82},
+        {"#UD direct far CALL", &u_callf},
+        {"#UD INTO", &u_into},
+        {"#UD AAM", &u_aam},
+        {"#UD SALC", &u_salc},
+        {"#UD direct far JMP", &u_jmpf},
+        {"#UD LOCK ADD to a register", &u_lock_reg},
+        {"#UD LOCK MOV", &u_lock_mov},
+        {"#UD LOCK CMP", &u_lock_cmp},
+        {"#UD LOCK NOP", &u_lock_nop},
+        {"#UD LOCK BT", &u_lock_bt},
+        {"#UD LEA of a register", &u_lea_reg},
+        {"#UD MOV to CS", &u_mov_cs},
+        {"#UD MOV to segment register 6", &u_mov_seg6},
+        {"#UD FE /7", &u_fe7},
+        {"#UD FF /7", &u_ff7},
+        {"#UD C6 /1", &u_c6_1},
+        {"#UD 8F /1", &u_8f_1},
+        {"#UD MOV from CR1", &u_cr1},
+        {"#UD CMPXCHG8B of a register", &u_cmpxchg8b_reg},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (unsigned cpl = 0; cpl <= 3; cpl += 3) {
@@ -309,15 +322,20 @@ SNIPPET(g_ds_execute, "mov $0x58, %eax", "mov %eax, %ds", "");
 SNIPPET(g_ds_np, "mov $0x63, %eax", "mov %eax, %ds", "");
 SNIPPET(g_ss_np, "mov $0x60, %eax; mov %cs, %ecx; and $3, %ecx; or %ecx, %eax", "mov %eax, %ss", "");
 SNIPPET(g_ds_kernel, "mov $0x13, %eax", "mov %eax, %ds", "");
-SNIPPET(g_ss_rpl, "mov $0x20, %eax; mov %cs, %ecx; not %ecx; and $3, %ecx; or %ecx, %eax", "mov %eax, %ss", "");
+SNIPPET(g_ss_rpl, "mov $0x20, %eax; mov %cs, %ecx; not %ecx; and $3, %ecx; or %ecx, %eax", "mov %eax, %ss",
+        "");
 SNIPPET(g_ss_code, "mov $0x08, %eax", "mov %eax, %ss", "");
 SNIPPET(g_iret_cs0, "mov %rsp, %rax; push $0x23; push %rax; pushfq; push $0; lea 1f(%rip), %rax; push %rax",
         "iretq", "1:");
-SNIPPET(g_iret_cs_data, "mov %rsp, %rax; push $0x23; push %rax; pushfq; push $0x20; lea 1f(%rip), %rax; push %rax",
-        "iretq", "1:");
-SNIPPET(g_iret_nt, "mov %ss, %ecx; push %rcx; lea 8(%rsp), %rax; push %rax; pushfq; mov %cs, %ecx; push %rcx; "
-        "lea g_iret_nt_next(%rip), %rax; push %rax; pushfq; orl $0x4000, (%rsp); popfq", "iretq", "");
-SNIPPET(g_retf_np, "mov %cs, %ecx; and $3, %ecx; or $0x68, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax", "lretq", "1:");
+SNIPPET(g_iret_cs_data,
+        "mov %rsp, %rax; push $0x23; push %rax; pushfq; push $0x20; lea 1f(%rip), %rax; push %rax", "iretq",
+        "1:");
+SNIPPET(g_iret_nt,
+        "mov %ss, %ecx; push %rcx; lea 8(%rsp), %rax; push %rax; pushfq; mov %cs, %ecx; push %rcx; "
+        "lea g_iret_nt_next(%rip), %rax; push %rax; pushfq; orl $0x4000, (%rsp); popfq",
+        "iretq", "");
+SNIPPET(g_retf_np, "mov %cs, %ecx; and $3, %ecx; or $0x68, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax",
+        "lretq", "1:");
 SNIPPET(g_retf_code32, "push $0x30; lea 1f(%rip), %rax; push %rax", "lretq", "1:");
 
 static void test_segment_loads(void)
@@ -350,14 +368,14 @@ static void privileged(void)
         const char *name;
         const struct snippet *s;
     } rows[] = {
-        {"#GP HLT at CPL 3", &g_hlt},       {"#GP CLI at CPL 3", &g_cli},
-        {"#GP STI at CPL 3", &g_sti},       {"#GP IN at CPL 3", &g_in},
-        {"#GP OUT DX at CPL 3", &g_outl_dx}, {"#GP INSB at CPL 3", &g_insb},
+        {"#GP HLT at CPL 3", &g_hlt},          {"#GP CLI at CPL 3", &g_cli},
+        {"#GP STI at CPL 3", &g_sti},          {"#GP IN at CPL 3", &g_in},
+        {"#GP OUT DX at CPL 3", &g_outl_dx},   {"#GP INSB at CPL 3", &g_insb},
         {"#GP MOV from CR0 at CPL 3", &g_cr0}, {"#GP LGDT at CPL 3", &g_lgdt},
-        {"#GP LTR at CPL 3", &g_ltr},       {"#GP LMSW at CPL 3", &g_lmsw},
-        {"#GP CLTS at CPL 3", &g_clts},     {"#GP INVLPG at CPL 3", &g_invlpg},
-        {"#GP WBINVD at CPL 3", &g_wbinvd}, {"#GP RDMSR at CPL 3", &g_rdmsr},
-        {"#GP SWAPGS at CPL 3", &g_swapgs}, {"#GP SYSRET at CPL 3", &g_sysret},
+        {"#GP LTR at CPL 3", &g_ltr},          {"#GP LMSW at CPL 3", &g_lmsw},
+        {"#GP CLTS at CPL 3", &g_clts},        {"#GP INVLPG at CPL 3", &g_invlpg},
+        {"#GP WBINVD at CPL 3", &g_wbinvd},    {"#GP RDMSR at CPL 3", &g_rdmsr},
+        {"#GP SWAPGS at CPL 3", &g_swapgs},    {"#GP SYSRET at CPL 3", &g_sysret},
     };
     wrmsr(0xC0000080, rdmsr(0xC0000080) | 1); /* EFER.SCE, or SYSRET would be #UD */
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {

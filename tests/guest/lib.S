@@ -55,9 +55,10 @@ guest_start:
 
     .code64
 long_mode:
-    movl $0x10, %eax
+    movl $0x23, %eax
     movl %eax, %ds
     movl %eax, %es
+    movl $0x10, %eax
     movl %eax, %ss
     xorl %eax, %eax
     movl %eax, %fs
@@ -125,9 +126,10 @@ common:
     movq %rbx, 176(%rax)
     movq $0, run_regs
     movq run_rsp, %rsp
-    movl $0x10, %eax
+    movl $0x23, %eax            /* a way out to CPL 3 would clear others */
     movl %eax, %ds
     movl %eax, %es
+    movl $0x10, %eax
     movl %eax, %ss
     pushq $2
     popfq

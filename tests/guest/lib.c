@@ -12,8 +12,8 @@ uint64_t lib_start_info;
 
 static uint8_t ist_stack[16384] __attribute__((aligned(16)));
 static uint8_t rsp0_stack[16384] __attribute__((aligned(16)));
-__asm__(".pushsection .bss\n.balign 4096\n.skip 8192\n.globl stack0_top\nstack0_top: .skip 64\n.balign 4096\n.skip 8192\n"
-        ".globl stack3_top\nstack3_top: .skip 64\n.popsection");
+uint8_t stack0[8192] __attribute__((aligned(4096)));
+uint8_t stack3[8192] __attribute__((aligned(4096)));
 
 static struct {
     unsigned passed, failed;
@@ -69,7 +69,8 @@ static void put(struct sink *sink, char c)
         outb(0xE9, (uint8_t)c);
 }
 
-static void put_number(struct sink *sink, uint64_t value, unsigned base, bool negative, unsigned width, char pad)
+static void put_number(struct sink *sink, uint64_t value, unsigned base, bool negative, unsigned width,
+                       char pad)
 {
     char digits[24];
     unsigned at = sizeof digits;
@@ -173,8 +174,8 @@ void test_run(const char *name, struct regs *regs, unsigned vector, uint64_t err
     test_begin(name);
     run(regs);
     if (regs->vector != vector)
-        test_fail("vector %lu with error code 0x%lx at 0x%lx (CR2 0x%lx), not vector %u", regs->vector, regs->error,
-                  regs->rip, regs->cr2, vector);
+        test_fail("vector %lu with error code 0x%lx at 0x%lx (CR2 0x%lx), not vector %u", regs->vector,
+                  regs->error, regs->rip, regs->cr2, vector);
     test_equal(regs->error, error, "error code");
     test_equal(regs->rip, (uint64_t)where, "RIP");
     test_end();
@@ -211,7 +212,8 @@ void lib_unexpected(const struct frame *frame)
 
 void set_gate(unsigned vector, uint64_t offset, uint16_t selector, uint8_t ist, uint8_t type)
 {
-    idt[vector] = (struct gate){(uint16_t)offset, selector, ist, type, (uint16_t)(offset >> 16), (uint32_t)(offset >> 32), 0};
+    idt[vector] = (struct gate){(uint16_t)offset,         selector, ist, type, (uint16_t)(offset >> 16),
+                                (uint32_t)(offset >> 32), 0};
 }
 
 void set_tss_limit(uint32_t limit)
@@ -262,7 +264,8 @@ void lib_main(uint64_t start_info)
     outb(COM1 + 3, 3);
     outb(COM1 + 2, 7);
     for (unsigned i = 0; i < 256; i++)
-        set_gate(i, lib_entries[i], SEL_CODE64, i < 32 || i == VEC_END, i == VEC_END || i == VEC_BP || i == VEC_OF ? 0xEE : 0x8E);
+        set_gate(i, lib_entries[i], SEL_CODE64, i < 32 || i == VEC_END,
+                 i == VEC_END || i == VEC_BP || i == VEC_OF ? 0xEE : 0x8E);
     __asm__ volatile("lidt %0" : : "m"(pointer));
     /* Both PICs are silent until a test wants them. */
     outb(0x21, 0xFF);

@@ -1,13 +1,14 @@
 /*
- * lib.h - what the guest tests share. Each test is a small kernel of its own: it enters long mode, runs its checks at CPL 0 and 3,
- * and reports a line for each on COM1 and port 0xE9:
+ * lib.h - what the guest tests share. Each test is a small kernel of its own: it enters long mode, runs its
+ * checks at CPL 0 and 3, and reports a line for each on COM1 and port 0xE9:
  *
  *     PASS name
  *     FAIL name: why
  *     SKIP name: why
  *     RESULT 41 passed, 0 failed
  *
- * Then it ends the machine: isa-debug-exit (port 0xF4) with 0 or, after a failure, 1; failing that, ACPI power-off.
+ * Then it ends the machine: isa-debug-exit (port 0xF4) with 0 or, after a failure, 1; failing that, ACPI
+ * power-off.
  *
  * The expected values come from the manuals, not from a run of some CPU.
  */
@@ -33,26 +34,62 @@ enum {
 };
 
 enum {
-    VEC_DE, VEC_DB, VEC_NMI, VEC_BP, VEC_OF, VEC_BR, VEC_UD, VEC_NM, VEC_DF, VEC_TS = 10, VEC_NP, VEC_SS, VEC_GP, VEC_PF,
-    VEC_MF = 16, VEC_AC, VEC_MC, VEC_XM,
+    VEC_DE,
+    VEC_DB,
+    VEC_NMI,
+    VEC_BP,
+    VEC_OF,
+    VEC_BR,
+    VEC_UD,
+    VEC_NM,
+    VEC_DF,
+    VEC_TS = 10,
+    VEC_NP,
+    VEC_SS,
+    VEC_GP,
+    VEC_PF,
+    VEC_MF = 16,
+    VEC_AC,
+    VEC_MC,
+    VEC_XM,
     VEC_END = 0x80, /* INT 0x80, open to CPL 3: the end of a snippet */
 };
 
 enum {
-    FLAG_CF = 1 << 0, FLAG_PF = 1 << 2, FLAG_AF = 1 << 4, FLAG_ZF = 1 << 6, FLAG_SF = 1 << 7, FLAG_TF = 1 << 8, FLAG_IF = 1 << 9,
-    FLAG_DF = 1 << 10, FLAG_OF = 1 << 11, FLAG_IOPL = 3 << 12, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17,
-    FLAG_AC = 1 << 18, FLAG_VIF = 1 << 19, FLAG_VIP = 1 << 20, FLAG_ID = 1 << 21,
+    FLAG_CF = 1 << 0,
+    FLAG_PF = 1 << 2,
+    FLAG_AF = 1 << 4,
+    FLAG_ZF = 1 << 6,
+    FLAG_SF = 1 << 7,
+    FLAG_TF = 1 << 8,
+    FLAG_IF = 1 << 9,
+    FLAG_DF = 1 << 10,
+    FLAG_OF = 1 << 11,
+    FLAG_IOPL = 3 << 12,
+    FLAG_NT = 1 << 14,
+    FLAG_RF = 1 << 16,
+    FLAG_VM = 1 << 17,
+    FLAG_AC = 1 << 18,
+    FLAG_VIF = 1 << 19,
+    FLAG_VIP = 1 << 20,
+    FLAG_ID = 1 << 21,
     FLAGS_STATUS = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
 };
 
 enum {
-    PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80, PTE_G = 0x100,
+    PTE_P = 1,
+    PTE_W = 2,
+    PTE_U = 4,
+    PTE_A = 0x20,
+    PTE_D = 0x40,
+    PTE_PS = 0x80,
+    PTE_G = 0x100,
 };
 #define PTE_NX (1ull << 63)
 
 /* Virtual addresses of the page table test_pt: 512 pages, none present at first. */
 #define TEST_BASE 0x8000000000ull
-extern uint64_t pml4[512], test_pdpt[512], test_pd[512], test_pt[512];
+extern volatile uint64_t pml4[512], test_pdpt[512], test_pd[512], test_pt[512];
 extern uint64_t gdt[32];
 
 /* The state that run() starts from and ends with; lib.S knows the offsets. */
@@ -67,31 +104,34 @@ struct frame {
     uint64_t vector, error, rip, cs, rflags, rsp, ss;
 };
 
-/* Loads all of *regs and executes from there until the first exception or unhandled interrupt, which fills *regs. */
+/* Loads all of *regs and executes from there until the first exception or unhandled interrupt, which fills
+ * *regs. */
 void run(struct regs *regs);
 
 /* A vector with a handler doesn't end run(). */
 extern void (*handlers[256])(struct frame *frame);
 
 /*
- * A snippet: some preparation, the instruction in question, and what follows, ending with INT 0x80. `at` is the
- * instruction's address and `next` the following one's.
+ * A snippet: some preparation, the instruction in question, and what follows, ending with INT 0x80. `at` is
+ * the instruction's address and `next` the following one's.
  */
 struct snippet {
     const uint8_t *start, *at, *next;
 };
-#define SNIPPET_MODE(name, code, before, insn, after)                                                          \
-    __asm__(".pushsection .text.snippets, \"ax\"\n.balign 64\n" code "\n" #name "_start: " before "\n" #name "_at: " insn            \
-            "\n" #name "_next: " after "\nint $0x80\n.code64\n.popsection");                                   \
-    extern const uint8_t name##_start[], name##_at[], name##_next[];                                           \
+#define SNIPPET_MODE(name, code, before, insn, after)                                                        \
+    __asm__(".pushsection .text.snippets, \"ax\"\n.balign 64\n" code "\n" #name "_start: " before "\n" #name \
+            "_at: " insn "\n" #name "_next: " after "\nint $0x80\n.code64\n.popsection");                    \
+    extern const uint8_t name##_start[], name##_at[], name##_next[];                                         \
     static const struct snippet name __attribute__((unused)) = {name##_start, name##_at, name##_next}
 #define SNIPPET(name, before, insn, after) SNIPPET_MODE(name, ".code64", before, insn, after)
 
 /* A state to run a snippet from: given CPL in 64-bit mode, own stack, RFLAGS = 2, other registers zero. */
 struct regs snippet_regs(const struct snippet *snippet, unsigned cpl);
 
-/* Stacks of the snippets (tops). */
-extern uint8_t stack0_top[], stack3_top[];
+/* Stacks of the snippets. A little above the top is theirs, too. */
+extern uint8_t stack0[8192], stack3[8192];
+#define stack0_top (stack0 + 8192 - 64)
+#define stack3_top (stack3 + 8192 - 64)
 
 /* IDT and TSS. Vectors 0-31 and 0x80 use IST 1. */
 struct gate {
@@ -127,8 +167,8 @@ void test_skip(const char *name, const char *why);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * One test: runs from *regs and compares what ended it. `where` is the expected RIP. NO_ERROR: the exception has no
- * error code.
+ * One test: runs from *regs and compares what ended it. `where` is the expected RIP. NO_ERROR: the exception
+ * has no error code.
  */
 #define NO_ERROR 0
 void test_run(const char *name, struct regs *regs, unsigned vector, uint64_t error, const uint8_t *where);
@@ -198,17 +238,17 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
-#define READ_CR(n)                                                                                             \
-    static inline uint64_t read_cr##n(void)                                                                    \
-    {                                                                                                          \
-        uint64_t value;                                                                                        \
-        __asm__ volatile("movq %%cr" #n ", %0" : "=r"(value) : : "memory");                                    \
-        return value;                                                                                          \
+#define READ_CR(n)                                                                                           \
+    static inline uint64_t read_cr##n(void)                                                                  \
+    {                                                                                                        \
+        uint64_t value;                                                                                      \
+        __asm__ volatile("movq %%cr" #n ", %0" : "=r"(value) : : "memory");                                  \
+        return value;                                                                                        \
     }
-#define WRITE_CR(n)                                                                                            \
-    static inline void write_cr##n(uint64_t value)                                                             \
-    {                                                                                                          \
-        __asm__ volatile("movq %0, %%cr" #n : : "r"(value) : "memory");                                        \
+#define WRITE_CR(n)                                                                                          \
+    static inline void write_cr##n(uint64_t value)                                                           \
+    {                                                                                                        \
+        __asm__ volatile("movq %0, %%cr" #n : : "r"(value) : "memory");                                      \
     }
 READ_CR(0)
 READ_CR(3)

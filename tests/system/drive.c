@@ -22,16 +22,16 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void child(int in, int out, char *const argv[])
+static void child(int in, int out, const char *const argv[])
 {
     dup2(in, 0);
     dup2(out, 1);
     dup2(out, 2);
-    execv(argv[0], argv);
+    execv(argv[0], (char *const *)argv);
     _exit(127);
 }
 
-static bool start_on_terminal(struct drive *drive, char *const argv[])
+static bool start_on_terminal(struct drive *drive, const char *const argv[])
 {
     int slave;
 
@@ -43,13 +43,13 @@ static bool start_on_terminal(struct drive *drive, char *const argv[])
     if (!drive->pid) {
         close(drive->in);
         login_tty(slave);
-        execv(argv[0], argv);
+        execv(argv[0], (char *const *)argv);
         _exit(127);
     }
     return drive->pid > 0;
 }
 
-static bool start_on_pipes(struct drive *drive, char *const argv[])
+static bool start_on_pipes(struct drive *drive, const char *const argv[])
 {
     int in[2], out[2];
 
@@ -68,7 +68,7 @@ static bool start_on_pipes(struct drive *drive, char *const argv[])
     return drive->pid > 0;
 }
 
-bool drive_start(struct drive *drive, char *const argv[], bool on_terminal)
+bool drive_start(struct drive *drive, const char *const argv[], bool on_terminal)
 {
     *drive = (struct drive){.in = -1, .out = -1, .terminal = -1, .status = -1};
     signal(SIGPIPE, SIG_IGN);

@@ -24,7 +24,7 @@ struct drive {
 };
 
 /* Starts argv[0] with its outputs joined, on a new terminal or on pipes. False when the host can't. */
-bool drive_start(struct drive *drive, char *const argv[], bool on_terminal);
+bool drive_start(struct drive *drive, const char *const argv[], bool on_terminal);
 void drive_free(struct drive *drive);
 
 /* Types this; false when the program is gone. */

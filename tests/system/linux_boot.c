@@ -23,7 +23,7 @@
 #define PROMPT "oxbow# "
 
 struct files {
-    char *oxbow, *kernel, *initrd, *extra;
+    const char *oxbow, *kernel, *initrd, *extra;
 };
 
 /* A command line, and what must be in its output (NULL: there must be none). */
@@ -56,12 +56,12 @@ static const struct {
 
 static bool start(struct drive *drive, const struct files *files, const char *option)
 {
-    char *argv[16] = {files->oxbow,  "--headless", "-m",          "256M",     "--kernel",
-                      files->kernel, "--initrd",   files->initrd, "--append", "console=ttyS0"};
+    const char *argv[16] = {files->oxbow,  "--headless", "-m",          "256M",     "--kernel",
+                            files->kernel, "--initrd",   files->initrd, "--append", "console=ttyS0"};
     int argc = 10;
 
     if (option)
-        argv[argc++] = (char *)option;
+        argv[argc++] = option;
     if (files->extra)
         argv[argc++] = files->extra;
     return drive_start(drive, argv, true);

@@ -4,6 +4,28 @@
 #ifndef TESTS_UNIT_SUITES_H
 #define TESTS_UNIT_SUITES_H
 
-#define SUITES(X) X(options)
+/* clang-format off */
+#define SUITES(X) \
+    X(acpi_pm) \
+    X(boot) \
+    X(core_bus) \
+    X(core_clock) \
+    X(core_fields) \
+    X(host_chardev) \
+    X(host_loop) \
+    X(hpet) \
+    X(i8042) \
+    X(ioapic) \
+    X(lapic) \
+    X(machine) \
+    X(options) \
+    X(pci) \
+    X(pic) \
+    X(pit) \
+    X(rtc) \
+    X(sse) \
+    X(tables) \
+    X(uart)
+/* clang-format on */
 
 #endif

@@ -184,7 +184,7 @@ START_TEST(rows_match_the_host)
 {
     for (unsigned r = 0; r < opcode_row_count; r++)
         if (!skipped(&opcode_rows[r]))
-            check_row(&opcode_rows[r], 6000);
+            check_row(&opcode_rows[r], 400);
 }
 END_TEST
 

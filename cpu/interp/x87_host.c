@@ -1,0 +1,142 @@
+/*
+ * x87_host.c - x87 operations by the host's x87.
+ *
+ * The host's control word is the default (all masked, 64 bits, nearest) outside x87_run().
+ */
+#include "cpu/interp/x87.h"
+
+#if defined(__x86_64__)
+
+#define HOST_FCW FCW_INIT
+
+#define OP(name, code)                                                                                         \
+    uint16_t name(const struct f80 *a, const struct f80 *b, struct f80 *r)                                     \
+    {                                                                                                          \
+        uint16_t sw;                                                                                           \
+                                                                                                               \
+        (void)b;                                                                                               \
+        __asm__ volatile(code                                                                                  \
+                         : "=m"(r[0]), "=m"(r[1]), "=&a"(sw)                                                   \
+                         : "m"(*a), "m"(*b)                                                                    \
+                         : "cc", "st", "st(1)", "st(2)");                                                      \
+        return sw;                                                                                             \
+    }
+
+#define STATUS "fnstsw %%ax\n"
+
+/* One operand and one result; a memory source; a memory result. */
+#define UNARY(name, insn) OP(name, "fldt %3\n" insn "\n" STATUS "fstpt %0")
+#define LOAD(name, insn)  OP(name, insn " %3\n" STATUS "fstpt %0")
+#define STORE(name, insn) OP(name, "fldt %3\n" insn " %0\n" STATUS)
+
+/* ST(0) = a, ST(1) = b, the result in ST(0) and ST(1) still there; the popping ones that leave one register. */
+#define BINARY(name, insn)  OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstpt %0\n fstp %%st(0)")
+#define POPPING(name, insn) OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstpt %0")
+#define COMPARE(name, insn) OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstp %%st(0)\n fstp %%st(0)")
+
+/* A result and a second one pushed after it, unless C2 says that the operand was out of range. */
+#define PUSHING(name, insn)                                                                                    \
+    OP(name, "fldt %3\n" insn "\n" STATUS "testb $4, %%ah\n jnz 1f\n fstpt %1\n 1: fstpt %0")
+
+#define ARITHMETIC(name)                                                                                       \
+    static BINARY(name##_f80, "f" #name " %%st(1), %%st") static OP(                                           \
+        name##_f32, "fldt %3\n f" #name "s %4\n" STATUS "fstpt %0") static OP(name##_f64,                      \
+                                                                             "fldt %3\n f" #name               \
+                                                                             "l %4\n" STATUS                   \
+                                                                             "fstpt %0") static                \
+        OP(name##_i16, "fldt %3\n fi" #name "s %4\n" STATUS "fstpt %0") static OP(                             \
+            name##_i32, "fldt %3\n fi" #name "l %4\n" STATUS "fstpt %0")
+
+ARITHMETIC(add)
+ARITHMETIC(mul)
+ARITHMETIC(sub)
+ARITHMETIC(subr)
+ARITHMETIC(div)
+ARITHMETIC(divr)
+
+static COMPARE(com_f80, "fcom %%st(1)")
+static OP(com_f32, "fldt %3\n fcoms %4\n" STATUS "fstp %%st(0)")
+static OP(com_f64, "fldt %3\n fcoml %4\n" STATUS "fstp %%st(0)")
+static OP(com_i16, "fldt %3\n ficoms %4\n" STATUS "fstp %%st(0)")
+static OP(com_i32, "fldt %3\n ficoml %4\n" STATUS "fstp %%st(0)")
+
+#define ROW(name) {name##_f80, name##_f32, name##_f64, name##_i16, name##_i32}
+x87_op *const x87_arith[8][X87_FORMATS] = {
+    [X87_ADD] = ROW(add), [X87_MUL] = ROW(mul),   [X87_COM] = ROW(com), [X87_COMP] = ROW(com),
+    [X87_SUB] = ROW(sub), [X87_SUBR] = ROW(subr), [X87_DIV] = ROW(div), [X87_DIVR] = ROW(divr),
+};
+
+LOAD(x87_load_f32, "flds")
+LOAD(x87_load_f64, "fldl")
+LOAD(x87_load_i16, "filds")
+LOAD(x87_load_i32, "fildl")
+LOAD(x87_load_i64, "fildll")
+LOAD(x87_load_bcd, "fbld")
+STORE(x87_store_f32, "fstps")
+STORE(x87_store_f64, "fstpl")
+STORE(x87_store_i16, "fistps")
+STORE(x87_store_i32, "fistpl")
+STORE(x87_store_i64, "fistpll")
+STORE(x87_store_bcd, "fbstp")
+STORE(x87_chop_i16, "fisttps")
+STORE(x87_chop_i32, "fisttpl")
+STORE(x87_chop_i64, "fisttpll")
+
+OP(x87_tst, "fldt %3\n ftst\n" STATUS "fstp %%st(0)")
+OP(x87_xam, "fldt %3\n fxam\n" STATUS "fstp %%st(0)")
+UNARY(x87_sqrt, "fsqrt")
+UNARY(x87_rndint, "frndint")
+UNARY(x87_2xm1, "f2xm1")
+UNARY(x87_sin, "fsin")
+UNARY(x87_cos, "fcos")
+COMPARE(x87_ucom, "fucom %%st(1)")
+BINARY(x87_prem, "fprem")
+BINARY(x87_prem1, "fprem1")
+BINARY(x87_scale, "fscale")
+POPPING(x87_yl2x, "fyl2x")
+POPPING(x87_yl2xp1, "fyl2xp1")
+POPPING(x87_patan, "fpatan")
+PUSHING(x87_sincos, "fsincos")
+PUSHING(x87_ptan, "fptan")
+OP(x87_xtract, "fldt %3\n fxtract\n" STATUS "fstpt %1\n fstpt %0")
+
+#define CONSTANT(name, insn) static OP(name, insn "\n" STATUS "fstpt %0")
+CONSTANT(load_1, "fld1")
+CONSTANT(load_l2t, "fldl2t")
+CONSTANT(load_l2e, "fldl2e")
+CONSTANT(load_pi, "fldpi")
+CONSTANT(load_lg2, "fldlg2")
+CONSTANT(load_ln2, "fldln2")
+CONSTANT(load_z, "fldz")
+x87_op *const x87_constants[7] = {load_1, load_l2t, load_l2e, load_pi, load_lg2, load_ln2, load_z};
+
+static void host_fldcw(uint16_t fcw)
+{
+    __asm__ volatile("fldcw %0" : : "m"(fcw));
+}
+
+/*
+ * The usual case is a control word with everything masked and default rounding: run at once, and again with clear
+ * flags only when one shows up that the guest hasn't.
+ */
+uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *a, const struct f80 *b,
+                 struct f80 *r)
+{
+    uint16_t fcw = cpu->s.fcw & (FCW_PC | FCW_RC), sw;
+
+    (void)i;
+    if (likely((cpu->s.fcw & (FCW_PC | FCW_RC | FSW_EXCEPTIONS)) == (FCW_PC | FSW_EXCEPTIONS))) {
+        sw = op(a, b, r);
+        if (likely(!(sw & FSW_EXCEPTIONS & ~cpu->s.fsw)))
+            return sw & (uint16_t) ~(FSW_EXCEPTIONS);
+    }
+    if (fcw != FCW_PC)
+        host_fldcw(fcw | FCW_RESERVED_ONE | FSW_EXCEPTIONS);
+    __asm__ volatile("fnclex");
+    sw = op(a, b, r);
+    if (fcw != FCW_PC)
+        host_fldcw(HOST_FCW);
+    return sw;
+}
+
+#endif

@@ -38,14 +38,16 @@
 #define PUSHING(name, insn)                                                                                    \
     OP(name, "fldt %3\n" insn "\n" STATUS "testb $4, %%ah\n jnz 1f\n fstpt %1\n 1: fstpt %0")
 
+/* ST(0) = a with a source in memory, one register left or none. */
+#define WITH_MEMORY(name, insn)    OP(name, "fldt %3\n" insn " %4\n" STATUS "fstpt %0")
+#define COMPARE_MEMORY(name, insn) OP(name, "fldt %3\n" insn " %4\n" STATUS "fstp %%st(0)")
+
 #define ARITHMETIC(name)                                                                                       \
-    static BINARY(name##_f80, "f" #name " %%st(1), %%st") static OP(                                           \
-        name##_f32, "fldt %3\n f" #name "s %4\n" STATUS "fstpt %0") static OP(name##_f64,                      \
-                                                                             "fldt %3\n f" #name               \
-                                                                             "l %4\n" STATUS                   \
-                                                                             "fstpt %0") static                \
-        OP(name##_i16, "fldt %3\n fi" #name "s %4\n" STATUS "fstpt %0") static OP(                             \
-            name##_i32, "fldt %3\n fi" #name "l %4\n" STATUS "fstpt %0")
+    static BINARY(name##_f80, "f" #name " %%st(1), %%st")                                                      \
+    static WITH_MEMORY(name##_f32, "f" #name "s")                                                              \
+    static WITH_MEMORY(name##_f64, "f" #name "l")                                                              \
+    static WITH_MEMORY(name##_i16, "fi" #name "s")                                                             \
+    static WITH_MEMORY(name##_i32, "fi" #name "l") 
 
 ARITHMETIC(add)
 ARITHMETIC(mul)
@@ -55,10 +57,10 @@ ARITHMETIC(div)
 ARITHMETIC(divr)
 
 static COMPARE(com_f80, "fcom %%st(1)")
-static OP(com_f32, "fldt %3\n fcoms %4\n" STATUS "fstp %%st(0)")
-static OP(com_f64, "fldt %3\n fcoml %4\n" STATUS "fstp %%st(0)")
-static OP(com_i16, "fldt %3\n ficoms %4\n" STATUS "fstp %%st(0)")
-static OP(com_i32, "fldt %3\n ficoml %4\n" STATUS "fstp %%st(0)")
+static COMPARE_MEMORY(com_f32, "fcoms")
+static COMPARE_MEMORY(com_f64, "fcoml")
+static COMPARE_MEMORY(com_i16, "ficoms")
+static COMPARE_MEMORY(com_i32, "ficoml")
 
 #define ROW(name) {name##_f80, name##_f32, name##_f64, name##_i16, name##_i32}
 x87_op *const x87_arith[8][X87_FORMATS] = {

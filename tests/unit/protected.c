@@ -9,7 +9,8 @@
 
 #include "core/clock.h"
 
-/* --- A machine of one CPU and RAM -------------------------------------------------------------------------- */
+/* --- A machine of one CPU and RAM --------------------------------------------------------------------------
+ */
 
 static uint64_t no_time(void *opaque)
 {
@@ -89,7 +90,8 @@ void box_code(struct box *box, uint32_t at, const char *bytes, unsigned size)
     bus_write_block(box->memory, at, bytes, size);
 }
 
-/* --- Tables -------------------------------------------------------------------------------------------------- */
+/* --- Tables
+ * -------------------------------------------------------------------------------------------------- */
 
 /* `attr` in descriptor layout; with G the limit is given in bytes and must end in fff. */
 uint64_t segment_descriptor(uint32_t base, uint32_t limit, uint32_t attr)
@@ -97,7 +99,8 @@ uint64_t segment_descriptor(uint32_t base, uint32_t limit, uint32_t attr)
     if (attr & SEG_G)
         limit >>= 12;
     return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(attr & 0xff) << 40 |
-           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(attr >> 12 & 15) << 52 | (uint64_t)(base >> 24) << 56;
+           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(attr >> 12 & 15) << 52 |
+           (uint64_t)(base >> 24) << 56;
 }
 
 static void put_descriptor(struct box *box, uint16_t selector, uint32_t base, uint32_t limit, uint32_t attr)
@@ -139,6 +142,17 @@ void set_gate(struct box *box, unsigned vector, unsigned type, unsigned dpl, uin
     } else {
         box_put(box, AT_IDT + vector * 8, gate, 8);
     }
+}
+
+void put_call_gate(struct box *box, unsigned type, unsigned dpl, uint16_t cs, unsigned params)
+{
+    uint64_t at = AT_CODE1;
+
+    box_put(box, AT_GDT + S_GATE,
+            (at & 0xffff) | (uint64_t)cs << 16 | (uint64_t)params << 32 | (0x80ull | dpl << 5 | type) << 40 |
+                at >> 16 << 48,
+            8);
+    box_put(box, AT_GDT + S_GATE + 8, 0, 8);
 }
 
 void remove_gate(struct box *box, unsigned vector)
@@ -243,7 +257,8 @@ void start_real(struct box *box)
     cpu_push(box->cpu);
 }
 
-/* --- Stepping ------------------------------------------------------------------------------------------------ */
+/* --- Stepping
+ * ------------------------------------------------------------------------------------------------ */
 
 static uint64_t base_of(struct box *box, unsigned seg)
 {
@@ -277,4 +292,15 @@ void expect_fault(struct box *box, unsigned vector, uint32_t error)
 {
     expect_fault0(box, vector);
     ck_assert_uint_eq(stacked(box, 0, box->s->efer & EFER_LMA ? 8 : 4), error);
+}
+
+void box_cases(Suite *suite, const char *name, SFun setup, SFun teardown, const TTest *const *tests,
+               unsigned count)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (unsigned n = 0; n < count; n++)
+        tcase_add_test(tcase, tests[n]);
+    suite_add_tcase(suite, tcase);
 }

@@ -1,10 +1,12 @@
 /*
- * protected.h - a bare CPU with 1 MiB of RAM, descriptor tables, stacks and handlers in place, for tests of the
- * protection machinery. Each handler is nothing but an address: tests step one instruction and look where it led.
+ * protected.h - a bare CPU with 1 MiB of RAM, descriptor tables, stacks and handlers in place, for tests of
+ * the protection machinery. Each handler is nothing but an address: tests step one instruction and look where
+ * it led.
  */
 #ifndef TESTS_UNIT_PROTECTED_H
 #define TESTS_UNIT_PROTECTED_H
 
+#include <check.h>
 #include <pthread.h>
 
 #include "cpu/cpu.h"
@@ -93,6 +95,13 @@ uint64_t stacked(struct box *box, unsigned n, unsigned size);
 /* Asserts that the step ended in the handler of `vector`, and with this error code on top of its stack. */
 void expect_fault(struct box *box, unsigned vector, uint32_t error);
 void expect_fault0(struct box *box, unsigned vector);
+
+/* A call gate at S_GATE to AT_CODE1; type 4 or 12. */
+void put_call_gate(struct box *box, unsigned type, unsigned dpl, uint16_t cs, unsigned params);
+
+/* Adds tests as a case of the suite. */
+void box_cases(Suite *suite, const char *name, SFun setup, SFun teardown, const TTest *const *tests,
+               unsigned count);
 
 uint64_t segment_descriptor(uint32_t base, uint32_t limit, uint32_t attr);
 

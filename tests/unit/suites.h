@@ -11,20 +11,28 @@
     X(core_bus) \
     X(core_clock) \
     X(core_fields) \
+    X(cpu_state) \
+    X(cpuid) \
     X(host_chardev) \
     X(host_loop) \
     X(hpet) \
     X(i8042) \
     X(ioapic) \
     X(lapic) \
+    X(long_mode) \
     X(machine) \
+    X(msr) \
     X(options) \
     X(pci) \
     X(pic) \
     X(pit) \
+    X(protection) \
     X(rtc) \
     X(sse) \
+    X(string) \
+    X(system) \
     X(tables) \
+    X(task) \
     X(uart)
 /* clang-format on */
 

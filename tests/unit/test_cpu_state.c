@@ -9,7 +9,8 @@
 #include "cpu/interp/flags.h"
 #include "tests/unit/suites.h"
 
-/* --- The table ------------------------------------------------------------------------------------------- */
+/* --- The table -------------------------------------------------------------------------------------------
+ */
 
 static void mark(const struct field *table, uint8_t *covered)
 {
@@ -25,7 +26,8 @@ static void mark(const struct field *table, uint8_t *covered)
     }
 }
 
-/* What no field covers is padding: less than 8 bytes in a row, or up to a cache line before the vector registers. */
+/* What no field covers is padding: less than 8 bytes in a row, or up to a cache line before the vector
+ * registers. */
 START_TEST(every_field_is_in_the_table)
 {
     static uint8_t covered[sizeof(struct cpu_state)];
@@ -53,7 +55,8 @@ START_TEST(state_survives_saving)
         bytes[n] = (uint8_t)(n * 7 + n / 251 + 1);
     memset(&b, 0, sizeof(b));
     ck_assert(fields_save(cpu_state_fields, &a, &buf));
-    ck_assert_msg(fields_load(cpu_state_fields, &b, buf.data, buf.size, why, sizeof(why)) == buf.size, "%s", why);
+    ck_assert_msg(fields_load(cpu_state_fields, &b, buf.data, buf.size, why, sizeof(why)) == buf.size, "%s",
+                  why);
     ck_assert_msg(fields_equal(cpu_state_fields, &a, &b, where, sizeof(where)), "%s differs", where);
     ck_assert_uint_eq(a.seg[GS].selector, b.seg[GS].selector);
     ck_assert_int_eq(memcmp(a.zmm, b.zmm, sizeof(a.zmm)), 0);
@@ -64,7 +67,8 @@ START_TEST(state_survives_saving)
 }
 END_TEST
 
-/* --- Flags ----------------------------------------------------------------------------------------------- */
+/* --- Flags -----------------------------------------------------------------------------------------------
+ */
 
 static const uint32_t arith[6] = {FLAG_CF, FLAG_PF, FLAG_AF, FLAG_ZF, FLAG_SF, FLAG_OF};
 
@@ -100,17 +104,18 @@ START_TEST(rflags_have_no_reserved_bits)
 }
 END_TEST
 
-/* --- Descriptors ----------------------------------------------------------------------------------------- */
+/* --- Descriptors -----------------------------------------------------------------------------------------
+ */
 
 static const struct {
     uint64_t descriptor, base;
     uint32_t limit, attr;
 } descriptors[] = {
-    {0x00cf9b000000ffffull, 0, 0xffffffff, 0xc09b},          /* flat 32-bit code */
-    {0x00af9b000000ffffull, 0, 0xffffffff, 0xa09b},          /* 64-bit code */
-    {0x120f93345678abcdull, 0x12345678, 0xfabcd, 0x0093},    /* byte granular */
-    {0x8000f20000010000ull, 0x80000001, 0, 0x00f2},          /* limit 0, ring 3 */
-    {0x00c0960000000000ull, 0, 0xfff, 0xc096},               /* a limit of one page, expand-down */
+    {0x00cf9b000000ffffull, 0, 0xffffffff, 0xc09b},       /* flat 32-bit code */
+    {0x00af9b000000ffffull, 0, 0xffffffff, 0xa09b},       /* 64-bit code */
+    {0x120f93345678abcdull, 0x12345678, 0xfabcd, 0x0093}, /* byte granular */
+    {0x8000f20000010000ull, 0x80000001, 0, 0x00f2},       /* limit 0, ring 3 */
+    {0x00c0960000000000ull, 0, 0xfff, 0xc096},            /* a limit of one page, expand-down */
 };
 
 START_TEST(descriptors_unpack)

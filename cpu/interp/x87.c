@@ -371,7 +371,8 @@ static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const
             push_st(cpu, &default_nan);
         return;
     }
-    if (stopped(cpu, i, sw))
+    /* An unmasked denormal operand is loaded all the same. */
+    if ((sw & FSW_IE) && stopped(cpu, i, sw))
         return;
     push_st(cpu, value);
     commit(cpu, i, sw, FSW_C1);

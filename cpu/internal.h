@@ -302,6 +302,21 @@ void tlb_flush_pcid(struct cpu *cpu, unsigned pcid);
 bool load_pdptes(struct cpu *cpu, uint64_t cr3);
 void tlb_code_page(struct cpu *cpu, uint64_t phys); /* the page now holds code: writes must take the slow path */
 
+/* --- breakpoint.c ------------------------------------------------------------------------------------ */
+
+/* Whether any of DR7's enable bits is set. */
+static inline bool breakpoints_armed(const struct cpu *cpu)
+{
+    return cpu->s.dr[7] & 0xff;
+}
+
+/* DR6 bits of the instruction breakpoints at `linear`. */
+uint64_t breakpoint_execute(const struct cpu *cpu, uint64_t linear);
+/* A data access: hits become pending_debug, a trap after the instruction. */
+void breakpoint_access(struct cpu *cpu, uint64_t linear, unsigned size, bool write);
+/* Whether a data breakpoint watches something in the page: it gets no fast TLB entry. */
+bool breakpoint_in_page(const struct cpu *cpu, uint64_t page);
+
 /* --- trace cache: interp/trace.c -------------------------------------------------------------------------------------- */
 struct trace *trace_find(struct cpu *cpu);      /* for s.rip; decodes when new; raises fetch faults */
 struct trace *trace_single(struct cpu *cpu);    /* one instruction, nothing cached */

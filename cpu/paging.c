@@ -380,12 +380,14 @@ void tlb_code_page(struct cpu *cpu, uint64_t phys)
 }
 
 /* Fills the fast entry from the side entry, as far as both allow. */
-static void fill_entry(struct tlb_entry *e, const struct tlb_side *s, uint64_t page)
+static void fill_entry(const struct cpu *cpu, struct tlb_entry *e, const struct tlb_side *s, uint64_t page)
 {
     struct region *r = s->region;
 
     e->read = e->write = e->fetch = TLB_NONE;
     if (!r || r->kind == REGION_IO || s->offset + BUS_PAGE > r->size)
+        return;
+    if (unlikely(breakpoints_armed(cpu)) && breakpoint_in_page(cpu, page))
         return;
     e->addend = (uint64_t)(uintptr_t)(r->host + s->offset) - page;
     if (s->allow & 1u << ACCESS_READ)
@@ -426,7 +428,7 @@ static struct tlb_side *tlb_fill(struct cpu *cpu, const struct insn *i, unsigned
     for (unsigned a = ACCESS_READ; a <= ACCESS_FETCH; a++)
         if ((a != ACCESS_WRITE || w.dirty) && allowed(cpu, &w, a, user, smap_applies))
             s->allow |= (uint8_t)(1u << a);
-    fill_entry(&tlb->entry[n], s, linear & ~(uint64_t)(BUS_PAGE - 1));
+    fill_entry(cpu, &tlb->entry[n], s, linear & ~(uint64_t)(BUS_PAGE - 1));
     return s;
 }
 
@@ -487,6 +489,9 @@ static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t
     unsigned in_page = linear & (BUS_PAGE - 1);
     uint64_t value = 0;
 
+    if (unlikely(breakpoints_armed(cpu)))
+        breakpoint_access(cpu, linear, size, false);
+
     if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size)
         return bus_read(cpu->memory, s->phys + in_page, size);
     memcpy(&value, s->region->host + s->offset + in_page, size);
@@ -499,6 +504,8 @@ static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, 
     unsigned in_page = linear & (BUS_PAGE - 1);
     struct region *r = s->region;
 
+    if (unlikely(breakpoints_armed(cpu)))
+        breakpoint_access(cpu, linear, size, true);
     if (!r || r->kind != REGION_RAM || s->offset + in_page + size > r->size) {
         bus_write(cpu->memory, s->phys + in_page, value, size);
         return;
@@ -507,7 +514,7 @@ static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, 
     if (__atomic_load_n(&r->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
         bus_ram_written(cpu->memory, r, s->offset + in_page, size);
     /* The page may have become plain memory. */
-    fill_entry(&tlb->entry[linear >> 12 & (TLB_SIZE - 1)], s, linear & ~(uint64_t)(BUS_PAGE - 1));
+    fill_entry(cpu, &tlb->entry[linear >> 12 & (TLB_SIZE - 1)], s, linear & ~(uint64_t)(BUS_PAGE - 1));
 }
 
 /*
@@ -628,6 +635,8 @@ void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64
     s = translate(cpu, i, seg, current_tlb(cpu), linear, ACCESS_WRITE);
     if (!s->region || s->region->kind != REGION_RAM || s->offset + BUS_PAGE > s->region->size)
         return NULL;
+    if (unlikely(breakpoints_armed(cpu)))
+        breakpoint_access(cpu, linear, size, true);
     return s->region->host + s->offset + (linear & (BUS_PAGE - 1));
 }
 

@@ -249,8 +249,7 @@ void drop_inner_segments(struct cpu *cpu)
     }
 }
 
-/* --- LDTR and TR
- * --------------------------------------------------------------------------------------------- */
+/* --- LDTR and TR ----------------------------------------------------------------------------------- */
 
 /* A system segment's register; long mode's descriptors are 16 bytes and have a 64-bit base. */
 static void unpack_system(struct cpu *cpu, const struct insn *i, struct segment *segment, uint16_t selector,
@@ -305,8 +304,7 @@ void load_tr(struct cpu *cpu, const struct insn *i, uint16_t selector)
     cpu->s.tr = tr;
 }
 
-/* --- The mode
- * ------------------------------------------------------------------------------------------------ */
+/* --- The mode -------------------------------------------------------------------------------------- */
 
 void update_mode(struct cpu *cpu)
 {
@@ -352,8 +350,7 @@ void set_cpl(struct cpu *cpu, unsigned cpl)
     update_mode(cpu);
 }
 
-/* --- RFLAGS
- * -------------------------------------------------------------------------------------------------- */
+/* --- RFLAGS ---------------------------------------------------------------------------------------- */
 
 uint64_t get_rflags(struct cpu *cpu)
 {

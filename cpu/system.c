@@ -211,7 +211,9 @@ void write_dr(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t value)
         value = (value & DR6_VALID) | DR6_FIXED;
     else if (n == 7)
         value = (value & DR7_VALID) | DR7_FIXED;
-    cpu->s.dr[n] = value;
+    cpu->s.dr[n & 7] = value;
+    if (n != 6)
+        tlb_flush_all(cpu); /* watched pages leave the fast path */
 }
 
 /* --- Time -------------------------------------------------------------------------------------------------

@@ -82,12 +82,21 @@ static void take_init_sipi(struct cpu *cpu, uint32_t bits)
     }
 }
 
-/* One instruction, decoded anew; a #DB is due after it when TF was set before it. */
+/*
+ * One instruction, decoded anew, with what is checked at each when debugging: its own breakpoint before it (a fault), and a
+ * #DB due after it when TF was set before it.
+ */
 static void run_single(struct cpu *cpu)
 {
     bool tf = cpu->s.rflags & FLAG_TF;
+    uint64_t linear = cpu->long64 ? cpu->s.rip : (uint32_t)(cpu->s.seg[CS].base + cpu->s.rip), hits;
     uint64_t events = cpu->stats.interrupts + cpu->stats.exceptions;
 
+    if (breakpoints_armed(cpu) && !(cpu->s.rflags & FLAG_RF) && (hits = breakpoint_execute(cpu, linear))) {
+        cpu->s.dr[6] |= hits;
+        fault0(cpu, NULL, EX_DB);
+    }
+    cpu->s.rflags &= ~(uint64_t)FLAG_RF; /* it holds back one instruction's breakpoint; a fault pushes it set */
     cpu->single = true;
     atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed);
     enter(cpu, trace_single(cpu));
@@ -155,8 +164,9 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
                      cpu->retired >= cpu->budget_end) &&
             between(cpu, &exit))
             return exit;
-        if (unlikely(cpu->s.shadow || (cpu->s.rflags & FLAG_TF))) {
-            bool careful = (cpu->s.rflags & FLAG_TF) || atomic_load(&cpu->attention);
+        if (unlikely(cpu->s.shadow || (cpu->s.rflags & (FLAG_TF | FLAG_RF)) || breakpoints_armed(cpu))) {
+            bool careful = !cpu->s.shadow || (cpu->s.rflags & FLAG_TF) || breakpoints_armed(cpu) ||
+                           atomic_load(&cpu->attention);
 
             cpu->s.shadow = 0;
             if (careful) {

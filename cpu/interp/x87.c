@@ -95,25 +95,35 @@ static unsigned unmasked(const struct cpu *cpu, unsigned sw)
     return sw & FSW_EXCEPTIONS & ~cpu->s.fcw;
 }
 
-/* IE and SF; returns whether the instruction goes on with the masked response. */
-static bool stack_fault(struct cpu *cpu, const struct insn *i, bool overflow)
+/* IE and SF; of the condition codes `cc` C1 tells the direction. Returns whether the masked response is wanted. */
+static bool stack_fault_cc(struct cpu *cpu, const struct insn *i, bool overflow, unsigned cc)
 {
-    commit(cpu, i, FSW_IE | FSW_SF | (overflow ? FSW_C1 : 0), FSW_C1);
+    commit(cpu, i, FSW_IE | FSW_SF | (overflow ? FSW_C1 : 0), cc);
     return cpu->s.fcw & FSW_IE;
 }
 
-/* Commits the flags of an unmasked exception that leaves the operands alone, if there is one. */
-static bool stopped(struct cpu *cpu, const struct insn *i, unsigned sw)
+static bool stack_fault(struct cpu *cpu, const struct insn *i, bool overflow)
+{
+    return stack_fault_cc(cpu, i, overflow, FSW_C1);
+}
+
+/* Commits the flags of an unmasked exception that leaves the operands alone, if there is one; clears `cc`. */
+static bool stopped(struct cpu *cpu, const struct insn *i, unsigned sw, unsigned cc)
 {
     if (likely(!(unmasked(cpu, sw) & PRE_FLAGS)))
         return false;
-    commit(cpu, i, sw & PRE_FLAGS, FSW_C1);
+    commit(cpu, i, sw & PRE_FLAGS, cc);
     return true;
 }
 
 static bool is_tiny(const struct f80 *v)
 {
     return !(v->exponent & 0x7fff) && v->mantissa;
+}
+
+static bool is_nan(const struct f80 *v)
+{
+    return (v->exponent & 0x7fff) == 0x7fff && v->mantissa << 1;
 }
 
 /* v * 2^by, for finite values; below the smallest exponent it stays there, where only its being nonzero matters. */
@@ -162,7 +172,7 @@ static __attribute__((noinline)) bool arithmetic(struct cpu *cpu, const struct i
     struct f80 r, wide = {0, 0};
     unsigned sw = x87_run(cpu, i, x87_arith[op][format], st(cpu, 0), b, &r);
 
-    if (stopped(cpu, i, sw))
+    if (stopped(cpu, i, sw, FSW_C1))
         return false;
     if (!(cpu->s.fcw & FSW_UE) && is_tiny(&r))
         sw |= FSW_UE;
@@ -251,9 +261,12 @@ ARITHMETIC(fdivr, X87_DIVR)
 
 /* --- Comparisons ---------------------------------------------------------------------------------------------------- */
 
-/* The outcome of a comparison as C3, C2 and C0; all of them for unordered. False when an unmasked exception stops it. */
+/*
+ * The outcome of a comparison as C3, C2 and C0; all of them for unordered. False when an unmasked exception stops it.
+ * `cc`: FSW_C1 where the instruction clears it.
+ */
 static bool compare(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *b, bool missing,
-                    unsigned *outcome)
+                    unsigned cc, unsigned *outcome)
 {
     unsigned sw;
     struct f80 unused[2];
@@ -264,9 +277,9 @@ static bool compare(struct cpu *cpu, const struct insn *i, x87_op *op, const str
     }
     sw = x87_run(cpu, i, op, st(cpu, 0), b, unused);
     *outcome = sw & (FSW_C3 | FSW_C2 | FSW_C0);
-    if (stopped(cpu, i, sw))
+    if (stopped(cpu, i, sw, cc))
         return false;
-    commit(cpu, i, sw & FSW_EXCEPTIONS, FSW_C1);
+    commit(cpu, i, sw & FSW_EXCEPTIONS, cc);
     return true;
 }
 
@@ -274,7 +287,7 @@ static __attribute__((noinline)) void compare_cc(struct cpu *cpu, const struct i
                                                  const struct f80 *b, bool missing, unsigned pops)
 {
     unsigned outcome;
-    bool done = compare(cpu, i, op, b, missing, &outcome);
+    bool done = compare(cpu, i, op, b, missing, FSW_C1, &outcome);
 
     cpu->s.fsw = (uint16_t)((cpu->s.fsw & ~(FSW_C3 | FSW_C2 | FSW_C0)) | outcome);
     for (; done && pops; pops--)
@@ -292,7 +305,9 @@ static __attribute__((noinline)) void compare_memory(struct cpu *cpu, const stru
 static __attribute__((noinline)) void compare_flags(struct cpu *cpu, const struct insn *i, x87_op *op, unsigned pops)
 {
     unsigned outcome;
-    bool done = compare(cpu, i, op, st(cpu, i->rm), is_empty(cpu, 0) || is_empty(cpu, i->rm), &outcome);
+    bool missing = is_empty(cpu, 0) || is_empty(cpu, i->rm);
+    /* AMD's processors leave C1 alone here. */
+    bool done = compare(cpu, i, op, st(cpu, i->rm), missing, 0, &outcome);
 
     if (!done)
         return;
@@ -372,7 +387,7 @@ static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const
         return;
     }
     /* An unmasked denormal operand is loaded all the same. */
-    if ((sw & FSW_IE) && stopped(cpu, i, sw))
+    if ((sw & FSW_IE) && stopped(cpu, i, sw, FSW_C1))
         return;
     push_st(cpu, value);
     commit(cpu, i, sw, FSW_C1);
@@ -532,12 +547,12 @@ static __attribute__((noinline)) void store_memory(struct cpu *cpu, const struct
         return;
     }
     sw = x87_run(cpu, i, store->op, st(cpu, 0), st(cpu, 0), &r);
-    if (stopped(cpu, i, sw))
+    if (stopped(cpu, i, sw, FSW_C1))
         return;
     if (store->real && !(cpu->s.fcw & FSW_UE) && tiny_in_memory(&r, store->size))
         sw |= FSW_UE;
     if (unlikely(unmasked(cpu, sw) & POST_FLAGS)) {
-        commit(cpu, i, sw, FSW_C1);
+        commit(cpu, i, sw & POST_FLAGS, FSW_C1);
         return;
     }
     write_bytes(cpu, i, &r, store->size);
@@ -650,7 +665,7 @@ BODY(fxch)
     NEXT;
 }
 
-/* The stack is checked whether the condition holds or not. */
+/* The stack is checked whether the condition holds or not. C1 stays unless that fails. */
 static __attribute__((noinline)) void move_if(struct cpu *cpu, const struct insn *i, bool condition)
 {
     if (unlikely(is_empty(cpu, 0) || is_empty(cpu, i->rm))) {
@@ -660,7 +675,7 @@ static __attribute__((noinline)) void move_if(struct cpu *cpu, const struct insn
     }
     if (condition)
         set_st(cpu, 0, st(cpu, i->rm));
-    commit(cpu, i, 0, FSW_C1);
+    commit(cpu, i, 0, 0);
 }
 
 #define FCMOV(name, condition)                                                                                 \
@@ -700,12 +715,12 @@ static __attribute__((noinline)) void unary(struct cpu *cpu, const struct insn *
     unsigned sw;
 
     if (unlikely(is_empty(cpu, 0))) {
-        if (stack_fault(cpu, i, false))
+        if (stack_fault_cc(cpu, i, false, cc))
             set_st(cpu, 0, &default_nan);
         return;
     }
     sw = x87_run(cpu, i, op, st(cpu, 0), st(cpu, 0), &r);
-    if (stopped(cpu, i, sw))
+    if (stopped(cpu, i, sw, cc))
         return;
     sw = wrap_result(cpu, sw, &r);
     set_st(cpu, 0, &r);
@@ -763,15 +778,16 @@ static __attribute__((noinline)) void binary(struct cpu *cpu, const struct insn 
     unsigned sw;
 
     if (unlikely(is_empty(cpu, 0) || is_empty(cpu, 1))) {
-        if (!stack_fault(cpu, i, false))
+        if (!stack_fault_cc(cpu, i, false, cc & (FSW_C1 | FSW_C2)))
             return;
         r = default_nan;
     } else {
         sw = x87_run(cpu, i, op, st(cpu, 0), st(cpu, 1), &r);
-        if (stopped(cpu, i, sw))
+        if (stopped(cpu, i, sw, cc & (FSW_C1 | FSW_C2)))
             return;
         sw = wrap_result(cpu, sw, &r);
-        commit(cpu, i, sw, cc);
+        /* FPREM and FPREM1 have no quotient to tell of when they end in a NaN. */
+        commit(cpu, i, sw, is_nan(&r) ? cc & (FSW_C1 | FSW_C2) : cc);
     }
     if (pop)
         pop_st(cpu);
@@ -791,7 +807,60 @@ BINARY(fprem1, x87_prem1, false, FSW_CC)
 BINARY(fyl2x, x87_yl2x, true, FSW_C1)
 BINARY(fyl2xp1, x87_yl2xp1, true, FSW_C1)
 BINARY(fpatan, x87_patan, true, FSW_C1)
-BINARY(fscale, x87_scale, false, FSW_C1)
+
+/*
+ * FSCALE with overflow or underflow unmasked: ST(0)'s mantissa is exact whatever the exponent, so the wrapped result comes
+ * straight from it. Beyond what wrapping can reach the masked result stays.
+ */
+static unsigned wrapped_scale(struct cpu *cpu, const struct insn *i, unsigned sw, struct f80 *r)
+{
+    struct f80 by = {0, 0};
+    bool over = sw & FSW_OE;
+    int exponent;
+
+    x87_run(cpu, i, x87_chop_i32, st(cpu, 1), st(cpu, 1), &by);
+    exponent = (int32_t)by.mantissa;
+    if (exponent < -65536 || exponent > 65536)
+        return sw;
+    exponent += over ? -24576 : 24576;
+    if (!is_tiny(st(cpu, 0)))
+        exponent += st(cpu, 0)->exponent & 0x7fff;
+    else
+        exponent += 1 - __builtin_clzll(st(cpu, 0)->mantissa);
+    if (exponent < 1 || exponent > 0x7ffe)
+        return sw;
+    *r = scaled(*st(cpu, 0), 0);
+    r->exponent = (uint16_t)((r->exponent & 0x8000) | (unsigned)exponent);
+    return (sw & FSW_DE) | (over ? FSW_OE : FSW_UE);
+}
+
+static __attribute__((noinline)) void scale(struct cpu *cpu, const struct insn *i)
+{
+    struct f80 r;
+    unsigned sw;
+
+    if (unlikely(is_empty(cpu, 0) || is_empty(cpu, 1))) {
+        if (stack_fault(cpu, i, false))
+            set_st(cpu, 0, &default_nan);
+        return;
+    }
+    sw = x87_run(cpu, i, x87_scale, st(cpu, 0), st(cpu, 1), &r);
+    if (stopped(cpu, i, sw, FSW_C1))
+        return;
+    if (!(cpu->s.fcw & FSW_UE) && is_tiny(&r))
+        sw |= FSW_UE;
+    if (unlikely(unmasked(cpu, sw) & POST_FLAGS))
+        sw = wrapped_scale(cpu, i, sw, &r);
+    set_st(cpu, 0, &r);
+    commit(cpu, i, sw, FSW_C1);
+}
+
+BODY(fscale)
+{
+    x87_check(cpu, i);
+    scale(cpu, i);
+    NEXT;
+}
 
 /* FSINCOS, FPTAN, FXTRACT: ST(0) becomes one result and another is pushed. */
 static __attribute__((noinline)) void pushing(struct cpu *cpu, const struct insn *i, x87_op *op, unsigned cc)
@@ -800,11 +869,11 @@ static __attribute__((noinline)) void pushing(struct cpu *cpu, const struct insn
     unsigned sw = 0;
 
     if (unlikely(is_empty(cpu, 0) || !is_empty(cpu, 7))) {
-        if (!stack_fault(cpu, i, !is_empty(cpu, 0)))
+        if (!stack_fault_cc(cpu, i, !is_empty(cpu, 0), cc))
             return;
     } else {
         sw = x87_run(cpu, i, op, st(cpu, 0), st(cpu, 0), r);
-        if (stopped(cpu, i, sw))
+        if (stopped(cpu, i, sw, cc))
             return;
         commit(cpu, i, sw, cc);
     }
@@ -850,7 +919,7 @@ BODY(fdecstp)
 static __attribute__((noinline)) void free_st(struct cpu *cpu, const struct insn *i)
 {
     cpu->s.fptag &= (uint8_t) ~(1u << ((fpu_top(&cpu->s) + i->rm) & 7));
-    note_pointers(cpu, i);
+    commit(cpu, i, 0, FSW_C1);
 }
 
 BODY(ffree)
@@ -864,7 +933,7 @@ BODY(ffreep) /* DF /0: in no manual of today, in every processor */
 {
     x87_check(cpu, i);
     free_st(cpu, i);
-    fpu_set_top(&cpu->s, fpu_top(&cpu->s) + 1);
+    pop_st(cpu);
     NEXT;
 }
 

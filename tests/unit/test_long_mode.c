@@ -94,13 +94,13 @@ START_TEST(non_canonical_stack_is_ss)
 {
     start_long(box, 0);
     set_gate(box, EX_SS, 14, 0, S_CODE0_64, 1);
-    s->gpr[RSP] = 0x800000000000ull;
+    s->gpr[RSP] = 0x800000001000ull;
     EXEC(box, "\x50");
     expect_fault(box, EX_SS, 0);
     start_long(box, 0);
     set_gate(box, EX_DF, 14, 0, S_CODE0_64, 1);
     set_gate(box, EX_GP, 14, 0, S_CODE0_64, 0);
-    s->gpr[RSP] = 0x800000000000ull;
+    s->gpr[RSP] = 0x800000001000ull;
     s->gpr[RAX] = 0x800;
     EXEC(box, "\x8e\xd8"); /* #GP, then #SS while it is delivered */
     expect_fault(box, EX_DF, 0);
@@ -326,8 +326,7 @@ START_TEST(alignment_check)
 }
 END_TEST
 
-/* --- Suite
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Suite ----------------------------------------------------------------------------------------- */
 
 Suite *long_mode_suite(void)
 {

@@ -6,8 +6,7 @@
  */
 #include "cpu/protect.h"
 
-/* --- Descriptors ------------------------------------------------------------------------------------------
- */
+/* --- Descriptors ----------------------------------------------------------------------------------- */
 
 /* Where the descriptor lies; false when `size` bytes of it are not inside its table. */
 static bool descriptor_address(const struct cpu *cpu, uint16_t selector, unsigned size, uint64_t *linear)
@@ -108,8 +107,7 @@ bool probe_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, 
     return true;
 }
 
-/* --- Checks of accesses ------------------------------------------------------------------------------------
- */
+/* --- Checks of accesses ---------------------------------------------------------------------------- */
 
 bool within_limit(const struct segment *segment, uint64_t offset, unsigned size)
 {
@@ -143,8 +141,7 @@ void alignment_fault(struct cpu *cpu, const struct insn *i)
     fault(cpu, i, EX_AC, 0);
 }
 
-/* --- Loading segment registers -----------------------------------------------------------------------------
- */
+/* --- Loading segment registers --------------------------------------------------------------------- */
 
 void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector)
 {

@@ -237,8 +237,8 @@ gdt:
     .quad 0x00AFFB000000FFFF    /* 28 code, 64-bit, DPL 3 */
     .quad 0x00CFFB000000FFFF    /* 30 code, 32-bit, DPL 3 */
     .quad 0, 0                  /* 38 TSS */
-    .quad 0x000F9B000000FFFF    /* 48 code, 16-bit */
-    .quad 0x000F93000000FFFF    /* 50 data, 16-bit */
+    .quad 0x00009B000000FFFF    /* 48 code, 16-bit */
+    .quad 0x000093000000FFFF    /* 50 data, 16-bit */
     .fill 21, 8, 0              /* 58-F8 */
 gdt_pointer:
     .word 32 * 8 - 1

@@ -9,8 +9,7 @@
 
 #include "core/clock.h"
 
-/* --- A machine of one CPU and RAM --------------------------------------------------------------------------
- */
+/* --- A machine of one CPU and RAM ------------------------------------------------------------------ */
 
 static uint64_t no_time(void *opaque)
 {

@@ -446,6 +446,27 @@ void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint6
     }
 }
 
+bool bus_take_dirty(struct region *ram, uint64_t page)
+{
+    uint8_t *flags = &ram->page_flags[page];
+    uint8_t seen = load_relaxed(flags);
+
+    if ((seen & (PAGE_TRACK | PAGE_DIRTY)) == PAGE_TRACK)
+        return false;
+    /* A writer that saw TRACK clears it last: it may be lost here, and then the page counts as dirty next time. */
+    __atomic_fetch_and(flags, (uint8_t)~PAGE_DIRTY, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(flags, PAGE_TRACK, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+void bus_tracking_armed(struct region *ram)
+{
+    for (struct bus_listener *l = ram->bus->listeners; l; l = l->next) {
+        if (l->tracking_armed)
+            l->tracking_armed(l->opaque, ram);
+    }
+}
+
 /* Fixed-size copies become single moves, so an aligned access is as atomic as the guest may expect. */
 static uint64_t ram_read(const uint8_t *at, unsigned size)
 {

@@ -33,7 +33,7 @@ struct bus_ops {
 enum page_flag {
     PAGE_CODE = 1,  /* an engine holds code decoded from this page: tell the listeners of writes */
     PAGE_TRACK = 2, /* somebody wants to know of the next write: it sets PAGE_DIRTY and clears this */
-    PAGE_DIRTY = 4,
+    PAGE_DIRTY = 4, /* see bus_take_dirty() */
 };
 
 enum region_kind { REGION_RAM, REGION_ROM, REGION_IO };
@@ -58,6 +58,8 @@ struct bus_listener {
     void (*code_written)(void *opaque, uint64_t addr, uint64_t size); /* a PAGE_CODE page was written; may be NULL */
     void *opaque;
     struct bus_listener *next;
+    /* Pages of this RAM have PAGE_TRACK again: drop cached permission to write them unseen; may be NULL */
+    void (*tracking_armed)(void *opaque, struct region *ram);
 };
 
 /*
@@ -85,7 +87,8 @@ struct region *bus_first(struct bus *bus);
 /*
  * Listeners come and go while no engine runs. map_changed is called with the machine lock held, after the change;
  * code_written from the writing thread, after the write, with or without the lock, a call a page. It is the listener that
- * clears PAGE_CODE once it holds no more code of the page.
+ * clears PAGE_CODE once it holds no more code of the page. tracking_armed is called with the machine lock held; a listener
+ * may act on it a moment later (bus_take_dirty()).
  */
 void bus_listen(struct bus *bus, struct bus_listener *listener);
 void bus_unlisten(struct bus *bus, struct bus_listener *listener);
@@ -109,5 +112,16 @@ struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset);
 
 /* A write to RAM that bypassed the bus (a CPU's own store) hit a page with flags: set dirty bits, tell listeners. */
 void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size);
+
+/*
+ * Watching RAM for writes, as a screen does, one watcher a page. bus_take_dirty() says whether page number `page` was
+ * written since it was last asked (yes the first time), and arms PAGE_TRACK anew. After a round in which it said
+ * yes for any page the watcher calls bus_tracking_armed() once, and only then reads the bytes.
+ *
+ * A CPU on another thread may go on writing unseen until it acts on that call, so a page that was dirty in one round
+ * is to be read again in the next.
+ */
+bool bus_take_dirty(struct region *ram, uint64_t page);
+void bus_tracking_armed(struct region *ram);
 
 #endif

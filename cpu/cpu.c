@@ -32,6 +32,12 @@ static void map_changed(void *opaque)
     raise_attention(opaque, ATT_MAP);
 }
 
+static void tracking_armed(void *opaque, struct region *ram)
+{
+    (void)ram;
+    raise_attention(opaque, ATT_TRACK);
+}
+
 struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
 {
     struct cpu *cpu;
@@ -68,7 +74,10 @@ struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
         cpu_free(cpu);
         return NULL;
     }
-    cpu->listener = (struct bus_listener){map_changed, code_written, cpu, NULL};
+    cpu->listener = (struct bus_listener){.map_changed = map_changed,
+                                          .code_written = code_written,
+                                          .tracking_armed = tracking_armed,
+                                          .opaque = cpu};
     bus_listen(cpu->memory, &cpu->listener);
     cpu_reset(cpu, false);
     return cpu;

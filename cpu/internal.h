@@ -36,8 +36,8 @@ enum cpu_feature {
 };
 
 /*
- * Software TLB, direct-mapped on the linear page number. A tag is the linear page with the generation of the address
- * space (tlb_gen) in its low 12 bits; a tag that matches says: this access is allowed and goes to plain memory at
+ * Software TLB, direct-mapped on the linear page number. A tag is the linear page with a generation (tlb_gen) in its low
+ * 12 bits, which stands for the address space it was translated in; a tag that matches says: this access is allowed and goes to plain memory at
  * linear + addend. Comparing with (linear + size - 1)'s page makes page crossing a miss.
  */
 #define TLB_SIZE 2048u
@@ -107,6 +107,7 @@ enum attention {
     ATT_CODE = 64, /* code pages were written behind this CPU's back: code_queue */
     ATT_MAP = 128, /* the memory map changed */
     ATT_A20 = 256,
+    ATT_TRACK = 512, /* pages are watched for writes anew: forget which may be written unseen */
 };
 
 struct cpu {
@@ -126,7 +127,7 @@ struct cpu {
     bool long64;          /* in 64-bit mode */
 
     struct tlb_entry *tlb; /* the current one's entries */
-    uint64_t tlb_gen;      /* low 12 bits of tags */
+    uint64_t tlb_gen[2];   /* low 12 bits of tags: of the lower and the upper half of the linear addresses */
     uint64_t fetch_page;   /* linear page that fetch_phys translates; NO_PAGE */
     uint64_t fetch_phys;
     uint64_t a20_mask;

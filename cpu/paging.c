@@ -6,8 +6,9 @@
  * table, for accesses to chips and to pages that hold code.
  *
  * Generations: each PCID has the generation in which its entries are tagged; flushing it means giving it a new one.
- * When the numbers run out everything is cleared. Global pages are tagged like others, so they are flushed more often than on
- * silicon, which is allowed.
+ * The upper half of the addresses, where kernels live, has one of its own for all PCIDs, which a change of CR3 leaves
+ * alone as long as only global pages were translated there. When the numbers run out everything is cleared.
+ * Global pages in the lower half are tagged like others: flushed more often than on silicon, which is allowed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define PTE_A   (1ull << 5)
 #define PTE_D   (1ull << 6)
 #define PTE_PS  (1ull << 7)
+#define PTE_G   (1ull << 8)
 #define PTE_NX  (1ull << 63)
 
 #define GENERATIONS 0xfffu /* 1 to 0xffe are given out */
@@ -27,6 +29,7 @@
 struct pcid_table {
     uint16_t gen[4096]; /* 0: none yet */
     uint16_t next;
+    bool private_high;  /* there may be entries of the upper half that are not global */
     /* Which 2 MiB and 1 GiB areas have entries of large pages: INVLPG drops a whole large page. Hashed. */
     uint8_t large_2m[1024], large_1g[1024];
 };
@@ -34,7 +37,7 @@ struct pcid_table {
 struct walk {
     uint64_t phys;      /* of the byte */
     uint64_t page_size; /* of the mapping */
-    bool writable, user, no_execute, dirty;
+    bool writable, user, no_execute, dirty, global;
 };
 
 bool canonical(const struct cpu *cpu, uint64_t linear)
@@ -196,6 +199,7 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
         return WALK_FAULT;
     }
     w->dirty = entry[n] & PTE_D;
+    w->global = (entry[n] & PTE_G) && (cpu->s.cr4 & CR4_PGE);
     if (commit) {
         for (n = 0; n < depth; n++) {
             uint64_t bits = PTE_A | (n == depth - 1 && access == ACCESS_WRITE ? PTE_D : 0);
@@ -310,32 +314,43 @@ static void mapping_changed(struct cpu *cpu)
     cpu->fetch_page = NO_PAGE;
 }
 
-static void new_generation(struct cpu *cpu, unsigned pcid)
+/* A number that no entry is tagged with. */
+static uint16_t new_generation(struct cpu *cpu)
 {
     struct pcid_table *p = cpu->pcids;
 
-    if (!p->next || p->next >= GENERATIONS) {
+    if (!p->next || p->next >= GENERATIONS - 1) {
         clear_tlbs(cpu);
         memset(p->gen, 0, sizeof(p->gen));
         p->next = 1;
+        cpu->tlb_gen[1] = p->next++;
     }
-    p->gen[pcid] = p->next++;
+    return p->next++;
+}
+
+static void flush_high(struct cpu *cpu)
+{
+    cpu->tlb_gen[1] = new_generation(cpu);
+    cpu->pcids->private_high = false;
 }
 
 /* Takes the current PCID's generation into use. */
 static void use_generation(struct cpu *cpu)
 {
-    unsigned pcid = current_pcid(cpu);
+    uint16_t *gen = &cpu->pcids->gen[current_pcid(cpu)];
 
-    if (!cpu->pcids->gen[pcid])
-        new_generation(cpu, pcid);
-    cpu->tlb_gen = cpu->pcids->gen[pcid];
+    if (cpu->pcids->private_high)
+        flush_high(cpu);
+    if (!*gen)
+        *gen = new_generation(cpu);
+    cpu->tlb_gen[0] = *gen;
     mapping_changed(cpu);
 }
 
 void tlb_flush_all(struct cpu *cpu)
 {
     memset(cpu->pcids->gen, 0, sizeof(cpu->pcids->gen));
+    cpu->pcids->private_high = true;
     use_generation(cpu);
     cpu->stats.tlb_flushes++;
 }
@@ -421,6 +436,8 @@ static struct tlb_side *tlb_fill(struct cpu *cpu, const struct insn *i, unsigned
         else
             cpu->pcids->large_2m[area_hash(linear >> 21)] = 1;
     }
+    if (linear >> 63 && !w.global)
+        cpu->pcids->private_high = true;
     s->tag = tlb_tag(cpu, linear);
     s->phys = w.phys & ~(uint64_t)(BUS_PAGE - 1) & cpu->a20_mask;
     s->region = bus_find(cpu->memory, s->phys, &s->offset);

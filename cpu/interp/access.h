@@ -136,7 +136,7 @@ static inline uint64_t mem_linear(struct cpu *cpu, const struct insn *i, unsigne
 
 static inline uint64_t tlb_tag(const struct cpu *cpu, uint64_t linear)
 {
-    return (linear & ~0xfffull) | cpu->tlb_gen;
+    return (linear & ~0xfffull) | cpu->tlb_gen[linear >> 63];
 }
 
 static inline struct tlb_entry *tlb_slot(const struct cpu *cpu, uint64_t linear)

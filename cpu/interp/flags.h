@@ -140,7 +140,7 @@ static inline bool condition(const struct cpu *cpu, unsigned cc)
         c = get_zf(cpu);
         break;
     case 3:
-        c = get_cf(cpu) | get_zf(cpu);
+        c = get_cf(cpu) || get_zf(cpu);
         break;
     case 4:
         c = get_sf(cpu);
@@ -152,7 +152,7 @@ static inline bool condition(const struct cpu *cpu, unsigned cc)
         c = get_sf(cpu) != get_of(cpu);
         break;
     case 7:
-        c = get_zf(cpu) | (get_sf(cpu) != get_of(cpu));
+        c = get_zf(cpu) || get_sf(cpu) != get_of(cpu);
         break;
     }
     return c != (cc & 1);

@@ -31,12 +31,12 @@ bool cpu_has_work(struct cpu *cpu)
 
 static void take_requests(struct cpu *cpu, uint32_t bits)
 {
-    atomic_fetch_and(&cpu->attention, ~(bits & (ATT_CODE | ATT_MAP | ATT_A20)));
+    atomic_fetch_and(&cpu->attention, ~(bits & (ATT_CODE | ATT_MAP | ATT_A20 | ATT_TRACK)));
     if (bits & ATT_A20) {
         cpu->a20_mask = atomic_load(&cpu->a20) ? UINT64_MAX : ~(1ull << 20);
         tlb_flush_all(cpu);
     }
-    if (bits & ATT_MAP)
+    if (bits & (ATT_MAP | ATT_TRACK))
         tlb_flush_all(cpu);
     if (bits & (ATT_MAP | ATT_CODE))
         trace_flush(cpu);
@@ -114,7 +114,7 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
     uint32_t bits = actionable(cpu);
     unsigned shadow = cpu->s.shadow;
 
-    if (bits & (ATT_CODE | ATT_MAP | ATT_A20))
+    if (bits & (ATT_CODE | ATT_MAP | ATT_A20 | ATT_TRACK))
         take_requests(cpu, bits);
     if (cpu->s.activity == CPU_SHUTDOWN) {
         *exit = CPU_EXIT_SHUTDOWN;
@@ -181,6 +181,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
 enum cpu_exit cpu_step(struct cpu *cpu)
 {
     enum cpu_exit exit;
+    uint64_t interrupts = cpu->stats.interrupts;
 
     cpu->budget_end = cpu->retired + 1;
     cpu->thread = pthread_self();
@@ -191,6 +192,8 @@ enum cpu_exit cpu_step(struct cpu *cpu)
     }
     if (between(cpu, &exit))
         return exit;
+    if (cpu->stats.interrupts != interrupts)
+        return CPU_EXIT_KICK;
     cpu->s.shadow = 0;
     run_single(cpu);
     return CPU_EXIT_KICK;

@@ -1,12 +1,13 @@
 /*
  * x87.c - x87 instructions that compute: arithmetic, comparisons, functions.
  *
- * An instruction computes first (x87_run, or by hand what the stack's state decides), then writes memory if it does, and
- * commits last.
+ * An instruction computes first (x87_run, or by hand what the stack's state decides), then writes memory if
+ * it does, and commits last.
  */
 #include "cpu/interp/x87.h"
 
-/* --- ST(0) op source ------------------------------------------------------------------------------------------------- */
+/* --- ST(0) op source
+ * ------------------------------------------------------------------------------------------------- */
 
 /* r = ST(0) op b to ST(to); true when it was stored. */
 static __attribute__((noinline)) bool arithmetic(struct cpu *cpu, const struct insn *i, unsigned op,
@@ -31,8 +32,8 @@ static __attribute__((noinline)) bool arithmetic(struct cpu *cpu, const struct i
     return true;
 }
 
-static __attribute__((noinline)) void arithmetic_st(struct cpu *cpu, const struct insn *i, unsigned op, unsigned to,
-                                                    bool pop)
+static __attribute__((noinline)) void arithmetic_st(struct cpu *cpu, const struct insn *i, unsigned op,
+                                                    unsigned to, bool pop)
 {
     bool stored;
 
@@ -60,51 +61,53 @@ static __attribute__((noinline)) void arithmetic_memory(struct cpu *cpu, const s
         set_st(cpu, 0, &x87_default_nan);
 }
 
-#define ARITHMETIC(name, op)                                                                                   \
-    BODY(name##_st0_sti)                                                                                       \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        arithmetic_st(cpu, i, op, 0, false);                                                                   \
-        NEXT;                                                                                                  \
-    }                                                                                                          \
-    BODY(name##_sti_st0)                                                                                       \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        arithmetic_st(cpu, i, op, i->rm, false);                                                               \
-        NEXT;                                                                                                  \
-    }                                                                                                          \
-    BODY(name##p_sti_st0)                                                                                      \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        arithmetic_st(cpu, i, op, i->rm, true);                                                                \
-        NEXT;                                                                                                  \
-    }                                                                                                          \
-    ARITHMETIC_MEMORY(name##_m32, op, X87_F32)                                                                 \
-    ARITHMETIC_MEMORY(name##_m64, op, X87_F64)                                                                 \
-    ARITHMETIC_MEMORY(name##_m16i, op, X87_I16)                                                                \
+#define ARITHMETIC(name, op)                                                                                 \
+    BODY(name##_st0_sti)                                                                                     \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        arithmetic_st(cpu, i, op, 0, false);                                                                 \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    BODY(name##_sti_st0)                                                                                     \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        arithmetic_st(cpu, i, op, i->rm, false);                                                             \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    BODY(name##p_sti_st0)                                                                                    \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        arithmetic_st(cpu, i, op, i->rm, true);                                                              \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    ARITHMETIC_MEMORY(name##_m32, op, X87_F32)                                                               \
+    ARITHMETIC_MEMORY(name##_m64, op, X87_F64)                                                               \
+    ARITHMETIC_MEMORY(name##_m16i, op, X87_I16)                                                              \
     ARITHMETIC_MEMORY(name##_m32i, op, X87_I32)
 
-#define ARITHMETIC_MEMORY(name, op, format)                                                                    \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        arithmetic_memory(cpu, i, op, format);                                                                 \
-        NEXT;                                                                                                  \
+#define ARITHMETIC_MEMORY(name, op, format)                                                                  \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        arithmetic_memory(cpu, i, op, format);                                                               \
+        NEXT;                                                                                                \
     }
 
 ARITHMETIC(fadd, X87_ADD)
 ARITHMETIC(fmul, X87_MUL)
-/* The destination ST(i) swaps the mnemonics: DC /4 is FSUBR ST(i), ST(0), which is ST(0) - ST(i) like D8 /4. */
+/* The destination ST(i) swaps the mnemonics: DC /4 is FSUBR ST(i), ST(0), which is ST(0) - ST(i) like D8 /4.
+ */
 ARITHMETIC(fsub, X87_SUB)
 ARITHMETIC(fsubr, X87_SUBR)
 ARITHMETIC(fdiv, X87_DIV)
 ARITHMETIC(fdivr, X87_DIVR)
 
-/* --- Comparisons ---------------------------------------------------------------------------------------------------- */
+/* --- Comparisons
+ * ---------------------------------------------------------------------------------------------------- */
 
 /*
- * The outcome of a comparison as C3, C2 and C0; all of them for unordered. False when an unmasked exception stops it.
- * `cc`: FSW_C1 where the instruction clears it.
+ * The outcome of a comparison as C3, C2 and C0; all of them for unordered. False when an unmasked exception
+ * stops it. `cc`: FSW_C1 where the instruction clears it.
  */
 static bool compare(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *b, bool missing,
                     unsigned cc, unsigned *outcome)
@@ -135,15 +138,16 @@ static __attribute__((noinline)) void compare_cc(struct cpu *cpu, const struct i
         pop_st(cpu);
 }
 
-static __attribute__((noinline)) void compare_memory(struct cpu *cpu, const struct insn *i, enum x87_format format,
-                                                     unsigned pops)
+static __attribute__((noinline)) void compare_memory(struct cpu *cpu, const struct insn *i,
+                                                     enum x87_format format, unsigned pops)
 {
     struct f80 b = {mem_read(cpu, i, format_size[format]), 0};
 
     compare_cc(cpu, i, x87_arith[X87_COM][format], &b, is_empty(cpu, 0), pops);
 }
 
-static __attribute__((noinline)) void compare_flags(struct cpu *cpu, const struct insn *i, x87_op *op, unsigned pops)
+static __attribute__((noinline)) void compare_flags(struct cpu *cpu, const struct insn *i, x87_op *op,
+                                                    unsigned pops)
 {
     unsigned outcome;
     bool missing = is_empty(cpu, 0) || is_empty(cpu, i->rm);
@@ -156,26 +160,26 @@ static __attribute__((noinline)) void compare_flags(struct cpu *cpu, const struc
         pop_st(cpu);
 }
 
-#define COMPARE_ST(name, op, source, pops)                                                                     \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        compare_cc(cpu, i, op, st(cpu, source), is_empty(cpu, 0) || is_empty(cpu, source), pops);              \
-        NEXT;                                                                                                  \
+#define COMPARE_ST(name, op, source, pops)                                                                   \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        compare_cc(cpu, i, op, st(cpu, source), is_empty(cpu, 0) || is_empty(cpu, source), pops);            \
+        NEXT;                                                                                                \
     }
-#define COMPARE_MEMORY(name, format, pops)                                                                     \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        compare_memory(cpu, i, format, pops);                                                                  \
-        NEXT;                                                                                                  \
+#define COMPARE_MEMORY(name, format, pops)                                                                   \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        compare_memory(cpu, i, format, pops);                                                                \
+        NEXT;                                                                                                \
     }
-#define COMPARE_FLAGS(name, op, pops)                                                                          \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        compare_flags(cpu, i, op, pops);                                                                       \
-        NEXT;                                                                                                  \
+#define COMPARE_FLAGS(name, op, pops)                                                                        \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        compare_flags(cpu, i, op, pops);                                                                     \
+        NEXT;                                                                                                \
     }
 
 COMPARE_ST(fcom, x87_arith[X87_COM][X87_F80], i->rm, 0)
@@ -215,7 +219,8 @@ BODY(fxam)
     NEXT;
 }
 
-/* --- Functions of ST(0) and ST(1) ------------------------------------------------------------------------------------ */
+/* --- Functions of ST(0) and ST(1)
+ * ------------------------------------------------------------------------------------ */
 
 static bool is_nan(const struct f80 *v)
 {
@@ -242,12 +247,12 @@ static __attribute__((noinline)) void unary(struct cpu *cpu, const struct insn *
     x87_commit(cpu, i, sw, cc);
 }
 
-#define UNARY(name, op, cc)                                                                                    \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        unary(cpu, i, op, cc);                                                                                 \
-        NEXT;                                                                                                  \
+#define UNARY(name, op, cc)                                                                                  \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        unary(cpu, i, op, cc);                                                                               \
+        NEXT;                                                                                                \
     }
 
 UNARY(fsqrt, x87_sqrt, FSW_C1)
@@ -257,7 +262,8 @@ UNARY(fsin, x87_sin, FSW_C1 | FSW_C2)
 UNARY(fcos, x87_cos, FSW_C1 | FSW_C2)
 
 /* FCHS and FABS: the sign alone, of anything. */
-static __attribute__((noinline)) void set_sign(struct cpu *cpu, const struct insn *i, uint16_t keep, uint16_t flip)
+static __attribute__((noinline)) void set_sign(struct cpu *cpu, const struct insn *i, uint16_t keep,
+                                               uint16_t flip)
 {
     struct f80 r = *st(cpu, 0);
 
@@ -287,7 +293,8 @@ BODY(fabs_st0)
 }
 
 /* r = f(ST(0), ST(1)), to ST(0), or to ST(1) with a pop. */
-static __attribute__((noinline)) void binary(struct cpu *cpu, const struct insn *i, x87_op *op, bool pop, unsigned cc)
+static __attribute__((noinline)) void binary(struct cpu *cpu, const struct insn *i, x87_op *op, bool pop,
+                                             unsigned cc)
 {
     struct f80 r;
     unsigned sw;
@@ -310,12 +317,12 @@ static __attribute__((noinline)) void binary(struct cpu *cpu, const struct insn 
     set_st(cpu, 0, &r);
 }
 
-#define BINARY(name, op, pop, cc)                                                                              \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        binary(cpu, i, op, pop, cc);                                                                           \
-        NEXT;                                                                                                  \
+#define BINARY(name, op, pop, cc)                                                                            \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        binary(cpu, i, op, pop, cc);                                                                         \
+        NEXT;                                                                                                \
     }
 
 BINARY(fprem, x87_prem, false, FSW_CC)
@@ -372,15 +379,14 @@ static __attribute__((noinline)) void pushing(struct cpu *cpu, const struct insn
         push_st(cpu, &r[1]);
 }
 
-#define PUSHING(name, op, cc)                                                                                  \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        pushing(cpu, i, op, cc);                                                                               \
-        NEXT;                                                                                                  \
+#define PUSHING(name, op, cc)                                                                                \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        pushing(cpu, i, op, cc);                                                                             \
+        NEXT;                                                                                                \
     }
 
 PUSHING(fsincos, x87_sincos, FSW_C1 | FSW_C2)
 PUSHING(fptan, x87_ptan, FSW_C1 | FSW_C2)
 PUSHING(fxtract, x87_xtract, FSW_C1)
-

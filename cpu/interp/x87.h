@@ -1,9 +1,10 @@
 /*
  * x87.h - the x87's arithmetic by the host's own unit, and how its outcome becomes guest state.
  *
- * An x87_op takes its operands from memory and leaves its results there, one after the other: registers as struct f80, memory
- * formats as their bytes at the start of one. It returns the host's status word after the operation; of that, flags
- * below FSW_SF may be older than the operation, so run it with x87_run(), which sorts that out.
+ * An x87_op takes its operands from memory and leaves its results there, one after the other: registers as
+ * struct f80, memory formats as their bytes at the start of one. It returns the host's status word after the
+ * operation; of that, flags below FSW_SF may be older than the operation, so run it with x87_run(), which
+ * sorts that out.
  *
  * Hosts other than x86-64 have no such unit: there x87_run() raises #UD, and says so in the log.
  */
@@ -15,18 +16,21 @@
 
 typedef uint16_t x87_op(const struct f80 *a, const struct f80 *b, struct f80 *r);
 
-/* Runs `op` under the guest's control word. Returns the host's status word with the flags of the operation alone. */
+/* Runs `op` under the guest's control word. Returns the host's status word with the flags of the operation
+ * alone. */
 uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *a, const struct f80 *b,
                  struct f80 *r);
 
 /*
- * r = ST(0) op source, for each format of the source. `op` serves as x87_arith's index: ModRM.reg of the encodings.
+ * r = ST(0) op source, for each format of the source. `op` serves as x87_arith's index: ModRM.reg of the
+ * encodings.
  */
 enum x87_format { X87_F80, X87_F32, X87_F64, X87_I16, X87_I32, X87_FORMATS };
 enum { X87_ADD, X87_MUL, X87_COM, X87_COMP, X87_SUB, X87_SUBR, X87_DIV, X87_DIVR };
 extern x87_op *const x87_arith[8][X87_FORMATS];
 
-/* Memory formats to a register, and back with the host's rounding; integers of 16, 32 and 64 bits, chopped ones too. */
+/* Memory formats to a register, and back with the host's rounding; integers of 16, 32 and 64 bits, chopped
+ * ones too. */
 x87_op x87_load_f32, x87_load_f64, x87_load_i16, x87_load_i32, x87_load_i64, x87_load_bcd;
 x87_op x87_store_f32, x87_store_f64, x87_store_i16, x87_store_i32, x87_store_i64, x87_store_bcd;
 x87_op x87_chop_i16, x87_chop_i32, x87_chop_i64;
@@ -39,7 +43,8 @@ x87_op x87_sincos, x87_ptan, x87_xtract;
 /* FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ, in the order of their encodings. */
 extern x87_op *const x87_constants[7];
 
-/* --- The stack ------------------------------------------------------------------------------------------------------ */
+/* --- The stack
+ * ------------------------------------------------------------------------------------------------------ */
 
 static inline struct f80 *st(struct cpu *cpu, unsigned n)
 {
@@ -59,12 +64,15 @@ static inline void set_st(struct cpu *cpu, unsigned n, const struct f80 *value)
     cpu->s.fptag |= (uint8_t)(1u << at);
 }
 
+static inline void set_empty(struct cpu *cpu, unsigned n)
+{
+    cpu->s.fptag &= (uint8_t) ~(1u << ((fpu_top(&cpu->s) + n) & 7));
+}
+
 static inline void pop_st(struct cpu *cpu)
 {
-    unsigned top = fpu_top(&cpu->s);
-
-    cpu->s.fptag &= (uint8_t) ~(1u << top);
-    fpu_set_top(&cpu->s, top + 1);
+    set_empty(cpu, 0);
+    fpu_set_top(&cpu->s, fpu_top(&cpu->s) + 1);
 }
 
 static inline void push_st(struct cpu *cpu, const struct f80 *value)
@@ -73,15 +81,15 @@ static inline void push_st(struct cpu *cpu, const struct f80 *value)
     set_st(cpu, 0, value);
 }
 
-/* --- Outcomes ------------------------------------------------------------------------------------------------------- */
+/* --- Outcomes
+ * ------------------------------------------------------------------------------------------------------- */
 
 /*
  * What comes out of an exception depends on its mask (SDM 1 8.5 and 8.6):
  *
- *     stack fault         IE, SF and C1 say so; masked, the result is the default NaN; unmasked, nothing moves
- *     IE, DE, ZE unmasked nothing but the flags
- *     OE, UE unmasked     a register gets the result with its exponent wrapped by 24576; memory gets nothing
- *     PE unmasked         as masked
+ *     stack fault         IE, SF and C1 say so; masked, the result is the default NaN; unmasked, nothing
+ * moves IE, DE, ZE unmasked nothing but the flags OE, UE unmasked     a register gets the result with its
+ * exponent wrapped by 24576; memory gets nothing PE unmasked         as masked
  *
  * Any unmasked flag sets ES, and the next waiting x87 or MMX instruction raises #MF.
  */
@@ -110,11 +118,11 @@ bool x87_stack_fault(struct cpu *cpu, const struct insn *i, bool overflow, unsig
 bool x87_stopped(struct cpu *cpu, const struct insn *i, unsigned sw, unsigned cc);
 
 /*
- * x87_wrap.c: unmasked overflow and underflow. Each makes *r the wrapped result and returns the status word that goes
- * with it, given that of the masked operation.
+ * x87_wrap.c: unmasked overflow and underflow. Each makes *r the wrapped result and returns the status word
+ * that goes with it, given that of the masked operation.
  */
-unsigned x87_wrap_arithmetic(struct cpu *cpu, const struct insn *i, unsigned op, const struct f80 *b, unsigned sw,
-                             struct f80 *r);
+unsigned x87_wrap_arithmetic(struct cpu *cpu, const struct insn *i, unsigned op, const struct f80 *b,
+                             unsigned sw, struct f80 *r);
 unsigned x87_wrap_scale(struct cpu *cpu, const struct insn *i, unsigned sw, struct f80 *r);
 unsigned x87_wrap_function(struct cpu *cpu, const struct insn *i, x87_op *op, unsigned sw, struct f80 *r);
 

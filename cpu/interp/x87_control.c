@@ -1,6 +1,6 @@
 /*
- * x87_control.c - x87 control instructions: control and status word, environment, whole state. The pointers to the last
- * instruction stay as they are in all of these but FLDENV, FRSTOR, FNINIT and FNSAVE.
+ * x87_control.c - x87 control instructions: control and status word, environment, whole state. The pointers
+ * to the last instruction stay as they are in all of these but FLDENV, FRSTOR, FNINIT and FNSAVE.
  */
 #include "cpu/fpu.h"
 #include "cpu/interp/body.h"
@@ -65,7 +65,8 @@ BODY(fnstsw_ax)
     NEXT;
 }
 
-/* --- Environment and state ------------------------------------------------------------------------------------------- */
+/* --- Environment and state
+ * ------------------------------------------------------------------------------------------- */
 
 static bool is_wide(const struct insn *i)
 {

@@ -9,17 +9,17 @@
 
 #define HOST_FCW FCW_INIT
 
-#define OP(name, code)                                                                                         \
-    uint16_t name(const struct f80 *a, const struct f80 *b, struct f80 *r)                                     \
-    {                                                                                                          \
-        uint16_t sw;                                                                                           \
-                                                                                                               \
-        (void)b;                                                                                               \
-        __asm__ volatile(code                                                                                  \
-                         : "=m"(r[0]), "=m"(r[1]), "=&a"(sw)                                                   \
-                         : "m"(*a), "m"(*b)                                                                    \
-                         : "cc", "st", "st(1)", "st(2)");                                                      \
-        return sw;                                                                                             \
+#define OP(name, code)                                                                                       \
+    uint16_t name(const struct f80 *a, const struct f80 *b, struct f80 *r)                                   \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+                                                                                                             \
+        (void)b;                                                                                             \
+        __asm__ volatile(code                                                                                \
+                         : "=m"(r[0]), "=m"(r[1]), "=&a"(sw)                                                 \
+                         : "m"(*a), "m"(*b)                                                                  \
+                         : "cc", "st", "st(1)", "st(2)");                                                    \
+        return sw;                                                                                           \
     }
 
 #define STATUS "fnstsw %%ax\n"
@@ -29,25 +29,29 @@
 #define LOAD(name, insn)  OP(name, insn " %3\n" STATUS "fstpt %0")
 #define STORE(name, insn) OP(name, "fldt %3\n" insn " %0\n" STATUS)
 
-/* ST(0) = a, ST(1) = b, the result in ST(0) and ST(1) still there; the popping ones that leave one register. */
+/* ST(0) = a, ST(1) = b, the result in ST(0) and ST(1) still there; the popping ones that leave one register.
+ */
 #define BINARY(name, insn)  OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstpt %0\n fstp %%st(0)")
 #define POPPING(name, insn) OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstpt %0")
 #define COMPARE(name, insn) OP(name, "fldt %4\n fldt %3\n" insn "\n" STATUS "fstp %%st(0)\n fstp %%st(0)")
 
 /* A result and a second one pushed after it, unless C2 says that the operand was out of range. */
-#define PUSHING(name, insn)                                                                                    \
+#define PUSHING(name, insn)                                                                                  \
     OP(name, "fldt %3\n" insn "\n" STATUS "testb $4, %%ah\n jnz 1f\n fstpt %1\n 1: fstpt %0")
 
 /* ST(0) = a with a source in memory, one register left or none. */
 #define WITH_MEMORY(name, insn)    OP(name, "fldt %3\n" insn " %4\n" STATUS "fstpt %0")
 #define COMPARE_MEMORY(name, insn) OP(name, "fldt %3\n" insn " %4\n" STATUS "fstp %%st(0)")
 
-#define ARITHMETIC(name)                                                                                       \
-    static BINARY(name##_f80, "f" #name " %%st(1), %%st")                                                      \
-    static WITH_MEMORY(name##_f32, "f" #name "s")                                                              \
-    static WITH_MEMORY(name##_f64, "f" #name "l")                                                              \
-    static WITH_MEMORY(name##_i16, "fi" #name "s")                                                             \
-    static WITH_MEMORY(name##_i32, "fi" #name "l") 
+#define ARITHMETIC(name)                                                                                     \
+    static BINARY(name##_f80, "f" #name " %%st(1), %%st") static WITH_MEMORY(                                \
+        name##_f32,                                                                                          \
+        "f" #name                                                                                            \
+        "s") static WITH_MEMORY(name##_f64,                                                                  \
+                                "f" #name                                                                    \
+                                "l") static WITH_MEMORY(name##_i16,                                          \
+                                                        "fi" #name                                           \
+                                                        "s") static WITH_MEMORY(name##_i32, "fi" #name "l")
 
 ARITHMETIC(add)
 ARITHMETIC(mul)
@@ -56,16 +60,16 @@ ARITHMETIC(subr)
 ARITHMETIC(div)
 ARITHMETIC(divr)
 
-static COMPARE(com_f80, "fcom %%st(1)")
-static COMPARE_MEMORY(com_f32, "fcoms")
-static COMPARE_MEMORY(com_f64, "fcoml")
-static COMPARE_MEMORY(com_i16, "ficoms")
-static COMPARE_MEMORY(com_i32, "ficoml")
+static COMPARE(com_f80, "fcom %%st(1)") static COMPARE_MEMORY(com_f32, "fcoms") static COMPARE_MEMORY(
+    com_f64, "fcoml") static COMPARE_MEMORY(com_i16, "ficoms") static COMPARE_MEMORY(com_i32, "ficoml")
 
-#define ROW(name) {name##_f80, name##_f32, name##_f64, name##_i16, name##_i32}
-x87_op *const x87_arith[8][X87_FORMATS] = {
-    [X87_ADD] = ROW(add), [X87_MUL] = ROW(mul),   [X87_COM] = ROW(com), [X87_COMP] = ROW(com),
-    [X87_SUB] = ROW(sub), [X87_SUBR] = ROW(subr), [X87_DIV] = ROW(div), [X87_DIVR] = ROW(divr),
+#define ROW(name)                                                                                            \
+    {                                                                                                        \
+        name##_f80, name##_f32, name##_f64, name##_i16, name##_i32                                           \
+    }
+    x87_op *const x87_arith[8][X87_FORMATS] = {
+        [X87_ADD] = ROW(add), [X87_MUL] = ROW(mul),   [X87_COM] = ROW(com), [X87_COMP] = ROW(com),
+        [X87_SUB] = ROW(sub), [X87_SUBR] = ROW(subr), [X87_DIV] = ROW(div), [X87_DIVR] = ROW(divr),
 };
 
 LOAD(x87_load_f32, "flds")
@@ -118,8 +122,8 @@ static void host_fldcw(uint16_t fcw)
 }
 
 /*
- * The usual case is a control word with everything masked and default rounding: run at once, and again with clear
- * flags only when one shows up that the guest hasn't.
+ * The usual case is a control word with everything masked and default rounding: run at once, and again with
+ * clear flags only when one shows up that the guest hasn't.
  */
 uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *a, const struct f80 *b,
                  struct f80 *r)

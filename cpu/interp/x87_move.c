@@ -3,7 +3,9 @@
  */
 #include "cpu/interp/x87.h"
 
-/* --- Loads ---------------------------------------------------------------------------------------------------------- */
+/* --- Loads
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Pushes a value; `sw` is what making it told. */
 static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const struct f80 *value)
@@ -20,7 +22,8 @@ static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const
     x87_commit(cpu, i, sw, FSW_C1);
 }
 
-static __attribute__((noinline)) void load_memory(struct cpu *cpu, const struct insn *i, x87_op *op, unsigned size)
+static __attribute__((noinline)) void load_memory(struct cpu *cpu, const struct insn *i, x87_op *op,
+                                                  unsigned size)
 {
     struct f80 source = {mem_read(cpu, i, size), 0}, r;
     unsigned sw = x87_run(cpu, i, op, &source, &source, &r);
@@ -62,12 +65,12 @@ static __attribute__((noinline)) void load_bcd(struct cpu *cpu, const struct ins
     load_value(cpu, i, 0, &r);
 }
 
-#define LOAD(name, op, size)                                                                                   \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        load_memory(cpu, i, op, size);                                                                         \
-        NEXT;                                                                                                  \
+#define LOAD(name, op, size)                                                                                 \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        load_memory(cpu, i, op, size);                                                                       \
+        NEXT;                                                                                                \
     }
 
 LOAD(fld_m32, x87_load_f32, 4)
@@ -98,12 +101,12 @@ static __attribute__((noinline)) void load_constant(struct cpu *cpu, const struc
     load_value(cpu, i, 0, &r);
 }
 
-#define CONSTANT(name, n)                                                                                      \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        load_constant(cpu, i, n);                                                                              \
-        NEXT;                                                                                                  \
+#define CONSTANT(name, n)                                                                                    \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        load_constant(cpu, i, n);                                                                            \
+        NEXT;                                                                                                \
     }
 
 CONSTANT(fld1, 0)
@@ -133,7 +136,9 @@ BODY(fld_sti)
     NEXT;
 }
 
-/* --- Stores --------------------------------------------------------------------------------------------------------- */
+/* --- Stores
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* How a memory format is stored: its size, and what a stack fault stores (above 8 bytes the default NaN). */
 struct store {
@@ -157,8 +162,8 @@ static bool tiny_in_memory(const struct f80 *r, unsigned size)
                      : !(r->mantissa & 0x7ff0000000000000) && (r->mantissa & 0xfffffffffffff);
 }
 
-static __attribute__((noinline)) void store_memory(struct cpu *cpu, const struct insn *i, const struct store *store,
-                                                   bool pop)
+static __attribute__((noinline)) void store_memory(struct cpu *cpu, const struct insn *i,
+                                                   const struct store *store, bool pop)
 {
     struct f80 r = {0, 0};
     unsigned sw;
@@ -188,14 +193,14 @@ static __attribute__((noinline)) void store_memory(struct cpu *cpu, const struct
     x87_commit(cpu, i, sw, FSW_C1);
 }
 
-#define STORE(name, pop, op, size, indefinite, real)                                                           \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        static const struct store store = {op, size, indefinite, real};                                        \
-                                                                                                               \
-        x87_check(cpu, i);                                                                                     \
-        store_memory(cpu, i, &store, pop);                                                                     \
-        NEXT;                                                                                                  \
+#define STORE(name, pop, op, size, indefinite, real)                                                         \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        static const struct store store = {op, size, indefinite, real};                                      \
+                                                                                                             \
+        x87_check(cpu, i);                                                                                   \
+        store_memory(cpu, i, &store, pop);                                                                   \
+        NEXT;                                                                                                \
     }
 
 STORE(fst_m32, false, x87_store_f32, 4, 0xffc00000, true)
@@ -264,10 +269,11 @@ BODY(fstp_sti)
     NEXT;
 }
 
-/* D9 /3, a double of FSTP that doesn't look at tags. */
-static __attribute__((noinline)) void store_st_untagged(struct cpu *cpu, const struct insn *i)
+/* D9 /3, a double of FSTP that passes over an empty register without complaint. */
+static __attribute__((noinline)) void store_st_unchecked(struct cpu *cpu, const struct insn *i)
 {
-    *st(cpu, i->rm) = *st(cpu, 0);
+    if (!is_empty(cpu, 0))
+        set_st(cpu, i->rm, st(cpu, 0));
     pop_st(cpu);
     x87_commit(cpu, i, 0, FSW_C1);
 }
@@ -275,11 +281,12 @@ static __attribute__((noinline)) void store_st_untagged(struct cpu *cpu, const s
 BODY(fstp1)
 {
     x87_check(cpu, i);
-    store_st_untagged(cpu, i);
+    store_st_unchecked(cpu, i);
     NEXT;
 }
 
-/* --- Exchanges and conditional moves --------------------------------------------------------------------------------- */
+/* --- Exchanges and conditional moves
+ * --------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void exchange(struct cpu *cpu, const struct insn *i)
 {
@@ -320,12 +327,12 @@ static __attribute__((noinline)) void move_if(struct cpu *cpu, const struct insn
     x87_commit(cpu, i, 0, 0);
 }
 
-#define FCMOV(name, condition)                                                                                 \
-    BODY(name)                                                                                                 \
-    {                                                                                                          \
-        x87_check(cpu, i);                                                                                     \
-        move_if(cpu, i, condition);                                                                            \
-        NEXT;                                                                                                  \
+#define FCMOV(name, condition)                                                                               \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        x87_check(cpu, i);                                                                                   \
+        move_if(cpu, i, condition);                                                                          \
+        NEXT;                                                                                                \
     }
 
 FCMOV(fcmovb, get_cf(cpu))
@@ -337,7 +344,8 @@ FCMOV(fcmovne, !get_zf(cpu))
 FCMOV(fcmovnbe, !get_cf(cpu) && !get_zf(cpu))
 FCMOV(fcmovnu, !get_pf(cpu))
 
-/* --- The stack pointer and tags -------------------------------------------------------------------------------------- */
+/* --- The stack pointer and tags
+ * -------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void rotate(struct cpu *cpu, const struct insn *i, unsigned by)
 {
@@ -361,7 +369,7 @@ BODY(fdecstp)
 
 static __attribute__((noinline)) void free_st(struct cpu *cpu, const struct insn *i)
 {
-    cpu->s.fptag &= (uint8_t) ~(1u << ((fpu_top(&cpu->s) + i->rm) & 7));
+    set_empty(cpu, i->rm);
     x87_commit(cpu, i, 0, FSW_C1);
 }
 

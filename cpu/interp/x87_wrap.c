@@ -1,5 +1,6 @@
 /*
- * x87_wrap.c - how x87 exceptions become state: flags and pointers, stack faults, and results with wrapped exponents.
+ * x87_wrap.c - how x87 exceptions become state: flags and pointers, stack faults, and results with wrapped
+ * exponents.
  */
 #include "core/log.h"
 #include "cpu/interp/x87.h"
@@ -50,7 +51,8 @@ bool x87_stopped(struct cpu *cpu, const struct insn *i, unsigned sw, unsigned cc
     return true;
 }
 
-/* v * 2^by, for finite values; below the smallest exponent it stays there, where only its being nonzero matters. */
+/* v * 2^by, for finite values; below the smallest exponent it stays there, where only its being nonzero
+ * matters. */
 static struct f80 scaled(struct f80 v, int by)
 {
     int exponent = v.exponent & 0x7fff, shift;
@@ -70,11 +72,11 @@ static unsigned post_flag(unsigned sw)
 }
 
 /*
- * ST(0) op b, rounded as if the exponent had no limits: by operands that are scaled by powers of two. Products and
- * quotients then come out wrapped already.
+ * ST(0) op b, rounded as if the exponent had no limits: by operands that are scaled by powers of two.
+ * Products and quotients then come out wrapped already.
  */
-unsigned x87_wrap_arithmetic(struct cpu *cpu, const struct insn *i, unsigned op, const struct f80 *b, unsigned sw,
-                             struct f80 *r)
+unsigned x87_wrap_arithmetic(struct cpu *cpu, const struct insn *i, unsigned op, const struct f80 *b,
+                             unsigned sw, struct f80 *r)
 {
     bool over = sw & FSW_OE, divides = op == X87_DIV || op == X87_DIVR;
     bool adds = op == X87_ADD || op == X87_SUB || op == X87_SUBR;
@@ -93,8 +95,8 @@ unsigned x87_wrap_arithmetic(struct cpu *cpu, const struct insn *i, unsigned op,
 }
 
 /*
- * FSCALE: ST(0)'s mantissa is exact whatever the exponent, so the wrapped result comes straight from it. Where even
- * wrapping can't reach it is infinity or zero.
+ * FSCALE: ST(0)'s mantissa is exact whatever the exponent, so the wrapped result comes straight from it.
+ * Where even wrapping can't reach it is infinity or zero.
  */
 unsigned x87_wrap_scale(struct cpu *cpu, const struct insn *i, unsigned sw, struct f80 *r)
 {
@@ -138,11 +140,13 @@ unsigned x87_wrap_function(struct cpu *cpu, const struct insn *i, x87_op *op, un
     } else if (op == x87_yl2x) { /* y log2 x */
         y = scaled(y, up);
         up = 0;
-    } else if (op == x87_yl2xp1) { /* y log2 (x + 1): y as far as it goes, the rest of it on x, which is tiny then */
+    } else if (op == x87_yl2xp1) { /* y log2 (x + 1): y as far as it goes, the rest of it on x, which is tiny
+                                      then */
         int up_y = up > 16380 - exponent_of(&y) ? 16380 - exponent_of(&y) : up;
 
         y = scaled(y, up_y);
-        x = scaled(x, up - up_y);
+        if (up > up_y)
+            x = scaled(x, up - up_y);
         up = 0;
     } else if (op == x87_patan) { /* y / x: both at exponents whose quotient is tiny enough */
         int down = exponent_of(&y) + 8000 - exponent_of(&x);
@@ -150,9 +154,12 @@ unsigned x87_wrap_function(struct cpu *cpu, const struct insn *i, x87_op *op, un
         y = scaled(y, -8000 - exponent_of(&y));
         x = scaled(x, -exponent_of(&x));
         up += down;
-    } else { /* sin x, tan x, remainders: the masked result is as exact */
+    } else if (op == x87_prem || op == x87_prem1) { /* exact */
         *r = scaled(*r, up);
         return sw | post_flag(sw);
+    } else { /* sin x and tan x are nearly x */
+        x = scaled(x, 12288);
+        up -= 12288;
     }
     flags = x87_run(cpu, i, op, &x, &y, r);
     *r = scaled(*r, up);

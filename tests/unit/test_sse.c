@@ -352,6 +352,7 @@ Suite *sse_suite(void)
     TCase *tc = tcase_create("sse");
 
 #if defined(__x86_64__)
+    tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, rows_match_the_host);
     tcase_add_test(tc, checks_come_in_order);

@@ -4,7 +4,7 @@
  *     stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]
  *
  * Lines are looked for in the command's standard output, or in FIFO, which must exist, when the command writes
- * its guest's serial line there; then its standard output goes to the log's end instead. Each line that has
+ * its guest's serial line there; its standard output is dropped then. Each line that has
  * "@@" in it is printed, from there on, after two numbers: the seconds since the command was started and the
  * processor seconds that it has used. A line counts from the moment when its last byte was read.
  *

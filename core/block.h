@@ -25,7 +25,8 @@ struct block_request {
     /* error is 0 or an errno value. A write is durable only after a later flush. */
     void (*done)(struct block_request *request, int error);
     void *opaque;         /* the submitter's */
-    void *backend;        /* the backend's */
+    void *backend;        /* the backend's, */
+    int backend_error;    /* both */
 };
 
 struct block {
@@ -37,7 +38,10 @@ struct block {
 
 struct block_ops {
     void (*submit)(struct block *block, struct block_request *request);
-    /* Waits for what is under way, flushes, frees. No request is submitted after it. */
+    /*
+     * Waits for what is under way, calls done() for it, flushes, frees. What done() submits meanwhile fails with
+     * ECANCELED; nothing is submitted afterwards. So close disks before their controllers go.
+     */
     void (*close)(struct block *block);
 };
 

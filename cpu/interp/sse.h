@@ -14,8 +14,16 @@
 #ifndef CPU_INTERP_SSE_H
 #define CPU_INTERP_SSE_H
 
+#include <string.h>
+
 #include "cpu/fpu.h"
 #include "cpu/interp/body.h"
+
+#if defined(__x86_64__) && !defined(OXBOW_PORTABLE_SSE)
+#define OXBOW_HOST_SSE 1
+#else
+#define OXBOW_HOST_SSE 0
+#endif
 
 typedef uint64_t v128 __attribute__((vector_size(16), may_alias));
 typedef uint64_t v128_any __attribute__((vector_size(16), may_alias, aligned(1)));
@@ -238,7 +246,7 @@ v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsig
 unsigned host_mxcsr(void);
 void host_set_mxcsr(unsigned value);
 
-#if defined(__x86_64__)
+#if OXBOW_HOST_SSE
 #define host_mxcsr_flags()                                                                                   \
     __extension__({                                                                                          \
         unsigned csr;                                                                                        \

@@ -5,7 +5,7 @@
 
 #include "cpu/interp/sse.h"
 
-#if defined(__x86_64__)
+#if OXBOW_HOST_SSE
 unsigned host_mxcsr(void)
 {
     unsigned csr;
@@ -17,6 +17,23 @@ unsigned host_mxcsr(void)
 void host_set_mxcsr(unsigned value)
 {
     __asm__ volatile("ldmxcsr %0" : : "m"(value));
+}
+#else
+unsigned host_mxcsr(void)
+{
+    int flags = fetestexcept(FE_ALL_EXCEPT);
+
+    return (flags & FE_INVALID ? FSW_IE : 0) | (flags & FE_DIVBYZERO ? FSW_ZE : 0) |
+           (flags & FE_OVERFLOW ? FSW_OE : 0) | (flags & FE_UNDERFLOW ? FSW_UE : 0) |
+           (flags & FE_INEXACT ? FSW_PE : 0);
+}
+
+void host_set_mxcsr(unsigned value)
+{
+    static const int rounding[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
+
+    feclearexcept(FE_ALL_EXCEPT);
+    fesetround(rounding[(value & MXCSR_RC) >> 13]);
 }
 #endif
 

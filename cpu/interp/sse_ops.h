@@ -10,7 +10,7 @@
 #ifndef CPU_INTERP_SSE_OPS_H
 #define CPU_INTERP_SSE_OPS_H
 
-#if defined(__x86_64__)
+#if OXBOW_HOST_SSE
 
 #define OP(name)                                                                                             \
     ALWAYS_INLINE v128 op_##name(v128 a, v128 b)                                                             \
@@ -163,6 +163,7 @@ FROM_GPR_OP(cvtsi2sd64, "cvtsi2sdq", uint64_t)
 #define FLOAT_UNPACK(X) X(unpcklps) X(unpckhps) X(unpcklpd) X(unpckhpd)
 /* clang-format on */
 
+#if OXBOW_HOST_SSE
 INTEGER_LANES(OP)
 INTEGER_PAIRS(OP)
 INTEGER_XMM_ONLY(OP)
@@ -177,5 +178,6 @@ FLOAT_PURE(rsqrtss)
 FLOAT_ARITHMETIC(FLOAT_OP_ROW)
 FLOAT_CONVERT(FLOAT_OP_ROW)
 #undef FLOAT_OP_ROW
+#endif
 
 #endif

@@ -1,0 +1,436 @@
+/* Disks in files of the host: what is refused, locks, snapshots, and the order in which requests happen. */
+#include "core/log.h"
+#include "host/disk.h"
+#include "host/loop.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECTORS 256u
+#define SIZE    (SECTORS * 512u)
+
+static struct loop *loop;
+static pthread_mutex_t lock;
+static struct log log_;
+static unsigned lines;
+static char last_line[600], folder[64], path[128], why[400];
+
+struct ticket {
+    struct block_request request;
+    bool done;
+    int error;
+    unsigned turn; /* in which order they completed, from 1 */
+};
+
+static unsigned turns;
+
+static void on_line(void *opaque, enum log_level level, const char *line)
+{
+    (void)opaque;
+    (void)level;
+    lines++;
+    snprintf(last_line, sizeof(last_line), "%s", line);
+}
+
+static void make_file(const char *name, size_t size)
+{
+    FILE *file = fopen(name, "w");
+
+    ck_assert(file != NULL);
+    for (size_t i = 0; i < size; i++)
+        fputc((int)(i / 512) & 0xFF, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static void setup(void)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&lock, &attr);
+    loop = loop_new();
+    log_init(&log_, stderr);
+    log_.enabled = 0;
+    log_.tap = on_line;
+    lines = turns = 0;
+    snprintf(folder, sizeof(folder), "/tmp/oxbow-disk-XXXXXX");
+    ck_assert(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof(path), "%s/disk.img", folder);
+    make_file(path, SIZE);
+}
+
+static void teardown(void)
+{
+    unlink(path);
+    ck_assert_int_eq(rmdir(folder), 0);
+    loop_free(loop);
+    pthread_mutex_destroy(&lock);
+}
+
+static struct block *open_with(bool read_only, bool snapshot)
+{
+    struct host_disk_options options = {.path = path, .read_only = read_only, .snapshot = snapshot};
+
+    why[0] = 0;
+    return host_disk_open(&options, loop, &log_, why, sizeof(why));
+}
+
+static void close_disk(struct block *disk)
+{
+    pthread_mutex_lock(&lock);
+    block_close(disk);
+    pthread_mutex_unlock(&lock);
+}
+
+static void on_done(struct block_request *request, int error)
+{
+    struct ticket *ticket = request->opaque;
+
+    ck_assert(!ticket->done);
+    ck_assert_int_eq(pthread_mutex_trylock(&lock), 0); /* the loop's thread has it already */
+    pthread_mutex_unlock(&lock);
+    ticket->done = true;
+    ticket->error = error;
+    ticket->turn = ++turns;
+}
+
+static void submit(struct block *disk, struct ticket *ticket, enum block_op op, unsigned sector, unsigned count,
+                   void *data)
+{
+    *ticket = (struct ticket){.request = {.op = op,
+                                          .offset = sector * 512ull,
+                                          .size = count * 512ull,
+                                          .data = data,
+                                          .done = on_done,
+                                          .opaque = ticket}};
+    pthread_mutex_lock(&lock);
+    block_submit(disk, &ticket->request);
+    ck_assert(!ticket->done);
+    pthread_mutex_unlock(&lock);
+}
+
+static int wait_for(struct ticket *ticket)
+{
+    while (!ticket->done)
+        loop_run_once(loop, NULL, &lock);
+    return ticket->error;
+}
+
+static int run(struct block *disk, enum block_op op, unsigned sector, unsigned count, void *data)
+{
+    struct ticket ticket;
+
+    submit(disk, &ticket, op, sector, count, data);
+    return wait_for(&ticket);
+}
+
+static int byte_in_file(unsigned sector)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDONLY);
+
+    ck_assert_int_eq(pread(fd, &byte, 1, sector * 512), 1);
+    close(fd);
+    return byte;
+}
+
+START_TEST(reads_and_writes)
+{
+    struct block *disk = open_with(false, false);
+    uint8_t data[4 * 512];
+
+    ck_assert_msg(disk != NULL, "%s", why);
+    ck_assert_uint_eq(disk->size, SIZE);
+    ck_assert(!disk->read_only);
+    ck_assert_str_eq(disk->name, path);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 17, 4, data), 0);
+    for (unsigned i = 0; i < sizeof(data); i++)
+        ck_assert_uint_eq(data[i], 17 + i / 512);
+    memset(data, 0xA5, sizeof(data));
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, SECTORS - 4, 4, data), 0);
+    ck_assert_int_eq(run(disk, BLOCK_FLUSH, 0, 0, NULL), 0);
+    ck_assert_int_eq(byte_in_file(SECTORS - 1), 0xA5);
+    ck_assert_int_eq(byte_in_file(SECTORS - 5), (SECTORS - 5) & 0xFF);
+    ck_assert_int_eq(run(disk, BLOCK_READ, SECTORS - 3, 4, data), EINVAL); /* past the end */
+    close_disk(disk);
+}
+END_TEST
+
+static void refused(bool read_only, bool snapshot, const char *text)
+{
+    struct block *disk = open_with(read_only, snapshot);
+
+    ck_assert_msg(!disk, "opened, and '%s' was expected", text);
+    ck_assert_msg(strstr(why, text) && strstr(why, path) == why, "%s", why);
+    ck_assert(!strchr(why, '\n'));
+}
+
+START_TEST(bad_files_are_refused)
+{
+    ck_assert_int_eq(truncate(path, 1000), 0);
+    refused(false, false, "not a multiple of 512");
+    refused(true, false, "not a multiple of 512");
+    ck_assert_int_eq(truncate(path, 0), 0);
+    refused(false, false, "is empty");
+    unlink(path);
+    refused(false, false, "no such file");
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    refused(false, false, "is a directory");
+    refused(true, false, "is a directory");
+    rmdir(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0); /* must not hang either */
+    refused(true, false, "neither a file nor a block device");
+    refused(false, false, "neither a file nor a block device");
+    unlink(path);
+    make_file(path, SIZE);
+    FILE *file = fopen(path, "r+");
+    fputs("QFI\xfb", file);
+    fclose(file);
+    refused(false, false, "is a qcow2 image");
+    ck_assert_int_eq(byte_in_file(0), 'Q');
+}
+END_TEST
+
+START_TEST(permissions)
+{
+    if (geteuid() == 0) /* root may do anything: ask as somebody else */
+        ck_assert(chmod(folder, 0755) == 0 && seteuid(65534) == 0);
+    /* The file is root's, or ours without permissions. */
+    if (getuid() != 0)
+        chmod(path, 0444);
+    refused(false, false, "add ,readonly");
+    struct block *disk = open_with(true, false);
+    ck_assert_msg(disk != NULL, "%s", why);
+    close_disk(disk);
+    ck_assert_int_eq(seteuid(getuid()), 0);
+    chmod(path, 0);
+    if (getuid() == 0)
+        ck_assert_int_eq(seteuid(65534), 0);
+    refused(true, false, "no permission to read it");
+    ck_assert_int_eq(seteuid(getuid()), 0);
+}
+END_TEST
+
+START_TEST(locks)
+{
+    struct block *writer = open_with(false, false), *reader, *other;
+
+    ck_assert_msg(writer != NULL, "%s", why);
+    refused(false, false, "another machine or program uses it");
+    refused(true, false, "writes to it");
+    refused(false, true, "writes to it");
+    close_disk(writer);
+    reader = open_with(true, false);
+    other = open_with(false, true);
+    ck_assert(reader && other);
+    refused(false, false, "another machine or program uses it");
+    close_disk(reader);
+    refused(false, false, "another machine or program uses it");
+    close_disk(other);
+    writer = open_with(false, false);
+    ck_assert_msg(writer != NULL, "%s", why);
+    close_disk(writer);
+}
+END_TEST
+
+START_TEST(read_only)
+{
+    struct block *disk = open_with(true, false);
+    uint8_t data[512] = {0xEE};
+
+    ck_assert(disk && disk->read_only);
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 3, 1, data), EROFS);
+    ck_assert_int_eq(run(disk, BLOCK_FLUSH, 0, 0, NULL), 0);
+    ck_assert_int_eq(byte_in_file(3), 3);
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(snapshot_leaves_the_image_alone)
+{
+    uint8_t before[SIZE], data[SIZE], expected[SIZE];
+    struct block *disk = open_with(false, true);
+
+    ck_assert_msg(disk != NULL, "%s", why);
+    ck_assert(!disk->read_only);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 0, SECTORS, before), 0);
+    memcpy(expected, before, SIZE);
+    for (unsigned i = 0; i < 40; i++) {
+        unsigned sector = i * 37 % (SECTORS - 3), count = 1 + i % 3;
+
+        memset(data, 0x80 + i, sizeof(data));
+        memset(expected + sector * 512, 0x80 + i, count * 512);
+        ck_assert_int_eq(run(disk, BLOCK_WRITE, sector, count, data), 0);
+    }
+    ck_assert_int_eq(run(disk, BLOCK_FLUSH, 0, 0, NULL), 0);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 0, SECTORS, data), 0);
+    ck_assert_int_eq(memcmp(data, expected, SIZE), 0);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 5, 60, data), 0);
+    ck_assert_int_eq(memcmp(data, expected + 5 * 512, 60 * 512), 0);
+    close_disk(disk);
+
+    disk = open_with(true, false);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 0, SECTORS, data), 0);
+    ck_assert_int_eq(memcmp(data, before, SIZE), 0);
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(snapshot_needs_a_folder)
+{
+    setenv("TMPDIR", "/nonexistent", 1);
+    refused(false, true, "set TMPDIR");
+    unsetenv("TMPDIR");
+}
+END_TEST
+
+/* Each of the writes covers what the ones before wrote, at least partly. */
+START_TEST(overlapping_requests_keep_their_order)
+{
+    static uint8_t data[24][64 * 512];
+    struct block *disk = open_with(false, _i);
+    struct ticket tickets[24], read;
+    uint8_t result[64 * 512];
+
+    for (unsigned round = 0; round < 60; round++) {
+        for (unsigned i = 0; i < 24; i++) {
+            memset(data[i], (int)(round * 24 + i), sizeof(data[i]));
+            submit(disk, &tickets[i], BLOCK_WRITE, 100 + i % 5, 64 - 3 * (i % 7), data[i]);
+        }
+        submit(disk, &read, BLOCK_READ, 100, 64, result);
+        ck_assert_int_eq(wait_for(&read), 0);
+        uint8_t expected[64 * 512];
+        for (unsigned i = 0; i < 24; i++)
+            ck_assert_int_eq(wait_for(&tickets[i]), 0);
+        ck_assert_int_eq(run(disk, BLOCK_READ, 100, 64, expected), 0);
+        ck_assert_int_eq(memcmp(result, expected, sizeof(result)), 0);
+        ck_assert_uint_eq(result[10 * 512], (uint8_t)(round * 24 + 23));
+        ck_assert_uint_eq(result[0], (uint8_t)(round * 24 + 20));
+    }
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(flush_waits_for_earlier_writes)
+{
+    static uint8_t data[16][16 * 512];
+    struct block *disk = open_with(false, false);
+    struct ticket tickets[16], flush, late;
+
+    for (unsigned round = 0; round < 30; round++) {
+        for (unsigned i = 0; i < 16; i++)
+            submit(disk, &tickets[i], BLOCK_WRITE, i * 16, 16, data[i]);
+        submit(disk, &flush, BLOCK_FLUSH, 0, 0, NULL);
+        submit(disk, &late, BLOCK_READ, 0, 1, data[0]);
+        ck_assert_int_eq(wait_for(&flush), 0);
+        for (unsigned i = 0; i < 16; i++) {
+            ck_assert(tickets[i].done);
+            ck_assert_uint_lt(tickets[i].turn, flush.turn);
+        }
+        ck_assert_int_eq(wait_for(&late), 0);
+    }
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(errors_reach_the_guest_and_the_log)
+{
+    struct block *disk = open_with(false, false);
+    uint8_t data[512] = {0};
+
+    ck_assert_int_eq(truncate(path, 10 * 512), 0);
+    for (unsigned i = 0; i < 20; i++)
+        ck_assert_int_eq(run(disk, BLOCK_READ, 100, 1, data), EIO);
+    ck_assert_uint_eq(lines, 1); /* not 20 */
+    ck_assert_msg(strstr(last_line, path) && strstr(last_line, "51200"), "%s", last_line);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 9, 1, data), 0);
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(full_disk)
+{
+    struct rlimit old, small;
+    struct block *disk = open_with(false, false);
+    uint8_t data[512] = {7};
+
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 50 * 512;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 60, 1, data), EFBIG);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    ck_assert_uint_eq(lines, 1);
+    ck_assert_int_eq(byte_in_file(60), 60);
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 60, 1, data), 0);
+    close_disk(disk);
+    signal(SIGXFSZ, SIG_DFL);
+}
+END_TEST
+
+static struct block *closing;
+static struct ticket again;
+
+static void submit_again(struct block_request *request, int error)
+{
+    static uint8_t data[512];
+
+    on_done(request, error);
+    submit(closing, &again, BLOCK_READ, 0, 1, data);
+}
+
+START_TEST(close_completes_what_is_under_way)
+{
+    static uint8_t data[8][32 * 512];
+    struct ticket tickets[8];
+
+    closing = open_with(false, false);
+    memset(data, 0x77, sizeof(data));
+    for (unsigned i = 0; i < 8; i++)
+        submit(closing, &tickets[i], BLOCK_WRITE, i * 32, 32, data[i]);
+    tickets[7].request.done = submit_again;
+    close_disk(closing);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert(tickets[i].done);
+        ck_assert_int_eq(tickets[i].error, 0);
+        ck_assert_int_eq(byte_in_file(i * 32 + 31), 0x77);
+    }
+    ck_assert(again.done);
+    ck_assert_int_eq(again.error, ECANCELED);
+    loop_kick(loop);
+    loop_run_once(loop, NULL, &lock); /* nothing of it is left in the loop */
+}
+END_TEST
+
+Suite *disk_suite(void)
+{
+    Suite *suite = suite_create("disk");
+    TCase *tcase = tcase_create("disk");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, reads_and_writes);
+    tcase_add_test(tcase, bad_files_are_refused);
+    tcase_add_test(tcase, permissions);
+    tcase_add_test(tcase, locks);
+    tcase_add_test(tcase, read_only);
+    tcase_add_test(tcase, snapshot_leaves_the_image_alone);
+    tcase_add_test(tcase, snapshot_needs_a_folder);
+    tcase_add_loop_test(tcase, overlapping_requests_keep_their_order, 0, 2);
+    tcase_add_test(tcase, flush_waits_for_earlier_writes);
+    tcase_add_test(tcase, errors_reach_the_guest_and_the_log);
+    tcase_add_test(tcase, full_disk);
+    tcase_add_test(tcase, close_completes_what_is_under_way);
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -6,14 +6,6 @@
 #include "cpu/interp/rmw.h"
 
 #define DEFINE_MULDIV(b, bits, wide, suffix, set_high, get_pair)                                                       \
-    static inline uint##bits##_t imul##bits(struct cpu *cpu, uint##bits##_t a, uint##bits##_t b2)                      \
-    {                                                                                                                  \
-        int##bits##_t low;                                                                                             \
-        bool over = __builtin_mul_overflow((int##bits##_t)a, (int##bits##_t)b2, &low);                                 \
-                                                                                                                       \
-        flags_result(cpu, (uint##bits##_t)low, bits, over, over, 0);                                                   \
-        return (uint##bits##_t)low;                                                                                    \
-    }                                                                                                                  \
     static inline void mul_a##bits(struct cpu *cpu, uint##bits##_t a)                                                  \
     {                                                                                                                  \
         unsigned wide product = (unsigned wide)a * get##bits(cpu, REG_OFFSET(RAX));                                    \
@@ -75,6 +67,14 @@ DEFINE_MULDIV(, 64, __int128, _q, HIGH64, PAIR(64, __int128))
 
 /* IMUL G, E and IMUL G, E, immediate. */
 #define DEFINE_IMUL_G(bits, suffix)                                                                                    \
+    static inline uint##bits##_t imul##bits(struct cpu *cpu, uint##bits##_t a, uint##bits##_t b)                      \
+    {                                                                                                                  \
+        int##bits##_t low;                                                                                             \
+        bool over = __builtin_mul_overflow((int##bits##_t)a, (int##bits##_t)b, &low);                                 \
+                                                                                                                       \
+        flags_result(cpu, (uint##bits##_t)low, bits, over, over, 0);                                                   \
+        return (uint##bits##_t)low;                                                                                    \
+    }                                                                                                                  \
     READ_BODIES(imul_g_e, suffix, bits, set##bits(cpu, i->reg, imul##bits(cpu, get##bits(cpu, i->reg), a)))            \
     READ_BODIES(imul_g_e_i, suffix, bits, set##bits(cpu, i->reg, imul##bits(cpu, a, (uint##bits##_t)i->imm)))
 DEFINE_IMUL_G(16, _w)

@@ -2,8 +2,8 @@
  * sse_portable.h - the operations of sse_ops.h in plain C, for hosts that are not x86-64 (and, with
  * OXBOW_PORTABLE_SSE, for testing on those that are).
  *
- * Floating point relies on IEEE arithmetic and <fenv.h>. What that can't say is not there: denormal operands raise no DE,
- * and DAZ and FTZ have no effect. RCPPS and RSQRTPS are exact to the last bit.
+ * Floating point relies on IEEE arithmetic and <fenv.h>. What that can't say is not there: denormal operands
+ * raise no DE, and DAZ and FTZ have no effect. RCPPS and RSQRTPS are exact to the last bit.
  */
 #ifndef CPU_INTERP_SSE_PORTABLE_H
 #define CPU_INTERP_SSE_PORTABLE_H
@@ -13,7 +13,8 @@
 
 #define COUNT(field) (sizeof(((union vec *)0)->field) / sizeof(((union vec *)0)->field[0]))
 
-/* --- Integers ------------------------------------------------------------------------------------------------------- */
+/* --- Integers
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Each element r.field[k] is `expr` of a, b and k. */
 #define LANES(name, field, expr)                                                                             \
@@ -37,9 +38,10 @@ static inline int32_t clamp(int32_t v, int32_t low, int32_t high)
 #define SATU8(v)  clamp(v, 0, UINT8_MAX)
 #define SATU16(v) clamp(v, 0, UINT16_MAX)
 
-/* A shift count is a whole quadword; logical shifts by the width or more give zero, arithmetic ones the sign. */
-#define SHIFT(expr, width)  (b.u64[0] < (width) ? (expr) : 0)
-#define SHIFT_COUNT(width)  (b.u64[0] < (width) ? b.u64[0] : (width) - 1)
+/* A shift count is a whole quadword; logical shifts by the width or more give zero, arithmetic ones the sign.
+ */
+#define SHIFT(expr, width) (b.u64[0] < (width) ? (expr) : 0)
+#define SHIFT_COUNT(width) (b.u64[0] < (width) ? b.u64[0] : (width)-1)
 
 LANES(paddb, u8, a.u8[k] + b.u8[k])
 LANES(paddw, u16, a.u16[k] + b.u16[k])
@@ -71,8 +73,7 @@ LANES(pmullw, u16, a.i16[k] * b.i16[k])
 LANES(pmulhw, u16, a.i16[k] * b.i16[k] >> 16)
 LANES(pmulhuw, u16, (uint32_t)a.u16[k] * b.u16[k] >> 16)
 LANES(pmuludq, u64, (uint64_t)a.u32[2 * k] * b.u32[2 * k])
-LANES(pmaddwd, u32,
-      (uint32_t)(a.i16[2 * k] * b.i16[2 * k]) + (uint32_t)(a.i16[2 * k + 1] * b.i16[2 * k + 1]))
+LANES(pmaddwd, u32, (uint32_t)(a.i16[2 * k] * b.i16[2 * k]) + (uint32_t)(a.i16[2 * k + 1] * b.i16[2 * k + 1]))
 LANES(pavgb, u8, (a.u8[k] + b.u8[k] + 1) >> 1)
 LANES(pavgw, u16, (a.u16[k] + b.u16[k] + 1) >> 1)
 LANES(pminub, u8, a.u8[k] < b.u8[k] ? a.u8[k] : b.u8[k])
@@ -151,7 +152,8 @@ SIGNS(pmovmskb, u8, 7)
 SIGNS(movmskps, u32, 31)
 SIGNS(movmskpd, u64, 63)
 
-/* --- Floating point --------------------------------------------------------------------------------------------------- */
+/* --- Floating point
+ * --------------------------------------------------------------------------------------------------- */
 
 /* The two formats: type, bits, the quiet bit, infinity, and the NaN of invalid operations. */
 #define FORMAT(s, type, word, quiet, infinity, indefinite)                                                   \
@@ -239,13 +241,14 @@ SIGNS(movmskpd, u64, 63)
         }                                                                                                    \
         return low64(s##_of(a) == s##_of(b) ? FLAG_ZF : s##_of(a) < s##_of(b) ? FLAG_CF : 0);                \
     }                                                                                                        \
-    /* To integers, by the rounding mode or chopped; what doesn't fit is invalid. */                         \
+    /* To integers, by the rounding mode or chopped; what doesn't fit is invalid, and then not inexact too.  \
+     */                                                                                                      \
     static inline uint32_t s##_to32(word a, bool chop)                                                       \
     {                                                                                                        \
         volatile type v = s##_of(a);                                                                         \
-        double whole = chop ? trunc(v) : nearbyint(v);                                                       \
+        double whole = v > -2147483649.0 && v < 2147483648.0 ? (chop ? trunc(v) : nearbyint(v)) : 0x1p31;    \
                                                                                                              \
-        if (!(whole >= -2147483648.0 && whole <= 2147483647.0))                                              \
+        if (whole < -0x1p31 || whole >= 0x1p31)                                                              \
             return feraiseexcept(FE_INVALID), 0x80000000;                                                    \
         if (whole != v)                                                                                      \
             feraiseexcept(FE_INEXACT);                                                                       \
@@ -254,9 +257,9 @@ SIGNS(movmskpd, u64, 63)
     static inline uint64_t s##_to64(word a, bool chop)                                                       \
     {                                                                                                        \
         volatile type v = s##_of(a);                                                                         \
-        double whole = chop ? trunc(v) : nearbyint(v);                                                       \
+        double whole = v >= -0x1p63 && v < 0x1p63 ? (chop ? trunc(v) : nearbyint(v)) : 0x1p63;               \
                                                                                                              \
-        if (!(whole >= -0x1p63 && whole < 0x1p63))                                                           \
+        if (whole >= 0x1p63)                                                                                 \
             return feraiseexcept(FE_INVALID), 1ull << 63;                                                    \
         if (whole != v)                                                                                      \
             feraiseexcept(FE_INEXACT);                                                                       \
@@ -281,7 +284,8 @@ FORMAT(f64, double, uint64_t, 0x0008000000000000u, 0x7ff0000000000000u, 0xfff800
 static inline uint64_t f32_widen(uint32_t a)
 {
     if (f32_nan(a))
-        return (uint64_t)(a & 0x80000000) << 32 | 0x7ff0000000000000 | (uint64_t)(f32_quiet(a) & 0x7fffff) << 29;
+        return (uint64_t)(a & 0x80000000) << 32 | 0x7ff0000000000000 |
+               (uint64_t)(f32_quiet(a) & 0x7fffff) << 29;
     return f64_bits((double)f32_of(a));
 }
 

@@ -3,9 +3,10 @@
  *
  * The host's control word is the default (all masked, 64 bits, nearest) outside x87_run().
  */
+#include "core/log.h"
 #include "cpu/interp/x87.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(OXBOW_NO_HOST_X87)
 
 #define HOST_FCW FCW_INIT
 
@@ -143,6 +144,58 @@ uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct
     if (fcw != FCW_PC)
         host_fldcw(HOST_FCW);
     return sw;
+}
+
+#else
+
+#define ABSENT(name)                                                                                         \
+    uint16_t name(const struct f80 *a, const struct f80 *b, struct f80 *r)                                   \
+    {                                                                                                        \
+        (void)a, (void)b, (void)r;                                                                           \
+        return 0;                                                                                            \
+    }
+
+ABSENT(x87_load_f32)
+ABSENT(x87_load_f64)
+ABSENT(x87_load_i16)
+ABSENT(x87_load_i32)
+ABSENT(x87_load_i64)
+ABSENT(x87_load_bcd)
+ABSENT(x87_store_f32)
+ABSENT(x87_store_f64)
+ABSENT(x87_store_i16)
+ABSENT(x87_store_i32)
+ABSENT(x87_store_i64)
+ABSENT(x87_store_bcd)
+ABSENT(x87_chop_i16)
+ABSENT(x87_chop_i32)
+ABSENT(x87_chop_i64)
+ABSENT(x87_tst)
+ABSENT(x87_xam)
+ABSENT(x87_sqrt)
+ABSENT(x87_rndint)
+ABSENT(x87_2xm1)
+ABSENT(x87_sin)
+ABSENT(x87_cos)
+ABSENT(x87_ucom)
+ABSENT(x87_prem)
+ABSENT(x87_prem1)
+ABSENT(x87_scale)
+ABSENT(x87_yl2x)
+ABSENT(x87_yl2xp1)
+ABSENT(x87_patan)
+ABSENT(x87_sincos)
+ABSENT(x87_ptan)
+ABSENT(x87_xtract)
+x87_op *const x87_arith[8][X87_FORMATS];
+x87_op *const x87_constants[7];
+
+uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *a, const struct f80 *b,
+                 struct f80 *r)
+{
+    (void)op, (void)a, (void)b, (void)r;
+    log_at(cpu->log, LOG_WARN, "cpu", "x87 arithmetic is available on x86-64 hosts only: raising #UD");
+    ud(cpu, i);
 }
 
 #endif

@@ -2,18 +2,7 @@
  * x87_wrap.c - how x87 exceptions become state: flags and pointers, stack faults, and results with wrapped
  * exponents.
  */
-#include "core/log.h"
 #include "cpu/interp/x87.h"
-
-#if !defined(__x86_64__)
-uint16_t x87_run(struct cpu *cpu, const struct insn *i, x87_op *op, const struct f80 *a, const struct f80 *b,
-                 struct f80 *r)
-{
-    (void)op, (void)a, (void)b, (void)r;
-    log_at(cpu->log, LOG_WARN, "cpu", "x87 arithmetic is available on x86-64 hosts only: raising #UD");
-    ud(cpu, i);
-}
-#endif
 
 /* Notes where the instruction is, for handlers. The decoder leaves FOP in imm. */
 static void note_pointers(struct cpu *cpu, const struct insn *i)

@@ -11,6 +11,7 @@
     X(core_bus) \
     X(core_clock) \
     X(core_fields) \
+    X(cpu_random) \
     X(cpu_state) \
     X(cpuid) \
     X(host_chardev) \

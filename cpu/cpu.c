@@ -42,7 +42,7 @@ struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
 {
     struct cpu *cpu;
 
-    if (posix_memalign((void **)&cpu, 64, sizeof(*cpu))) {
+    if (posix_memalign((void **)&cpu, 4096, sizeof(*cpu))) {
         snprintf(why, why_size, "not enough memory for a CPU");
         return NULL;
     }

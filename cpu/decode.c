@@ -435,6 +435,9 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
             take_operand(&c, row->operand[n], opcode, i);
     }
 
+    if (map == 0 && (row->attr & A_X87)) /* what FOP remembers */
+        i->imm = (opcode & 7) << 8 | c.mod << 6 | c.reg << 3 | c.rm;
+
     if (c.too_long)
         return bad_insn(i, body_too_long, MAX_LENGTH, attr);
     if (c.short_of_bytes)

@@ -13,6 +13,9 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* For what every instruction does: inlined however large the file that uses it. */
+#define forced_inline inline __attribute__((always_inline))
+
 /* Exception vectors */
 enum {
     EX_DE, EX_DB, EX_NMI, EX_BP, EX_OF, EX_BR, EX_UD, EX_NM, EX_DF, EX_TS = 10, EX_NP, EX_SS, EX_GP, EX_PF,
@@ -90,6 +93,15 @@ struct link {
     uint64_t pad[2];
 };
 _Static_assert(sizeof(struct link) == sizeof(struct insn), "a link fills an instruction's slot");
+
+/* Where branches with several targets lead (returns, indirect jumps), hashed by RIP. */
+#define TARGETS 1024u
+
+struct target {
+    uint64_t rip;
+    uint64_t gen; /* as a link's */
+    struct trace *trace;
+};
 
 /* Trace mode: what decoding and the choice of bodies depend on. */
 #define MODE_BITS  0x03u /* SIZE_W, SIZE_D, SIZE_Q: 16-, 32-, 64-bit code */
@@ -171,6 +183,7 @@ struct cpu {
     uint8_t model;            /* which of cpu_models.def */
     struct decoder *decoder;
     struct trace_cache *cache;
+    struct target targets[TARGETS];
     struct tlb *tlbs;          /* TLB_COUNT of them */
     struct pcid_table *pcids;
     struct cpu_stats stats;

@@ -18,41 +18,41 @@ typedef uint8_t u8_any;
 
 /* --- Registers, by their offset ----------------------------------------------------------------------------------- */
 
-static inline void *reg_at(const struct cpu *cpu, uint16_t offset)
+static forced_inline void *reg_at(const struct cpu *cpu, uint16_t offset)
 {
     return (char *)cpu + offset;
 }
 
-static inline uint8_t get8(const struct cpu *cpu, uint16_t reg)
+static forced_inline uint8_t get8(const struct cpu *cpu, uint16_t reg)
 {
     return *(uint8_t *)reg_at(cpu, reg);
 }
-static inline uint16_t get16(const struct cpu *cpu, uint16_t reg)
+static forced_inline uint16_t get16(const struct cpu *cpu, uint16_t reg)
 {
     return *(u16_any *)reg_at(cpu, reg);
 }
-static inline uint32_t get32(const struct cpu *cpu, uint16_t reg)
+static forced_inline uint32_t get32(const struct cpu *cpu, uint16_t reg)
 {
     return *(u32_any *)reg_at(cpu, reg);
 }
-static inline uint64_t get64(const struct cpu *cpu, uint16_t reg)
+static forced_inline uint64_t get64(const struct cpu *cpu, uint16_t reg)
 {
     return *(uint64_t *)reg_at(cpu, reg);
 }
 
-static inline void set8(struct cpu *cpu, uint16_t reg, uint8_t value)
+static forced_inline void set8(struct cpu *cpu, uint16_t reg, uint8_t value)
 {
     *(uint8_t *)reg_at(cpu, reg) = value;
 }
-static inline void set16(struct cpu *cpu, uint16_t reg, uint16_t value)
+static forced_inline void set16(struct cpu *cpu, uint16_t reg, uint16_t value)
 {
     *(u16_any *)reg_at(cpu, reg) = value;
 }
-static inline void set32(struct cpu *cpu, uint16_t reg, uint32_t value) /* zero-extends, as all 32-bit results do */
+static forced_inline void set32(struct cpu *cpu, uint16_t reg, uint32_t value) /* zero-extends, as all 32-bit results do */
 {
     *(uint64_t *)reg_at(cpu, reg) = value;
 }
-static inline void set64(struct cpu *cpu, uint16_t reg, uint64_t value)
+static forced_inline void set64(struct cpu *cpu, uint16_t reg, uint64_t value)
 {
     *(uint64_t *)reg_at(cpu, reg) = value;
 }
@@ -91,7 +91,7 @@ static inline uint64_t ea(const struct cpu *cpu, const struct insn *i)
 }
 
 /* Linear address of the memory operand in form 1: 64-bit mode, 64-bit addresses, no alignment checks. */
-static inline uint64_t ea64(const struct cpu *cpu, const struct insn *i)
+static forced_inline uint64_t ea64(const struct cpu *cpu, const struct insn *i)
 {
     return get64(cpu, i->base) + (get64(cpu, i->index) << i->scale) + (uint64_t)(int64_t)i->disp +
            get64(cpu, i->segbase);
@@ -134,39 +134,47 @@ static inline uint64_t mem_linear(struct cpu *cpu, const struct insn *i, unsigne
 
 /* --- Accesses by linear address ------------------------------------------------------------------------------------- */
 
-static inline uint64_t tlb_tag(const struct cpu *cpu, uint64_t linear)
+static forced_inline uint64_t tlb_tag(const struct cpu *cpu, uint64_t linear)
 {
     return (linear & ~0xfffull) | cpu->tlb_gen[linear >> 63];
 }
 
-static inline struct tlb_entry *tlb_slot(const struct cpu *cpu, uint64_t linear)
+static forced_inline struct tlb_entry *tlb_slot(const struct cpu *cpu, uint64_t linear)
 {
     return &cpu->tlb[linear >> 12 & (TLB_SIZE - 1)];
 }
 
-/* Host address of `size` bytes for reading or writing when the TLB has it, else NULL. */
-static inline void *tlb_read_host(const struct cpu *cpu, uint64_t linear, unsigned size)
+/* Tells the compiler what it can't know, so that callers need not tell a hit from NULL twice. */
+static forced_inline void *host_pointer(uint64_t address)
 {
-    const struct tlb_entry *e = tlb_slot(cpu, linear);
-
-    return likely(e->read == tlb_tag(cpu, linear + size - 1)) ? (void *)(uintptr_t)(linear + e->addend) : NULL;
+    if (!address)
+        __builtin_unreachable();
+    return (void *)(uintptr_t)address;
 }
 
-static inline void *tlb_write_host(const struct cpu *cpu, uint64_t linear, unsigned size)
+/* Host address of `size` bytes for reading or writing when the TLB has it, else NULL. */
+static forced_inline void *tlb_read_host(const struct cpu *cpu, uint64_t linear, unsigned size)
 {
     const struct tlb_entry *e = tlb_slot(cpu, linear);
 
-    return likely(e->write == tlb_tag(cpu, linear + size - 1)) ? (void *)(uintptr_t)(linear + e->addend) : NULL;
+    return likely(e->read == tlb_tag(cpu, linear + size - 1)) ? host_pointer(linear + e->addend) : NULL;
+}
+
+static forced_inline void *tlb_write_host(const struct cpu *cpu, uint64_t linear, unsigned size)
+{
+    const struct tlb_entry *e = tlb_slot(cpu, linear);
+
+    return likely(e->write == tlb_tag(cpu, linear + size - 1)) ? host_pointer(linear + e->addend) : NULL;
 }
 
 #define DEFINE_ACCESS(bits)                                                                                            \
-    static inline uint##bits##_t ld##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear)        \
+    static forced_inline uint##bits##_t ld##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear)        \
     {                                                                                                                  \
         const u##bits##_any *p = tlb_read_host(cpu, linear, bits / 8);                                                 \
                                                                                                                        \
         return likely(p != NULL) ? *p : (uint##bits##_t)linear_read(cpu, i, seg, linear, bits / 8);                    \
     }                                                                                                                  \
-    static inline void st##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear,                  \
+    static forced_inline void st##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear,                  \
                                 uint##bits##_t value)                                                                  \
     {                                                                                                                  \
         u##bits##_any *p = tlb_write_host(cpu, linear, bits / 8);                                                      \

@@ -7,7 +7,7 @@
 #include "cpu/interp/body.h"
 
 /* Runs a trace. Its instructions are counted as done; a branch out of it, or a fault, takes back what wasn't. */
-static inline void enter(struct cpu *cpu, struct trace *t)
+static forced_inline void enter(struct cpu *cpu, struct trace *t)
 {
     cpu->trace = t;
     cpu->retired += t->count;
@@ -18,7 +18,7 @@ static inline void enter(struct cpu *cpu, struct trace *t)
 void jump_slow(struct cpu *cpu, const struct insn *i, uint64_t rip);
 
 /* Near branch to `rip` in any page. The last thing a body does; takes back what the trace has left. */
-static inline void jump(struct cpu *cpu, const struct insn *i, uint64_t rip)
+static forced_inline void jump(struct cpu *cpu, const struct insn *i, uint64_t rip)
 {
     const struct link *l = (const struct link *)(i + 1);
 
@@ -35,7 +35,7 @@ static inline void jump(struct cpu *cpu, const struct insn *i, uint64_t rip)
 }
 
 /* Near branch by i->imm within the trace's own page, whose mapping therefore stands: only the code can have changed. */
-static inline void jump_near(struct cpu *cpu, const struct insn *i)
+static forced_inline void jump_near(struct cpu *cpu, const struct insn *i)
 {
     const struct link *l = (const struct link *)(i + 1);
 

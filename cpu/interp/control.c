@@ -113,47 +113,65 @@ BODY(jmp_any)
     jump(cpu, i, wrapped_target(cpu, i));
 }
 
+/* The common case of a good target in 64-bit mode. */
+static inline bool target_ok(const struct cpu *cpu, uint64_t rip)
+{
+    return cpu->long64 && !((rip + (1ull << 47)) >> 48);
+}
+
 /* A near branch that changes more than RIP checks its target before it does (SDM 2A CALL, RET). */
 static inline void check_target(struct cpu *cpu, const struct insn *i, uint64_t rip)
 {
-    if (cpu->long64) {
-        if (unlikely((rip + (1ull << 47)) >> 48) && !canonical(cpu, rip))
-            gp0(cpu, i);
-    } else if (unlikely(rip > cpu->s.seg[CS].limit)) {
+    if (likely(target_ok(cpu, rip)))
+        return;
+    if (cpu->long64 ? !canonical(cpu, rip) : rip > cpu->s.seg[CS].limit)
         gp0(cpu, i);
-    }
 }
 
-static inline void push_return_q(struct cpu *cpu, const struct insn *i)
+/* Pushes the return address in 64-bit mode; false when it takes more than the TLB. */
+static inline bool push_return(struct cpu *cpu, const struct insn *i)
 {
     uint64_t sp = cpu->s.gpr[RSP] - 8;
+    u64_any *p = tlb_write_host(cpu, sp, 8);
 
-    if (unlikely(cpu->mode & MODE_AC) && (sp & 7))
-        alignment_fault(cpu, i);
-    st64(cpu, i, SS, sp, cpu->s.rip + i->off + i->len);
+    if (unlikely(!p || (cpu->mode & MODE_AC)))
+        return false;
+    *p = cpu->s.rip + i->off + i->len;
     cpu->s.gpr[RSP] = sp;
+    return true;
+}
+
+static __attribute__((noinline)) void call_general(struct cpu *cpu, const struct insn *i, uint64_t rip)
+{
+    check_target(cpu, i, rip);
+    push(cpu, i, i->osize, next_rip(cpu, i));
+    jump_slow(cpu, i, rip);
 }
 
 BODY(call_here)
 {
-    push_return_q(cpu, i);
-    jump_near(cpu, i);
+    if (likely(push_return(cpu, i)))
+        jump_near(cpu, i);
+    else
+        call_general(cpu, i, cpu->s.rip + (uint64_t)i->imm);
 }
+static inline void call_q(struct cpu *cpu, const struct insn *i, uint64_t rip)
+{
+    if (likely(target_ok(cpu, rip) && push_return(cpu, i)))
+        jump(cpu, i, rip);
+    else
+        call_general(cpu, i, rip);
+}
+
 BODY(call_away)
 {
     uint64_t rip = cpu->s.rip + (uint64_t)i->imm;
 
-    check_target(cpu, i, rip);
-    push_return_q(cpu, i);
-    jump(cpu, i, rip);
+    call_q(cpu, i, rip);
 }
 BODY(call_any)
 {
-    uint64_t rip = wrapped_target(cpu, i);
-
-    check_target(cpu, i, rip);
-    push(cpu, i, i->osize, next_rip(cpu, i));
-    jump(cpu, i, rip);
+    call_general(cpu, i, wrapped_target(cpu, i));
 }
 
 /* Through a register or memory. */
@@ -176,12 +194,10 @@ DEFINE_INDIRECT(64, _q)
 
 static inline void call_to(struct cpu *cpu, const struct insn *i, unsigned size, uint64_t rip)
 {
-    check_target(cpu, i, rip);
     if (size == SIZE_Q)
-        push_return_q(cpu, i);
+        call_q(cpu, i, rip);
     else
-        push(cpu, i, size, next_rip(cpu, i));
-    jump(cpu, i, rip);
+        call_general(cpu, i, rip);
 }
 
 #define DEFINE_CALL_E(bits, suffix, size)                                                                              \
@@ -202,30 +218,32 @@ DEFINE_CALL_E(32, _d, SIZE_D)
 DEFINE_CALL_E(64, _q, SIZE_Q)
 
 /* RET and RET imm16 (the row without an immediate has imm = 0). */
-static inline void return_to(struct cpu *cpu, const struct insn *i, unsigned size)
+static void return_general(struct cpu *cpu, const struct insn *i)
 {
-    uint64_t sp = cpu->s.gpr[RSP], rip = stack_read(cpu, i, sp, size);
+    uint64_t sp = cpu->s.gpr[RSP], rip = stack_read(cpu, i, sp, i->osize);
 
     check_target(cpu, i, rip);
-    set_sp(cpu, sp + (1u << size) + (uint64_t)i->imm);
-    jump(cpu, i, rip);
+    set_sp(cpu, sp + (1u << i->osize) + (uint64_t)i->imm);
+    jump_slow(cpu, i, rip);
 }
 BODY(ret_w)
 {
-    return_to(cpu, i, SIZE_W);
+    return_general(cpu, i);
 }
 BODY(ret_d)
 {
-    return_to(cpu, i, SIZE_D);
+    return_general(cpu, i);
 }
 BODY(ret_q)
 {
-    uint64_t sp = cpu->s.gpr[RSP], rip;
+    uint64_t sp = cpu->s.gpr[RSP];
+    const u64_any *p = tlb_read_host(cpu, sp, 8);
+    uint64_t rip;
 
-    if (unlikely(cpu->mode & MODE_AC) && (sp & 7))
-        alignment_fault(cpu, i);
-    rip = ld64(cpu, i, SS, sp);
-    check_target(cpu, i, rip);
+    if (unlikely(!p || (cpu->mode & MODE_AC) || !target_ok(cpu, rip = *p))) {
+        return_general(cpu, i);
+        return;
+    }
     cpu->s.gpr[RSP] = sp + 8 + (uint64_t)i->imm;
     jump(cpu, i, rip);
 }

@@ -25,78 +25,78 @@
 #define AUX_MASK (AUX_CF | AUX_PO | AUX_AF)
 
 /* The carries out of each bit of an addition or subtraction of `bits` wide operands, as lf_aux wants them. */
-static inline uint64_t aux_from_carries(uint64_t carries, unsigned bits)
+static forced_inline uint64_t aux_from_carries(uint64_t carries, unsigned bits)
 {
     if (bits < 64)
         carries = carries << (64 - bits) | (carries & AUX_AF);
     return carries & AUX_MASK;
 }
 
-static inline void flags_add(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t result, unsigned bits)
+static forced_inline void flags_add(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t result, unsigned bits)
 {
     cpu->lf_result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
     cpu->lf_aux = aux_from_carries((a & b) | ((a | b) & ~result), bits);
 }
 
-static inline void flags_sub(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t result, unsigned bits)
+static forced_inline void flags_sub(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t result, unsigned bits)
 {
     cpu->lf_result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
     cpu->lf_aux = aux_from_carries((~a & b) | ((~a | b) & result), bits);
 }
 
 /* AND, OR, XOR, TEST and others that clear CF and OF. */
-static inline void flags_logic(struct cpu *cpu, uint64_t result, unsigned bits)
+static forced_inline void flags_logic(struct cpu *cpu, uint64_t result, unsigned bits)
 {
     cpu->lf_result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
     cpu->lf_aux = 0;
 }
 
 /* ZF, SF and PF by the result; CF, OF and AF as given (0 or 1). */
-static inline void flags_result(struct cpu *cpu, uint64_t result, unsigned bits, unsigned cf, unsigned of, unsigned af)
+static forced_inline void flags_result(struct cpu *cpu, uint64_t result, unsigned bits, unsigned cf, unsigned of, unsigned af)
 {
     cpu->lf_result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
     cpu->lf_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62 | (uint64_t)af << 3;
 }
 
-static inline bool get_cf(const struct cpu *cpu)
+static forced_inline bool get_cf(const struct cpu *cpu)
 {
     return cpu->lf_aux >> 63;
 }
 
-static inline bool get_of(const struct cpu *cpu)
+static forced_inline bool get_of(const struct cpu *cpu)
 {
     return (cpu->lf_aux ^ cpu->lf_aux << 1) >> 63;
 }
 
-static inline bool get_zf(const struct cpu *cpu)
+static forced_inline bool get_zf(const struct cpu *cpu)
 {
     return cpu->lf_result == 0;
 }
 
-static inline bool get_sf(const struct cpu *cpu)
+static forced_inline bool get_sf(const struct cpu *cpu)
 {
     return (cpu->lf_result ^ cpu->lf_aux << 59) >> 63;
 }
 
-static inline bool get_pf(const struct cpu *cpu)
+static forced_inline bool get_pf(const struct cpu *cpu)
 {
     return !__builtin_parity((uint8_t)(cpu->lf_result ^ cpu->lf_aux >> 8));
 }
 
-static inline bool get_af(const struct cpu *cpu)
+static forced_inline bool get_af(const struct cpu *cpu)
 {
     return cpu->lf_aux >> 3 & 1;
 }
 
 /* CF alone; OF stays. */
-static inline void set_cf(struct cpu *cpu, bool cf)
+static forced_inline void set_cf(struct cpu *cpu, bool cf)
 {
     if (get_cf(cpu) != cf)
         cpu->lf_aux ^= AUX_CF | AUX_PO;
 }
 
 /* CF and OF; the others stay. */
-static inline void set_cf_of(struct cpu *cpu, unsigned cf, unsigned of)
+static forced_inline void set_cf_of(struct cpu *cpu, unsigned cf, unsigned of)
 {
     cpu->lf_aux = (cpu->lf_aux & ~(AUX_CF | AUX_PO)) | (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62;
 }
@@ -125,7 +125,7 @@ static inline void set_zf(struct cpu *cpu, bool zf)
 }
 
 /* Condition `cc` as in Jcc, SETcc and CMOVcc; constant in every caller. */
-static inline bool condition(const struct cpu *cpu, unsigned cc)
+static forced_inline bool condition(const struct cpu *cpu, unsigned cc)
 {
     bool c = false;
 

@@ -174,26 +174,58 @@ DEFINE_CC(nl, 13)
 DEFINE_CC(le, 14)
 DEFINE_CC(nle, 15)
 
-/* PUSH and POP. The 64-bit forms exist only in 64-bit mode, where the stack is flat. */
-static inline void push64(struct cpu *cpu, const struct insn *i, uint64_t value)
+/*
+ * PUSH and POP. The 64-bit forms exist only in 64-bit mode, where the stack is flat; what isn't an aligned or unchecked
+ * access to a page that the TLB knows goes the general way.
+ */
+static inline u64_any *stack64_host(struct cpu *cpu, uint64_t sp, bool write)
 {
-    uint64_t sp = cpu->s.gpr[RSP] - 8;
-
-    if (unlikely(cpu->mode & MODE_AC) && (sp & 7))
-        alignment_fault(cpu, i);
-    st64(cpu, i, SS, sp, value);
-    cpu->s.gpr[RSP] = sp;
+    if (unlikely(cpu->mode & MODE_AC))
+        return NULL;
+    return write ? tlb_write_host(cpu, sp, 8) : tlb_read_host(cpu, sp, 8);
 }
 
-static inline uint64_t pop64(struct cpu *cpu, const struct insn *i)
-{
-    uint64_t value;
+#define DEFINE_PUSH64(name, value)                                                                                     \
+    static void name##_general(struct cpu *cpu, const struct insn *i)                                                  \
+    {                                                                                                                  \
+        push(cpu, i, SIZE_Q, value);                                                                                   \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    BODY(name)                                                                                                         \
+    {                                                                                                                  \
+        uint64_t sp = cpu->s.gpr[RSP] - 8;                                                                             \
+        u64_any *p = stack64_host(cpu, sp, true);                                                                      \
+                                                                                                                       \
+        if (unlikely(!p)) {                                                                                            \
+            name##_general(cpu, i);                                                                                    \
+            return;                                                                                                    \
+        }                                                                                                              \
+        *p = value;                                                                                                    \
+        cpu->s.gpr[RSP] = sp;                                                                                          \
+        NEXT;                                                                                                          \
+    }
+DEFINE_PUSH64(push_z_q, get64(cpu, i->rm))
+DEFINE_PUSH64(push_i_q, (uint64_t)i->imm)
 
-    if (unlikely(cpu->mode & MODE_AC) && (cpu->s.gpr[RSP] & 7))
-        alignment_fault(cpu, i);
-    value = ld64(cpu, i, SS, cpu->s.gpr[RSP]);
-    cpu->s.gpr[RSP] += 8;
-    return value;
+static void pop_z_q_general(struct cpu *cpu, const struct insn *i)
+{
+    uint64_t value = pop(cpu, i, SIZE_Q);
+
+    set64(cpu, i->rm, value);
+    NEXT;
+}
+BODY(pop_z_q)
+{
+    uint64_t sp = cpu->s.gpr[RSP];
+    const u64_any *p = stack64_host(cpu, sp, false);
+
+    if (unlikely(!p)) {
+        pop_z_q_general(cpu, i);
+        return;
+    }
+    cpu->s.gpr[RSP] = sp + 8; /* first: in POP RSP the value wins */
+    set64(cpu, i->rm, *p);
+    NEXT;
 }
 
 BODY(push_z_w)
@@ -206,11 +238,6 @@ BODY(push_z_d)
     push(cpu, i, SIZE_D, get32(cpu, i->rm));
     NEXT;
 }
-BODY(push_z_q)
-{
-    push64(cpu, i, get64(cpu, i->rm));
-    NEXT;
-}
 BODY(push_i_w)
 {
     push(cpu, i, SIZE_W, (uint16_t)i->imm);
@@ -219,11 +246,6 @@ BODY(push_i_w)
 BODY(push_i_d)
 {
     push(cpu, i, SIZE_D, (uint32_t)i->imm);
-    NEXT;
-}
-BODY(push_i_q)
-{
-    push64(cpu, i, (uint64_t)i->imm);
     NEXT;
 }
 
@@ -240,13 +262,6 @@ BODY(pop_z_d)
     uint32_t value = (uint32_t)pop(cpu, i, SIZE_D);
 
     set32(cpu, i->rm, value);
-    NEXT;
-}
-BODY(pop_z_q)
-{
-    uint64_t value = pop64(cpu, i);
-
-    set64(cpu, i->rm, value);
     NEXT;
 }
 

@@ -20,6 +20,9 @@ DEFINE_CAS(32)
 DEFINE_CAS(64)
 #undef DEFINE_CAS
 
+/* The general body stays out of the fast one, which then needs no stack frame. */
+#define APART __attribute__((noinline))
+
 /*
  * Body of form 2 for an operation that reads and writes memory: `expr` computes the new value from `a` (and may set
  * flags; it is evaluated again from the flags as they were when a locked exchange loses a race).
@@ -77,7 +80,7 @@ DEFINE_CAS(64)
         set##bits(cpu, i->rm, (uint##bits##_t)(expr));                                                                 \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    BODY(prefix##_g##suffix)                                                                                                      \
+    APART BODY(prefix##_g##suffix)                                                                                                \
     {                                                                                                                  \
         RMW_GENERAL(bits, expr);                                                                                       \
         NEXT;                                                                                                          \
@@ -88,45 +91,57 @@ DEFINE_CAS(64)
         NEXT;                                                                                                          \
     }
 
-/* The three bodies of an operation that only reads its E operand `a`. */
-#define READ_BODIES(prefix, suffix, bits, statement)                                                                             \
-    BODY(prefix##_r##suffix)                                                                                                      \
+/* The three bodies of an operation that only reads its E operand `a`. Form 1 leaves to form 2 what the TLB doesn't have. */
+#define READ_BODIES(prefix, suffix, bits, statement)                                                                   \
+    BODY(prefix##_r##suffix)                                                                                           \
     {                                                                                                                  \
         uint##bits##_t a = get##bits(cpu, i->rm);                                                                      \
                                                                                                                        \
         statement;                                                                                                     \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    BODY(prefix##_m##suffix)                                                                                                      \
-    {                                                                                                                  \
-        uint##bits##_t a = ld##bits(cpu, i, i->seg, ea64(cpu, i));                                                     \
-                                                                                                                       \
-        statement;                                                                                                     \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    BODY(prefix##_g##suffix)                                                                                                      \
+    APART BODY(prefix##_g##suffix)                                                                                     \
     {                                                                                                                  \
         uint##bits##_t a = (uint##bits##_t)mem_read(cpu, i, bits / 8);                                                 \
                                                                                                                        \
         statement;                                                                                                     \
         NEXT;                                                                                                          \
+    }                                                                                                                  \
+    BODY(prefix##_m##suffix)                                                                                           \
+    {                                                                                                                  \
+        const u##bits##_any *p = tlb_read_host(cpu, ea64(cpu, i), bits / 8);                                           \
+        uint##bits##_t a;                                                                                              \
+                                                                                                                       \
+        if (unlikely(!p)) {                                                                                            \
+            prefix##_g##suffix(cpu, i);                                                                                \
+            return;                                                                                                    \
+        }                                                                                                              \
+        a = *p;                                                                                                        \
+        statement;                                                                                                     \
+        NEXT;                                                                                                          \
     }
 
 /* The three bodies of an operation that only writes its E operand. */
-#define WRITE_BODIES(prefix, suffix, bits, expr)                                                                                 \
-    BODY(prefix##_r##suffix)                                                                                                      \
+#define WRITE_BODIES(prefix, suffix, bits, expr)                                                                       \
+    BODY(prefix##_r##suffix)                                                                                           \
     {                                                                                                                  \
         set##bits(cpu, i->rm, (uint##bits##_t)(expr));                                                                 \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    BODY(prefix##_m##suffix)                                                                                                      \
-    {                                                                                                                  \
-        st##bits(cpu, i, i->seg, ea64(cpu, i), (uint##bits##_t)(expr));                                                \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    BODY(prefix##_g##suffix)                                                                                                      \
+    APART BODY(prefix##_g##suffix)                                                                                     \
     {                                                                                                                  \
         mem_write(cpu, i, bits / 8, (uint##bits##_t)(expr));                                                           \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    BODY(prefix##_m##suffix)                                                                                           \
+    {                                                                                                                  \
+        u##bits##_any *p = tlb_write_host(cpu, ea64(cpu, i), bits / 8);                                                \
+                                                                                                                       \
+        if (unlikely(!p)) {                                                                                            \
+            prefix##_g##suffix(cpu, i);                                                                                \
+            return;                                                                                                    \
+        }                                                                                                              \
+        *p = (uint##bits##_t)(expr);                                                                                   \
         NEXT;                                                                                                          \
     }
 

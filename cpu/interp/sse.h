@@ -14,48 +14,15 @@
 #ifndef CPU_INTERP_SSE_H
 #define CPU_INTERP_SSE_H
 
-#include <string.h>
-
 #include "cpu/fpu.h"
 #include "cpu/interp/body.h"
+#include "cpu/interp/sse_ops.h"
 
-#if defined(__x86_64__) && !defined(OXBOW_PORTABLE_SSE)
-#define OXBOW_HOST_SSE 1
-#else
-#define OXBOW_HOST_SSE 0
-#endif
-
-typedef uint64_t v128 __attribute__((vector_size(16), may_alias));
-typedef uint64_t v128_any __attribute__((vector_size(16), may_alias, aligned(1)));
-
-/* The same by its elements. */
-union vec {
-    v128 v;
-    uint8_t u8[16];
-    int8_t i8[16];
-    uint16_t u16[8];
-    int16_t i16[8];
-    uint32_t u32[4];
-    int32_t i32[4];
-    uint64_t u64[2];
-    int64_t i64[2];
-    float f32[4];
-    double f64[2];
-};
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* --- Registers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Registers -------------------------------------------------------------------------------------- */
 
 ALWAYS_INLINE v128 *xmm(struct cpu *cpu, uint16_t reg)
 {
     return reg_at(cpu, reg);
-}
-
-ALWAYS_INLINE v128 low64(uint64_t value)
-{
-    return (v128){value, 0};
 }
 
 /* Writing an MMX register fills the x87 exponent with ones (SDM 1 9.5.1). */
@@ -74,8 +41,7 @@ static inline uint64_t shuffle_words(uint64_t v, unsigned imm)
            (v >> 16 * (imm >> 4 & 3) & 0xffff) << 32 | (v >> 16 * (imm >> 6 & 3)) << 48;
 }
 
-/* --- Memory operands
- * ------------------------------------------------------------------------------------------------ */
+/* --- Memory operands -------------------------------------------------------------------------------- */
 
 v128 sse_load_slow(struct cpu *cpu, const struct insn *i, uint64_t linear);
 void sse_store_slow(struct cpu *cpu, const struct insn *i, uint64_t linear, v128 value);
@@ -125,9 +91,7 @@ enum { ALIGN_x = 15, ALIGN_u = 0, ALIGN_q = 0, ALIGN_d = 0 };
 #define save_q(cpu, i, value) mem_write(cpu, i, 8, (value)[0])
 #define save_d(cpu, i, value) mem_write(cpu, i, 4, (uint32_t)(value)[0])
 
-/* --- Forms
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Forms ------------------------------------------------------------------------------------------ */
 
 /* Not inlined into the memory form. */
 #define GENERAL_BODY(name) __attribute__((noinline)) BODY(name)
@@ -225,17 +189,14 @@ enum { ALIGN_x = 15, ALIGN_u = 0, ALIGN_q = 0, ALIGN_d = 0 };
 
 #define DO(name) ALWAYS_INLINE void name##_do(struct cpu *cpu, const struct insn *i, v128 source)
 
-/* --- Floating point under the guest's MXCSR
- * ------------------------------------------------------------------------- */
+/* --- Floating point under the guest's MXCSR --------------------------------------------------------- */
 
 /*
  * The host's MXCSR always has the default control bits outside sse_float_slow(); its sticky flags are
- * whatever they are. With a guest MXCSR of default control bits an operation runs at once. If afterwards the
- * host has a flag that the guest hasn't, which is rare, the operation runs again with the flags cleared, to
- * see which ones are its own.
+ * whatever they are. With a guest MXCSR of default control bits an operation runs at once. If afterwards
+ * the host has a flag that the guest hasn't, which is rare, the operation runs again with the flags
+ * cleared, to see which ones are its own.
  */
-typedef v128 sse_op(v128 a, v128 b, unsigned imm);
-
 /* What the result holds, for finding tiny elements when the guest unmasked underflow. */
 enum sse_result { RESULT_NONE, RESULT_SS, RESULT_PS, RESULT_SD, RESULT_PD };
 
@@ -321,7 +282,5 @@ ALWAYS_INLINE bool sse_float_fast(const struct cpu *cpu, v128 a, v128 b, unsigne
 
 /* sse_move.c, for MASKMOVQ too. */
 void sse_masked_store(struct cpu *cpu, const struct insn *i, v128 data, uint32_t mask, unsigned size);
-
-#include "cpu/interp/sse_ops.h"
 
 #endif

@@ -2,13 +2,15 @@
  * sse_ops.h - the operations of SSE and MMX instructions on register values, by the host's own instructions.
  *
  * OP: integer operations, pure. FLOAT_OP: those that look at and set MXCSR; volatile, so that they stay
- * between the accesses to the host's MXCSR around them. FLOAT_PURE: approximations that do neither. Included
- * by sse.h.
+ * between the accesses to the host's MXCSR around them. FLOAT_PURE: approximations that do neither.
  *
  * Results of RCPPS and RSQRTPS are the host's: the architecture only bounds their error.
  */
 #ifndef CPU_INTERP_SSE_OPS_H
 #define CPU_INTERP_SSE_OPS_H
+
+#include "cpu/internal.h"
+#include "cpu/interp/vec.h"
 
 #if OXBOW_HOST_SSE
 

@@ -427,23 +427,38 @@ struct trace *trace_find(struct cpu *cpu)
     return t;
 }
 
+/* As trace_find, by way of the targets lately branched to. NULL unless `rip` is one in this mode. */
+static inline struct trace *known_target(const struct cpu *cpu, const struct target *target, uint64_t rip)
+{
+    return target->rip == rip && target->gen == cpu->link_gen && target->trace->mode == cpu->mode ? target->trace
+                                                                                                  : NULL;
+}
+
 void jump_slow(struct cpu *cpu, const struct insn *i, uint64_t rip)
 {
+    struct target *target = &cpu->targets[(rip ^ rip >> 10) & (TARGETS - 1)];
+    struct trace *t = known_target(cpu, target, rip);
     struct link *l = (struct link *)(i + 1);
-    uint64_t flushes = cpu->cache->flushes;
-    struct trace *t;
 
-    if (cpu->long64 ? !canonical(cpu, rip) : rip > cpu->s.seg[CS].limit)
+    if (!t && (cpu->long64 ? !canonical(cpu, rip) : rip > cpu->s.seg[CS].limit))
         fault(cpu, i, EX_GP, 0);
     cpu->retired -= i->rest;
     cpu->s.rip = rip;
     if (!OXBOW_CHAIN || cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed))
         return;
-    t = trace_find(cpu);
-    if (cpu->cache->flushes == flushes && t->phys2 == NO_PAGE && t != &cpu->cache->single.trace) {
-        l->rip = rip;
-        l->trace = t;
-        l->gen = i->flags & INSN_NEAR ? cpu->code_gen : cpu->link_gen;
+    if (!t) {
+        uint64_t flushes = cpu->cache->flushes;
+
+        t = trace_find(cpu);
+        /* The link's slot is gone after a flush; and some traces hold this once only. */
+        if (cpu->cache->flushes != flushes || t->phys2 != NO_PAGE || t == &cpu->cache->single.trace) {
+            enter(cpu, t);
+            return;
+        }
+        *target = (struct target){.rip = rip, .trace = t, .gen = cpu->link_gen};
     }
+    l->rip = rip;
+    l->trace = t;
+    l->gen = i->flags & INSN_NEAR ? cpu->code_gen : cpu->link_gen;
     enter(cpu, t);
 }

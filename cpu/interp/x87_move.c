@@ -3,9 +3,7 @@
  */
 #include "cpu/interp/x87.h"
 
-/* --- Loads
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Loads ------------------------------------------------------------------------------------------ */
 
 /* Pushes a value; `sw` is what making it told. */
 static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const struct f80 *value)
@@ -136,11 +134,10 @@ BODY(fld_sti)
     NEXT;
 }
 
-/* --- Stores
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Stores ----------------------------------------------------------------------------------------- */
 
-/* How a memory format is stored: its size, and what a stack fault stores (above 8 bytes the default NaN). */
+/* How a memory format is stored: its size, and what a stack fault stores (above 8 bytes the default NaN).
+ */
 struct store {
     x87_op *op;
     unsigned size;
@@ -285,8 +282,7 @@ BODY(fstp1)
     NEXT;
 }
 
-/* --- Exchanges and conditional moves
- * --------------------------------------------------------------------------------- */
+/* --- Exchanges and conditional moves ---------------------------------------------------------------- */
 
 static __attribute__((noinline)) void exchange(struct cpu *cpu, const struct insn *i)
 {
@@ -344,8 +340,7 @@ FCMOV(fcmovne, !get_zf(cpu))
 FCMOV(fcmovnbe, !get_cf(cpu) && !get_zf(cpu))
 FCMOV(fcmovnu, !get_pf(cpu))
 
-/* --- The stack pointer and tags
- * -------------------------------------------------------------------------------------- */
+/* --- The stack pointer and tags --------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void rotate(struct cpu *cpu, const struct insn *i, unsigned by)
 {

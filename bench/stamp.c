@@ -1,10 +1,11 @@
 /*
- * stamp.c - runs an emulator (or a plain program) and notes when the lines arrive that its guest prints for us.
+ * stamp.c - runs an emulator (or a plain program) and notes when the lines arrive that its guest prints for
+ * us.
  *
  *     stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]
  *
- * Lines are looked for in the command's standard output, or in FIFO, which must exist, when the command writes
- * its guest's serial line there; its standard output is dropped then. Each line that has
+ * Lines are looked for in the command's standard output, or in FIFO, which must exist, when the command
+ * writes its guest's serial line there; its standard output is dropped then. Each line that has
  * "@@" in it is printed, from there on, after two numbers: the seconds since the command was started and the
  * processor seconds that it has used. A line counts from the moment when its last byte was read.
  *
@@ -92,7 +93,8 @@ static void parse(struct stamp *stamp, int argc, char **argv)
     }
     stamp->command = argv + optind;
     if (optind == argc || !(stamp->limit > 0)) {
-        fprintf(stderr, "usage: stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]\n");
+        fprintf(stderr,
+                "usage: stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]\n");
         exit(125);
     }
 }
@@ -117,7 +119,8 @@ static void share_one_processor(void)
 _Noreturn static void become_command(const struct stamp *stamp, int output)
 {
     int null = open("/dev/null", O_RDWR);
-    int error = stamp->error_path ? open(stamp->error_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : 2;
+    int error =
+        stamp->error_path ? open(stamp->error_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : 2;
 
     if (null < 0 || error < 0)
         fail(stamp->error_path);
@@ -140,7 +143,8 @@ static void start(struct stamp *stamp)
     if (stamp->log_path && !(stamp->log = fopen(stamp->log_path, "we")))
         fail(stamp->log_path);
     if (stamp->fifo) {
-        /* Open for writing too: no end of file before the command has opened it, or when it opens it twice. */
+        /* Open for writing too: no end of file before the command has opened it, or when it opens it twice.
+         */
         stamp->input = open(stamp->fifo, O_RDWR | O_CLOEXEC);
         if (stamp->input < 0)
             fail(stamp->fifo);

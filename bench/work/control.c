@@ -146,8 +146,8 @@ uint64_t work_interp(unsigned long count)
 }
 
 /*
- * Calls a function whose constant is written anew before each call, as a just-in-time compiler's inline caches
- * are. It lies in a page with others that do not change and are called as often:
+ * Calls a function whose constant is written anew before each call, as a just-in-time compiler's inline
+ * caches are. It lies in a page with others that do not change and are called as often:
  *
  *     b8 NN NN NN NN    mov eax, NN
  *     c3                ret

@@ -107,7 +107,8 @@ static void write_text(uint8_t *text, size_t size, uint64_t random)
     for (unsigned i = 0; i < 512; i++) {
         unsigned length = 2 + (unsigned)(work_random(&random) % 9);
         for (unsigned j = 0; j < length; j++)
-            words[i][j] = j & 1 ? "aeiou"[work_random(&random) % 5] : "bcdfghklmnprstvw"[work_random(&random) % 16];
+            words[i][j] =
+                j & 1 ? "aeiou"[work_random(&random) % 5] : "bcdfghklmnprstvw"[work_random(&random) % 16];
         words[i][length] = 0;
     }
     while (at < size) {

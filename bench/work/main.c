@@ -6,7 +6,8 @@
  *     @@end NAME CHECKSUM WALL CPU          nanoseconds by this system's own clocks
  *     @@done
  *
- * The line that starts one has left the machine before the work begins. `work list` prints a line per workload.
+ * The line that starts one has left the machine before the work begins. `work list` prints a line per
+ * workload.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,26 +22,26 @@
 #include "work.h"
 
 static const struct workload workloads[] = {
-    {"calls", work_calls, 32, "calls and returns: recursion that does little else"},
-    {"sort", work_sort, 12, "qsort() of numbers with a callback"},
-    {"interp", work_interp, 60, "a bytecode interpreter: unpredictable indirect jumps and calls"},
+    {"calls", work_calls, 44, "calls and returns: recursion that does little else"},
+    {"sort", work_sort, 9, "qsort() of numbers with a callback"},
+    {"interp", work_interp, 48, "a bytecode interpreter: unpredictable indirect jumps and calls"},
     {"patch", work_patch, 1000000, "code that is rewritten between calls"},
-    {"crc32", work_crc32, 40, "CRC-32 by table"},
-    {"sieve", work_sieve, 12, "primes by sieve"},
+    {"crc32", work_crc32, 32, "CRC-32 by table"},
+    {"sieve", work_sieve, 7, "primes by sieve"},
     {"matrix", work_matrix, 20, "product of matrices of integers"},
-    {"modpow", work_modpow, 5000, "64-bit multiplication and division"},
-    {"float", work_float, 30, "Mandelbrot's set in scalar double precision"},
-    {"sha256", work_sha256, 12, "SHA-256"},
-    {"lz", work_lz, 8, "compression and decompression of text"},
+    {"modpow", work_modpow, 2000, "64-bit multiplication and division"},
+    {"float", work_float, 900, "Mandelbrot's set in scalar double precision"},
+    {"sha256", work_sha256, 8, "SHA-256"},
+    {"lz", work_lz, 32, "compression and decompression of text"},
     {"chase", work_chase, 24000000, "pointers through 8 MiB in random order"},
-    {"copy", work_copy, 400, "memcpy(), memmove(), memset() of all sizes"},
-    {"strings", work_strings, 30000, "strlen(), strchr(), strcmp(), strstr(), snprintf()"},
-    {"tree", work_tree, 6, "malloc() and free() of a binary tree's nodes"},
-    {"syscall", work_syscall, 1000000, "getppid()"},
-    {"faults", work_faults, 150, "page faults: mmap(), touch, munmap()"},
-    {"fork", work_fork, 1500, "fork() and waitpid()"},
-    {"pipe", work_pipe, 60000, "a byte to and fro between two processes"},
-    {"signal", work_signal, 200000, "a signal to itself, and its handler"},
+    {"copy", work_copy, 5000, "memcpy(), memmove(), memset() of all sizes"},
+    {"strings", work_strings, 36000, "strlen(), strchr(), strcmp(), strstr(), snprintf()"},
+    {"tree", work_tree, 24, "malloc() and free() of a binary tree's nodes"},
+    {"syscall", work_syscall, 800000, "getppid()"},
+    {"faults", work_faults, 100, "page faults: mmap(), touch, munmap()"},
+    {"fork", work_fork, 1200, "fork() and waitpid()"},
+    {"pipe", work_pipe, 24000, "a byte to and fro between two processes"},
+    {"signal", work_signal, 64000, "a signal to itself, and its handler"},
 };
 
 #define WORKLOADS (sizeof(workloads) / sizeof(*workloads))

@@ -69,7 +69,8 @@ uint64_t work_copy(unsigned long count)
 /* `count` times: puts a line together, takes it apart, looks for words in it. */
 uint64_t work_strings(unsigned long count)
 {
-    static const char *const words[] = {"ox", "bow", "yoke", "plough", "furrow", "harness", "meadow", "river"};
+    static const char *const words[] = {"ox",     "bow",     "yoke",   "plough",
+                                        "furrow", "harness", "meadow", "river"};
     char line[256], copy[256];
     uint64_t random = 0x2718281828459, sum = 0;
 

@@ -80,7 +80,7 @@ WORK_OPAQUE static void multiply(uint32_t (*product)[ROWS], uint32_t (*a)[ROWS],
 /* `count` products of square matrices. */
 uint64_t work_matrix(unsigned long count)
 {
-    uint32_t (*matrices)[ROWS][ROWS] = work_alloc(3 * sizeof(*matrices));
+    uint32_t(*matrices)[ROWS][ROWS] = work_alloc(3 * sizeof(*matrices));
     uint64_t random = 0xA5A5A5A512345678, sum = 0;
 
     for (size_t m = 0; m < 2; m++)

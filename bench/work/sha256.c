@@ -1,8 +1,8 @@
 /*
  * sha256.c - SHA-256 (FIPS 180-4) of 512 KiB, over and over: rotations, additions, many live values.
  *
- * The constants are computed rather than listed: the first 32 bits of the fractional parts of the square roots
- * (initial state) and cube roots (round constants) of the first primes (FIPS 180-4 4.2.2, 5.3.3).
+ * The constants are computed rather than listed: the first 32 bits of the fractional parts of the square
+ * roots (initial state) and cube roots (round constants) of the first primes (FIPS 180-4 4.2.2, 5.3.3).
  */
 #include <stdlib.h>
 #include <string.h>

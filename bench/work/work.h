@@ -1,8 +1,8 @@
 /*
  * work.h - one benchmark workload: a function that does `count` rounds of something and returns a checksum.
  *
- * The checksum depends on nothing but `count`: no addresses, times, process ids or sizes of caches go into it,
- * so that the same program gives the same one on every machine, and a wrong one means a wrong machine.
+ * The checksum depends on nothing but `count`: no addresses, times, process ids or sizes of caches go into
+ * it, so that the same program gives the same one on every machine, and a wrong one means a wrong machine.
  * Workloads exit through work_fail() when the system refuses them something.
  */
 #ifndef BENCH_WORK_H
@@ -14,8 +14,8 @@
 struct workload {
     const char *name;
     uint64_t (*run)(unsigned long count);
-    /* Rounds that make 200 to 400 million instructions, or as long where the kernel does the work: one to two
-     * seconds at 200 million a second. */
+    /* Rounds that make some 100 to 400 million instructions, the kernel's included; fewer where engines take
+     * long over them. */
     unsigned long count;
     const char *about;
 };
@@ -74,6 +74,10 @@ static inline uint64_t work_mix(uint64_t sum, uint64_t value)
 }
 
 /* Keeps the compiler from seeing through a call, so that what is to be measured is done. */
+#ifdef __clang__
+#define WORK_OPAQUE __attribute__((noinline))
+#else
 #define WORK_OPAQUE __attribute__((noipa))
+#endif
 
 #endif

@@ -134,9 +134,11 @@ static void conditions(void)
         uint64_t moved[16];
         uint8_t set[16];
         SETCC(0, "o")
-        SETCC(1, "no") SETCC(2, "b") SETCC(3, "ae") SETCC(4, "e") SETCC(5, "ne") SETCC(6, "be") SETCC(7, "a")
-            SETCC(8, "s") SETCC(9, "ns") SETCC(10, "p") SETCC(11, "np") SETCC(12, "l") SETCC(13, "ge")
-                SETCC(14, "le") SETCC(15, "g") for (unsigned n = 0; n < 16; n++)
+        SETCC(1, "no")
+        SETCC(2, "b")
+        SETCC(3, "ae") SETCC(4, "e") SETCC(5, "ne") SETCC(6, "be") SETCC(7, "a") SETCC(8, "s") SETCC(9, "ns")
+            SETCC(10, "p") SETCC(11, "np") SETCC(12, "l") SETCC(13, "ge") SETCC(14, "le")
+                SETCC(15, "g") for (unsigned n = 0; n < 16; n++)
         {
             if (set[n] != want[n])
                 test_fail("condition %u under flags 0x%lx is %u", n, flags, set[n]);

@@ -151,6 +151,13 @@ static void on_pit(struct frame *frame)
     outb(PIC1, 0x20);
 }
 
+/* The PIC answers so when a request goes away before it is acknowledged, as at a change of the PIT's mode. It
+ * wants no EOI. */
+static void on_spurious(struct frame *frame)
+{
+    (void)frame;
+}
+
 static void on_pit_no_eoi(struct frame *frame)
 {
     (void)frame;
@@ -162,6 +169,7 @@ static void legacy_interrupts(void)
     lapic_write(LAPIC_SVR, 0x100 | VEC_SPURIOUS);
     lapic_write(LAPIC_LVT_LINT0, 0x700); /* ExtINT: the PIC's line */
     handlers[VEC_PIT] = on_pit;
+    handlers[VEC_PIT + 7] = handlers[VEC_SPURIOUS] = on_spurious;
     pic_init(0xFE);
     test_begin("PIT interrupts through the PIC");
     count = 0;
@@ -193,8 +201,9 @@ static void legacy_interrupts(void)
         test_fail("no interrupt after unmasking");
     test_end();
     test_begin("mode 0 of the PIT interrupts once");
+    pit_start(0, 20000);
+    sti(); /* whatever the old mode left behind */
     cli();
-    pit_start(0, 2000);
     count = 0;
     wait_count(1);
     sti();
@@ -222,7 +231,6 @@ SNIPPET(i_sti_cli, "", "sti; cli", "");
 SNIPPET(i_sti_nop_cli, "", "sti; nop", "cli");
 SNIPPET(i_sti_sti_cli, "", "sti; sti", "cli");
 SNIPPET(i_sti_hlt, "", "sti; hlt", "cli");
-SNIPPET(i_sti_mov_ss, "mov $0x10, %eax", "sti; mov %eax, %ss", "i_sti_mov_ss_next2: nop; cli");
 SNIPPET(i_popf, "push $0x202", "popfq", "cli");
 SNIPPET(i_iret,
         "mov %ss, %ecx; mov %rsp, %rdx; push %rcx; push %rdx; push $0x202; mov %cs, %ecx; push %rcx; lea "
@@ -371,13 +379,13 @@ static void on_nested(struct frame *frame)
 {
     if (order_count < 4)
         order[order_count++] = (unsigned)frame->vector;
-    if (frame->vector == VEC_LOW) {
+    if (frame->vector == VEC_LOW && order_count == 1) {
         lapic_write(LAPIC_ICR, ICR_SELF | VEC_HIGH);
         sti(); /* the higher one comes in between; the lower one again doesn't */
         lapic_write(LAPIC_ICR, ICR_SELF | VEC_LOW);
         sti();
         cli();
-        if (order_count < 4 && order_count < 3)
+        if (order_count < 3)
             order[order_count++] = 0;
     }
     lapic_write(LAPIC_EOI, 0);

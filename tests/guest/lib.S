@@ -1,7 +1,7 @@
 /*
- * lib.S - shared start-up of the guest tests: from the PVH entry (32-bit protected mode, paging off, EBX = start information)
- * to 64-bit C, entries for all 256 vectors, and run(), which executes a few instructions in a chosen state and mode until
- * something interrupts them.
+ * lib.S - shared start-up of the guest tests: from the PVH entry (32-bit protected mode, paging off, EBX =
+ * start information) to 64-bit C, entries for all 256 vectors, and run(), which executes a few instructions in
+ * a chosen state and mode until something interrupts them.
  */
     .section .note.pvh, "a", @note
     .balign 4

@@ -60,6 +60,8 @@
 /* Tables grow one after the other in `data`; an overflow is remembered and reported at the end. */
 struct builder {
     const struct acpi_config *config;
+    struct acpi_tables *out;
+    unsigned links_before; /* the table being built */
     uint8_t *data;
     size_t used, room;
     bool full;
@@ -97,6 +99,7 @@ static size_t begin_table(struct builder *b, const char *signature, uint8_t revi
 
     if (start <= b->room)
         b->used = start;
+    b->links_before = b->out->link_count;
     header = append(b, HEADER);
     memcpy(header, signature, 4);
     header[8] = revision;
@@ -108,12 +111,31 @@ static size_t begin_table(struct builder *b, const char *signature, uint8_t revi
     return start;
 }
 
+/* An address of 4 or 8 bytes at `at` in the table that is being built; 0 is none. */
+static void put_link(struct builder *b, uint8_t *at, uint64_t address, uint8_t size)
+{
+    if (size == 8)
+        put64(at, address);
+    else
+        put32(at, (uint32_t)address);
+    if (b->full || !address)
+        return;
+    if (b->out->link_count == ACPI_LINKS_MAX) {
+        b->full = true;
+        return;
+    }
+    b->out->links[b->out->link_count++] = (struct acpi_link){(uint32_t)(at - b->data), size};
+}
+
 /* Returns the finished table's guest address. */
 static uint64_t end_table(struct builder *b, size_t start)
 {
+    if (b->out->link_count > b->links_before)
+        b->out->linked[b->out->linked_count++] =
+            (struct acpi_extent){(uint32_t)start, (uint32_t)(b->used - start)};
     if (!b->full) {
         put32(b->data + start + 4, b->used - start);
-        b->data[start + 9] = checksum(b->data + start, b->used - start);
+        b->data[start + ACPI_HEADER_SUM] = checksum(b->data + start, b->used - start);
     }
     return b->config->base + start;
 }
@@ -182,8 +204,8 @@ static uint64_t add_fadt(struct builder *b, uint64_t dsdt, uint64_t facs)
 
     if (b->full)
         return 0;
-    put32(fadt + 36, facs);
-    put32(fadt + 40, dsdt);
+    put_link(b, fadt + 36, facs, 4);
+    put_link(b, fadt + 40, dsdt, 4);
     fadt[45] = FADT_PROFILE_DESKTOP;
     fill_fadt_ports(fadt);
     put16(fadt + 96, 0xFFF); /* C2 and C3 latencies: too long to be used */
@@ -192,8 +214,8 @@ static uint64_t add_fadt(struct builder *b, uint64_t dsdt, uint64_t facs)
     put16(fadt + 109, FADT_LEGACY_DEVICES | FADT_8042 | (b->config->vga ? 0 : FADT_NO_VGA));
     put32(fadt + 112,
           FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE | FADT_RESET_REGISTER);
-    put64(fadt + 140, dsdt);        /* X_FIRMWARE_CTRL stays 0: the FACS is below 4 GiB (table 5-33) */
-    memcpy(fadt + 268, "OXBOW", 5); /* hypervisor vendor identity */
+    put_link(b, fadt + 140, dsdt, 8); /* X_FIRMWARE_CTRL stays 0: the FACS is below 4 GiB (table 5-33) */
+    memcpy(fadt + 268, "OXBOW", 5);   /* hypervisor vendor identity */
     return end_table(b, start);
 }
 
@@ -278,12 +300,7 @@ static uint64_t add_root(struct builder *b, const char *signature, const uint64_
     size_t start = begin_table(b, signature, 1);
 
     for (unsigned i = 0; i < count; i++) {
-        uint8_t *at = append(b, width);
-
-        if (width == 8)
-            put64(at, tables[i]);
-        else
-            put32(at, tables[i]);
+        put_link(b, append(b, width), tables[i], (uint8_t)width);
     }
     return end_table(b, start);
 }
@@ -294,16 +311,16 @@ static void build_rsdp(uint8_t rsdp[ACPI_RSDP_SIZE], uint64_t rsdt, uint64_t xsd
     memcpy(rsdp, "RSD PTR ", 8);
     memcpy(rsdp + 9, "OXBOW ", 6);
     rsdp[15] = 2;
-    put32(rsdp + 16, rsdt);
+    put32(rsdp + ACPI_RSDP_RSDT, rsdt);
     put32(rsdp + 20, ACPI_RSDP_SIZE);
-    put64(rsdp + 24, xsdt);
-    rsdp[8] = checksum(rsdp, 20);
-    rsdp[32] = checksum(rsdp, ACPI_RSDP_SIZE);
+    put64(rsdp + ACPI_RSDP_XSDT, xsdt);
+    rsdp[ACPI_RSDP_SUM] = checksum(rsdp, ACPI_RSDP_SUM1);
+    rsdp[ACPI_RSDP_SUM2] = checksum(rsdp, ACPI_RSDP_SIZE);
 }
 
 bool acpi_build(const struct acpi_config *config, struct acpi_tables *out)
 {
-    struct builder b = {.config = config};
+    struct builder b = {.config = config, .out = out};
     uint64_t tables[3], rsdt, xsdt, dsdt;
     unsigned count = 0;
 
@@ -325,6 +342,7 @@ bool acpi_build(const struct acpi_config *config, struct acpi_tables *out)
     xsdt = add_root(&b, "XSDT", tables, count);
     if (b.full) {
         free(b.data);
+        memset(out, 0, sizeof(*out));
         return false;
     }
     build_rsdp(out->rsdp, rsdt, xsdt);

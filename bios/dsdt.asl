@@ -131,12 +131,52 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "OXBOW ", "OXBOWPC ", 0x00000001)
                 })
             }
 
+            Device (DMAC)
+            {
+                Name (_HID, EisaId ("PNP0200"))
+                Name (_CRS, ResourceTemplate () {
+                    IO (Decode16, 0x0000, 0x0000, 0x01, 0x10)
+                    IO (Decode16, 0x0080, 0x0080, 0x01, 0x10)
+                    IO (Decode16, 0x00C0, 0x00C0, 0x01, 0x20)
+                    DMA (Compatibility, NotBusMaster, Transfer8_16) { 4 }
+                })
+            }
+
             Device (RTC)
             {
                 Name (_HID, EisaId ("PNP0B00"))
                 Name (_CRS, ResourceTemplate () {
                     IO (Decode16, 0x0070, 0x0070, 0x01, 0x02)
                     IRQNoFlags () { 8 }
+                })
+            }
+
+            Device (KBD)
+            {
+                Name (_HID, EisaId ("PNP0303"))
+                Name (_CRS, ResourceTemplate () {
+                    IO (Decode16, 0x0060, 0x0060, 0x01, 0x01)
+                    IO (Decode16, 0x0064, 0x0064, 0x01, 0x01)
+                    IRQNoFlags () { 1 }
+                })
+            }
+
+            Device (MOU)
+            {
+                Name (_HID, EisaId ("PNP0F13"))
+                Name (_CRS, ResourceTemplate () {
+                    IRQNoFlags () { 12 }
+                })
+            }
+
+            Device (FDC0)
+            {
+                Name (_HID, EisaId ("PNP0700"))
+                Name (_CRS, ResourceTemplate () {
+                    IO (Decode16, 0x03F2, 0x03F2, 0x01, 0x04)
+                    IO (Decode16, 0x03F7, 0x03F7, 0x01, 0x01)
+                    IRQNoFlags () { 6 }
+                    DMA (Compatibility, NotBusMaster, Transfer8) { 2 }
                 })
             }
 
@@ -167,7 +207,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "OXBOW ", "OXBOWPC ", 0x00000001)
                     IO (Decode16, 0x0061, 0x0061, 0x01, 0x01)
                     IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
                     IO (Decode16, 0x00B2, 0x00B2, 0x01, 0x02)
-                    IO (Decode16, 0x0600, 0x0600, 0x01, 0x10)
+                    IO (Decode16, 0x0600, 0x0600, 0x01, 0x40)
                 })
             }
         }

@@ -12,12 +12,6 @@
 #include "bios/bytes.h"
 #include "bios/e820.h"
 
-#define ENTRY32      0x00 /* offsets from SMBIOS_ADDRESS */
-#define ENTRY32_SIZE 0x1F
-#define ENTRY64      0x20
-#define ENTRY64_SIZE 0x18
-#define STRUCTURES   0x40
-
 #define HANDLE_BIOS         0x0000
 #define HANDLE_SYSTEM       0x0100
 #define HANDLE_CHASSIS      0x0300
@@ -61,8 +55,8 @@ static uint8_t *begin(struct builder *b, uint8_t type, uint8_t length, uint16_t 
     /* Room for this one, the end of its strings, and always for a structure without strings after it. */
     if (b->out->size + length + 256 > SMBIOS_MAX) {
         b->full = true;
-        b->out->size = STRUCTURES;
-        at = b->out->data + STRUCTURES;
+        b->out->size = SMBIOS_STRUCTURES;
+        at = b->out->data + SMBIOS_STRUCTURES;
     }
     memset(at, 0, length);
     at[0] = type;
@@ -227,31 +221,31 @@ static void add_mapped(struct builder *b, unsigned n, uint64_t base, uint64_t si
     end(b);
 }
 
-static void add_entry_points(struct builder *b)
+static void add_entry_points(struct builder *b, uint32_t address)
 {
-    uint8_t *sm = b->out->data + ENTRY32, *sm3 = b->out->data + ENTRY64;
-    size_t size = b->out->size - STRUCTURES;
+    uint8_t *sm = b->out->data + SMBIOS_ENTRY32, *sm3 = b->out->data + SMBIOS_ENTRY64;
+    size_t size = b->out->size - SMBIOS_STRUCTURES;
 
     memcpy(sm, "_SM_", 4);
-    sm[0x05] = ENTRY32_SIZE;
+    sm[0x05] = SMBIOS_ENTRY32_SIZE;
     sm[0x06] = 2;
     sm[0x07] = 8;
     put16(sm + 0x08, b->largest);
     memcpy(sm + 0x10, "_DMI_", 5);
     put16(sm + 0x16, size);
-    put32(sm + 0x18, SMBIOS_ADDRESS + STRUCTURES);
+    put32(sm + 0x18, address);
     put16(sm + 0x1C, b->count);
     sm[0x1E] = 0x28;
     sm[0x15] = checksum(sm + 0x10, 0x0F);
-    sm[0x04] = checksum(sm, ENTRY32_SIZE);
+    sm[0x04] = checksum(sm, SMBIOS_ENTRY32_SIZE);
 
     memcpy(sm3, "_SM3_", 5);
-    sm3[0x06] = ENTRY64_SIZE;
+    sm3[0x06] = SMBIOS_ENTRY64_SIZE;
     sm3[0x07] = 3;
     sm3[0x0A] = 1;
     put32(sm3 + 0x0C, size);
-    put64(sm3 + 0x10, SMBIOS_ADDRESS + STRUCTURES);
-    sm3[0x05] = checksum(sm3, ENTRY64_SIZE);
+    put64(sm3 + 0x10, address);
+    sm3[0x05] = checksum(sm3, SMBIOS_ENTRY64_SIZE);
 }
 
 bool smbios_build(const struct smbios_config *config, struct smbios_tables *out)
@@ -260,8 +254,9 @@ bool smbios_build(const struct smbios_config *config, struct smbios_tables *out)
     uint64_t low = e820_low_ram(config->ram_size);
 
     memset(out, 0, sizeof(*out));
-    out->size = STRUCTURES;
-    add_bios(&b);
+    out->size = SMBIOS_STRUCTURES;
+    if (!config->unplaced)
+        add_bios(&b);
     add_system(&b, config);
     add_chassis(&b);
     add_processor(&b, config);
@@ -275,6 +270,6 @@ bool smbios_build(const struct smbios_config *config, struct smbios_tables *out)
     end(&b);
     if (b.full)
         return false;
-    add_entry_points(&b);
+    add_entry_points(&b, config->unplaced ? 0 : SMBIOS_ADDRESS + SMBIOS_STRUCTURES);
     return true;
 }

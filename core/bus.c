@@ -453,7 +453,7 @@ bool bus_take_dirty(struct region *ram, uint64_t page)
 
     if ((seen & (PAGE_TRACK | PAGE_DIRTY)) == PAGE_TRACK)
         return false;
-    /* A writer that saw TRACK clears it last: it may be lost here, and then the page counts as dirty next time. */
+    /* A writer that saw TRACK clears it last: it may be lost here; then the page is dirty again next time. */
     __atomic_fetch_and(flags, (uint8_t)~PAGE_DIRTY, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(flags, PAGE_TRACK, __ATOMIC_SEQ_CST);
     return true;

@@ -114,12 +114,12 @@ struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset);
 void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size);
 
 /*
- * Watching RAM for writes, as a screen does, one watcher a page. bus_take_dirty() says whether page number `page` was
- * written since it was last asked (yes the first time), and arms PAGE_TRACK anew. After a round in which it said
- * yes for any page the watcher calls bus_tracking_armed() once, and only then reads the bytes.
+ * Watching RAM for writes, as a screen does, one watcher a page. bus_take_dirty() says whether page number
+ * `page` was written since it was last asked (yes the first time), and arms PAGE_TRACK anew. After a round in
+ * which it said yes for any page the watcher calls bus_tracking_armed() once, and only then reads the bytes.
  *
- * A CPU on another thread may go on writing unseen until it acts on that call, so a page that was dirty in one round
- * is to be read again in the next.
+ * A CPU on another thread may go on writing unseen until it acts on that call, so a page that was dirty in
+ * one round is to be read again in the next.
  */
 bool bus_take_dirty(struct region *ram, uint64_t page);
 void bus_tracking_armed(struct region *ram);

@@ -23,8 +23,8 @@ struct option_text {
 };
 
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
-static option_setter set_flag, set_headless, set_text, set_memory, set_cpus, set_choice, set_seconds, set_log,
-    set_port, set_action;
+static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
+    set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_action;
 
 #define AT(member) .offset = offsetof(struct options, member)
 
@@ -36,13 +36,31 @@ static option_setter set_flag, set_headless, set_text, set_memory, set_cpus, set
 
 const struct option_row option_table[] = {
     {"image", 0, "IMAGE", NULL, BOOT,
-     "What to boot, recognised by its content: a Linux kernel (bzImage) or an ELF file with a PVH note or a "
-     "Multiboot header. With nothing to boot, a small demo guest runs that is built in.",
-     set_text, AT(image), .positional = true},
+     "What to boot, recognised by its content: a Linux kernel (bzImage), an ELF file with a PVH note or a "
+     "Multiboot header, a raw disk or floppy disk (as with --disk, --floppy) or an ISO (as with --cdrom). "
+     "With "
+     "nothing to boot, a small demo guest runs that is built in.",
+     set_image, AT(image), .positional = true},
     {"kernel", 0, "FILE", NULL, BOOT, "The same as IMAGE, by name.", set_text, AT(kernel)},
     {"initrd", 0, "FILE", NULL, BOOT, "Initial RAM disk, or the first Multiboot module.", set_text,
      AT(initrd)},
     {"append", 0, "TEXT", NULL, BOOT, "The kernel's command line.", set_text, AT(append)},
+
+    {"disk", 0, "FILE", NULL, BOOT,
+     "A raw disk image or block device; up to four. With \",readonly\" behind it the guest can't write, with "
+     "\",snapshot\" what it writes is gone at the end.",
+     set_disk, AT(disk)},
+    {"cdrom", 0, "FILE", NULL, BOOT, "A disc's image (ISO).", set_cdrom, AT(cdrom)},
+    {"floppy", 0, "FILE", NULL, BOOT,
+     "A raw floppy disk image; up to two. Takes the same additions as --disk.", set_floppy, AT(floppy)},
+    {"bios", 0, "FILE", NULL, BOOT,
+     "The ROM that starts the machine when no kernel is given, 64 KiB to 16 MiB; SeaBIOS by default.",
+     set_text, AT(bios)},
+    {"boot", 0, "ORDER", NULL, BOOT,
+     "What the BIOS tries, best first: c for disks, d for CD-ROM, a for floppy, n for the network; like dc.",
+     set_order, AT(boot)},
+    {"boot-menu", 0, NULL, NULL, BOOT, "The BIOS lets the user choose what to boot.", set_flag,
+     AT(boot_menu)},
 
     {"memory", 'm', "SIZE", "512M", PC, "Guest memory, with K, M, G or T behind the number; MiB without.",
      set_memory, AT(memory)},
@@ -63,8 +81,12 @@ const struct option_row option_table[] = {
      set_text, AT(serial)},
     {"debugcon", 0, "WHERE", "none", WIRES, "The same for what the guest writes to ports 0xE9 and 0x402.",
      set_text, AT(debugcon)},
+    {"parallel", 0, "WHERE", NULL, WIRES,
+     "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
     {"display", 0, "KIND", "none", WIRES, "The guest's screen: none or sdl. This version has no window yet.",
      set_choice, AT(display), .choices = "none|sdl"},
+    {"screenshot", 0, "FILE", NULL, WIRES, "Writes the guest's screen to a PNG file when the run ends.",
+     set_text, AT(screenshot)},
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
      AT(display)},
 
@@ -174,6 +196,110 @@ static bool set_text(struct options *options, const struct option_row *row, cons
     if (text)
         *(const char **)member(options, row) = text;
     return text;
+}
+
+/* Letters for drives, each at most once. */
+static bool set_order(struct options *options, const struct option_row *row, const char *value, char *why,
+                      size_t why_size)
+{
+    for (const char *at = value; *at; at++) {
+        if (!strchr("acdn", *at)) {
+            snprintf(why, why_size,
+                     "--%s: there is no drive \"%c\"; use c (disk), d (CD-ROM), a (floppy), n (network)",
+                     row->name, *at);
+            return false;
+        }
+        if (strchr(at + 1, *at)) {
+            snprintf(why, why_size, "--%s: \"%c\" is there twice; name each kind of drive once", row->name,
+                     *at);
+            return false;
+        }
+    }
+    return set_text(options, row, value, why, why_size);
+}
+
+/* Whether `text` ends in `end`; if so, it is cut off. */
+static bool cut(char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+
+    if (length <= tail || strcmp(text + length - tail, end))
+        return false;
+    text[length - tail] = 0;
+    return true;
+}
+
+/* FILE[,readonly][,snapshot]; false when memory ran out. */
+static bool parse_drive(struct options *options, const char *text, struct drive_option *drive)
+{
+    char *copy = strdup(text);
+    bool more;
+
+    *drive = (struct drive_option){0};
+    if (!copy)
+        return false;
+    do {
+        more = false;
+        if (cut(copy, ",readonly"))
+            more = drive->read_only = true;
+        if (cut(copy, ",snapshot"))
+            more = drive->snapshot = true;
+    } while (more);
+    drive->path = keep(options, copy, NULL, 0);
+    free(copy);
+    return drive->path;
+}
+
+static bool set_drive(struct options *options, const struct option_row *row, struct drive_option *drive,
+                      const char *value, char *why, size_t why_size)
+{
+    if (!*value) {
+        snprintf(why, why_size, "--%s is empty; give it a file or leave it out", row->name);
+        return false;
+    }
+    snprintf(why, why_size, "out of memory");
+    return parse_drive(options, value, drive);
+}
+
+static bool set_image(struct options *options, const struct option_row *row, const char *value, char *why,
+                      size_t why_size)
+{
+    return set_text(options, row, value, why, why_size) &&
+           set_drive(options, row, &options->image_drive, value, why, why_size);
+}
+
+/* One more of up to `most` drives. */
+static bool add_drive(struct options *options, const struct option_row *row, struct drive_option *drives,
+                      unsigned *count, unsigned most, const char *value, char *why, size_t why_size)
+{
+    if (*count == most) {
+        snprintf(why, why_size, "--%s: the machine has room for %u of them; leave out \"%.60s\"", row->name,
+                 most, value);
+        return false;
+    }
+    if (!set_drive(options, row, &drives[*count], value, why, why_size))
+        return false;
+    ++*count;
+    return true;
+}
+
+static bool set_disk(struct options *options, const struct option_row *row, const char *value, char *why,
+                     size_t why_size)
+{
+    return add_drive(options, row, options->disk, &options->disks, OPTIONS_DISKS, value, why, why_size);
+}
+
+static bool set_floppy(struct options *options, const struct option_row *row, const char *value, char *why,
+                       size_t why_size)
+{
+    return add_drive(options, row, options->floppy, &options->floppies, OPTIONS_FLOPPIES, value, why,
+                     why_size);
+}
+
+static bool set_cdrom(struct options *options, const struct option_row *row, const char *value, char *why,
+                      size_t why_size)
+{
+    return set_drive(options, row, &options->cdrom, value, why, why_size);
 }
 
 static bool set_headless(struct options *options, const struct option_row *row, const char *value, char *why,
@@ -557,7 +683,7 @@ static bool parse_pass(struct options *options, int argc, char **argv, bool only
                  argv[optind], argv[optind + 1]);
         return false;
     }
-    return optind == argc || set_text(options, find_row("image"), argv[optind], why, why_size);
+    return optind == argc || set_image(options, find_row("image"), argv[optind], why, why_size);
 }
 
 bool options_parse(struct options *options, int argc, char **argv, options_reader *reader, char *why,

@@ -28,16 +28,31 @@ enum exit_status {
 
 enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_MAN };
 
+#define OPTIONS_DISKS    4
+#define OPTIONS_FLOPPIES 2
+
+/* A drive's medium: FILE[,readonly][,snapshot]. */
+struct drive_option {
+    const char *path; /* NULL: none */
+    bool read_only, snapshot;
+};
+
 struct options {
     enum options_action action;
     const char *image;
+    struct drive_option image_drive;      /* the same, if it is a drive's */
     const char *kernel, *initrd, *append; /* NULL when not given */
-    uint64_t memory;                      /* bytes, whole pages */
+    const char *bios, *boot;              /* boot: letters of "acdn" */
+    bool boot_menu;
+    struct drive_option disk[OPTIONS_DISKS], cdrom, floppy[OPTIONS_FLOPPIES];
+    unsigned disks, floppies;
+    uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
     const char *cpu; /* NULL: the default model */
-    const char *serial, *debugcon;
+    const char *serial, *debugcon, *parallel;
     const char *display;
+    const char *screenshot;
     uint64_t timeout; /* host ns; 0: none */
     bool stats, no_reboot;
     unsigned log;  /* bit n: enum log_level n is printed */

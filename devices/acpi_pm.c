@@ -41,6 +41,7 @@ struct acpi_pm {
     struct clock *clock;
     struct log *log;
     struct acpi_pm_wires wires;
+    struct region *region;
     struct timer overflow;
     bool sci; /* level of wires.sci */
 
@@ -105,6 +106,11 @@ static void gpe_changed(void *opaque, int n, bool level)
         pm->gpe_status |= bit;
     pm->gpe_lines = level ? pm->gpe_lines | bit : pm->gpe_lines & ~bit;
     update_irq(pm);
+}
+
+void acpi_pm_map(struct acpi_pm *pm, uint16_t base, bool enabled)
+{
+    region_set(pm->region, base, enabled, 0);
 }
 
 struct irq acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
@@ -263,8 +269,10 @@ struct acpi_pm *acpi_pm_new(struct clock *clock, struct bus *ports, const struct
 {
     struct acpi_pm *pm = calloc(1, sizeof(*pm));
 
-    if (!pm || !bus_map(ports, "acpi-pm", ACPI_PM_BASE, ACPI_PM_SIZE, &pm_ops, pm) ||
-        !bus_map(ports, "smi-command", ACPI_PM_SMI, 2, &smi_ops, pm)) {
+    if (!pm)
+        return NULL;
+    pm->region = bus_map(ports, "acpi-pm", ACPI_PM_BASE, ACPI_PM_SIZE, &pm_ops, pm);
+    if (!pm->region || !bus_map(ports, "smi-command", ACPI_PM_SMI, 2, &smi_ops, pm)) {
         free(pm);
         return NULL;
     }

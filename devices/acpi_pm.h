@@ -5,6 +5,9 @@
 #ifndef DEVICES_ACPI_PM_H
 #define DEVICES_ACPI_PM_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/bus.h"
 #include "core/device.h"
 #include "core/irq.h"
@@ -34,9 +37,12 @@ struct acpi_pm_wires {
 
 extern const struct device_class acpi_pm_class;
 
-/* Maps its ports. NULL when memory ran out. */
+/* Maps its ports, at ACPI_PM_BASE until acpi_pm_map() says otherwise. NULL when memory ran out. */
 struct acpi_pm *acpi_pm_new(struct clock *clock, struct bus *ports, const struct acpi_pm_wires *wires,
                             struct log *log);
+
+/* The ACPI_PM_SIZE ports are at `base`, or nowhere; the SMI command port stays. */
+void acpi_pm_map(struct acpi_pm *pm, uint16_t base, bool enabled);
 
 /*
  * The power button is pressed. False when nobody listens: the guest has not enabled ACPI or the button's

@@ -4,8 +4,8 @@
  * In: ports, and devices that ask for service through dma_transfer(). Out: accesses to memory.
  *
  * A request is served at once and as far as it goes, so the transfer modes single, demand and block don't
- * differ. What a PC can't use is absent: memory to memory, compressed timing, rotating priority. Bits for it are
- * ignored. A request made by software is only shown in the status.
+ * differ. What a PC can't use is absent: memory to memory, compressed timing, rotating priority. Bits for it
+ * are ignored. A request made by software is only shown in the status.
  */
 #include "devices/dma.h"
 
@@ -22,16 +22,17 @@
 #define REG_CLEAR_MASK 14
 #define REG_ALL_MASK   15
 
+#define COMMAND_MEMORY  0x01 /* memory to memory */
 #define COMMAND_DISABLE 0x04
 #define SELECT_BIT      0x04 /* in the request and mask registers: set or clear */
 
-#define MODE_TRANSFER  0x0C
-#define MODE_WRITE     0x04 /* to memory */
-#define MODE_READ      0x08 /* from memory */
-#define MODE_AUTO      0x10
-#define MODE_DOWN      0x20
-#define MODE_KIND      0xC0
-#define MODE_CASCADE   0xC0
+#define MODE_TRANSFER 0x0C
+#define MODE_WRITE    0x04 /* to memory */
+#define MODE_READ     0x08 /* from memory */
+#define MODE_AUTO     0x10
+#define MODE_DOWN     0x20
+#define MODE_KIND     0xC0
+#define MODE_CASCADE  0xC0
 
 #define CASCADE_CHANNEL 4
 
@@ -95,7 +96,8 @@ void dma_watch(struct dma *dma, unsigned channel, struct irq ready)
     irq_set(&ready, dma_ready(dma, channel));
 }
 
-/* Transfers are counted in units of the channel's width; the page register stays put when the address wraps. */
+/* Transfers are counted in units of the channel's width; the page register stays put when the address wraps.
+ */
 static uint64_t unit_address(const struct dma *dma, unsigned channel, uint16_t address)
 {
     uint32_t page = dma->page[page_of[channel]];
@@ -264,6 +266,8 @@ static void first_write(void *dev, uint64_t addr, uint64_t value, unsigned size)
     struct dma *dma = dev;
 
     (void)size;
+    if (addr == REG_STATUS && (value & COMMAND_MEMORY))
+        log_at(dma->log, LOG_GUEST, "dma", "transfers from memory to memory are not supported");
     chip_write(&dma->chip[0], (unsigned)addr, (uint8_t)value);
     update_watch(dma);
 }

@@ -1,6 +1,6 @@
 /*
- * dma.h - the PC's pair of 8237A DMA controllers with their page registers: channels 0 to 3 move bytes, 5 to 7
- * 16-bit words, 4 connects the first controller to the second.
+ * dma.h - the PC's pair of 8237A DMA controllers with their page registers: channels 0 to 3 move bytes, 5 to
+ * 7 16-bit words, 4 connects the first controller to the second.
  *
  * Locking: all calls with the machine lock held.
  */

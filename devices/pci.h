@@ -31,6 +31,12 @@
 #define PCI_INTERRUPT_LINE   0x3C
 #define PCI_INTERRUPT_PIN    0x3D /* 1 to 4 for INTA# to INTD#, 0 for none */
 
+#define PCI_HEADER_MULTIFUNCTION 0x80
+
+/* The subsystem that firmware takes for a virtual PC of this layout. */
+#define PCI_SUBSYSTEM_BOARD_VENDOR 0x1AF4
+#define PCI_SUBSYSTEM_BOARD        0x1100
+
 #define PCI_COMMAND_IO           0x0001
 #define PCI_COMMAND_MEMORY       0x0002
 #define PCI_COMMAND_MASTER       0x0004

@@ -31,6 +31,11 @@
 #define REG_PAM   0x59 /* seven bytes */
 #define REG_SMRAM 0x72
 
+#define SMRAM_WRITABLE 0x78
+#define SMRAM_LOCK     0x10 /* sticks, and with it the register but for bit 3 */
+#define SMRAM_OPEN     0x40
+#define SMRAM_ENABLE   0x08
+
 struct pci_host {
     struct log *log;
     struct pci_bus *bus;
@@ -67,10 +72,22 @@ static void route_shadow(struct pci_host *host, bool all)
     memcpy(host->routed, pam, sizeof(pam));
 }
 
+/* Once locked, only a reset opens SMRAM again. */
+static void lock_smram(struct pci_host *host)
+{
+    bool locked = host->function.config[REG_SMRAM] & SMRAM_LOCK;
+
+    host->function.writable[REG_SMRAM] = locked ? SMRAM_ENABLE : SMRAM_WRITABLE;
+    if (locked)
+        host->function.config[REG_SMRAM] &= ~SMRAM_OPEN;
+}
+
 static void config_written(void *dev, unsigned reg, unsigned size)
 {
     if (reg < REG_PAM + 7 && reg + size > REG_PAM)
         route_shadow(dev, false);
+    if (reg <= REG_SMRAM && reg + size > REG_SMRAM)
+        lock_smram(dev);
 }
 
 static void write_reset_control(struct pci_host *host, uint8_t value)
@@ -141,6 +158,8 @@ static void set_defaults(struct pci_function *function)
     pci_set(function, PCI_STATUS, 0x0280, 2);
     pci_set(function, PCI_REVISION, 0x02, 1);
     pci_set(function, PCI_CLASS, 0x060000, 3);
+    pci_set(function, PCI_SUBSYSTEM_VENDOR, PCI_SUBSYSTEM_BOARD_VENDOR, 2);
+    pci_set(function, PCI_SUBSYSTEM_ID, PCI_SUBSYSTEM_BOARD, 2);
     pci_set(function, REG_SMRAM, 0x02, 1);
 }
 
@@ -156,7 +175,7 @@ static void set_masks(struct pci_function *function)
     pci_allow(function, REG_PAM + 4, 0x333333, 3);
     for (unsigned reg = 0x60; reg < 0x68; reg++) /* DRAM row boundaries */
         function->writable[reg] = 0xFF;
-    pci_allow(function, REG_SMRAM, 0x78, 1);
+    pci_allow(function, REG_SMRAM, SMRAM_WRITABLE, 1);
 }
 
 static void pci_host_reset(void *device)
@@ -166,11 +185,13 @@ static void pci_host_reset(void *device)
     set_defaults(&host->function);
     host->address = 0;
     host->reset_control = 0;
+    lock_smram(host);
     route_shadow(host, true);
 }
 
 static void pci_host_loaded(void *device)
 {
+    lock_smram(device);
     route_shadow(device, true);
 }
 

@@ -1,9 +1,9 @@
 /*
  * vga.h - the standard graphics adapter: VGA, the Bochs VBE extension, and the PCI function around them.
  *
- * Ports 0x3B0-0x3DF and 0x1CE-0x1D0, the window at 0xA0000, and PCI function 1234:1111 in slot VGA_SLOT with the video
- * memory as BAR 0, a page of registers as BAR 2 and the video BIOS as expansion ROM. The legacy ports and window
- * answer whatever the PCI command register says.
+ * Ports 0x3B0-0x3DF and 0x1CE-0x1D0, the window at 0xA0000, and PCI function 1234:1111 in slot VGA_SLOT with
+ * the video memory as BAR 0, a page of registers as BAR 2 and the video BIOS as expansion ROM. The legacy
+ * ports and window answer whatever the PCI command register says.
  *
  * Locking: machine lock held. The picture is read by vga_display()'s viewer, with the lock held too.
  */
@@ -34,11 +34,12 @@ struct vga;
 extern const struct device_class vga_class;
 
 /*
- * `vram` is host memory, `vram_size` a power of two from 1 to 256 MiB, that the caller owns, zeroes and saves with a
- * snapshot. `rom` is copied; NULL for none. NULL when memory ran out, the size won't do or the slot is taken.
+ * `vram` is host memory, `vram_size` a power of two from 1 to 256 MiB, that the caller owns, zeroes and saves
+ * with a snapshot. `rom` is copied; NULL for none. NULL when memory ran out, the size won't do or the slot is
+ * taken.
  */
-struct vga *vga_new(struct pci_bus *pci_bus, struct bus *mem, struct bus *ports, struct clock *clock, uint8_t *vram,
-                    size_t vram_size, const uint8_t *rom, size_t rom_size, struct log *log);
+struct vga *vga_new(struct pci_bus *pci_bus, struct bus *mem, struct bus *ports, struct clock *clock,
+                    uint8_t *vram, size_t vram_size, const uint8_t *rom, size_t rom_size, struct log *log);
 
 struct display_source vga_display(struct vga *vga);
 

@@ -1,8 +1,8 @@
 /*
- * vga_draw.c - VGA's own modes, drawn as the chip does it: the CRT controller counts character clocks and scan
- * lines, each clock fetches the four planes' bytes at an address made from the count, and what GFX_MODE says turns
- * them into eight dots. Text, CGA's, the 16- and the 256-colour modes, Mode X and split screens all come out of
- * that. Not modelled: display skew, interlace, blinking in graphics modes, the border.
+ * vga_draw.c - VGA's own modes, drawn as the chip does it: the CRT controller counts character clocks and
+ * scan lines, each clock fetches the four planes' bytes at an address made from the count, and what GFX_MODE
+ * says turns them into eight dots. Text, CGA's, the 16- and the 256-colour modes, Mode X and split screens
+ * all come out of that. Not modelled: display skew, interlace, blinking in graphics modes, the border.
  */
 #include "devices/vga_internal.h"
 
@@ -17,19 +17,19 @@
 /* What the registers say, made ready for drawing. */
 struct frame {
     struct vga_size size;
-    unsigned clocks;           /* characters a line */
-    unsigned dots;             /* of a character: 8 or 9 */
-    unsigned dot_width;        /* 2 with a halved dot clock */
-    unsigned rows;             /* scan lines of a character, before doubling */
-    unsigned start, offset;    /* CRTC address of the first line; from a row of characters to the next */
-    unsigned pan;              /* dots to the left */
-    unsigned count_shift;      /* clocks a count of the address, as a power of 2 */
+    unsigned clocks;        /* characters a line */
+    unsigned dots;          /* of a character: 8 or 9 */
+    unsigned dot_width;     /* 2 with a halved dot clock */
+    unsigned rows;          /* scan lines of a character, before doubling */
+    unsigned start, offset; /* CRTC address of the first line; from a row of characters to the next */
+    unsigned pan;           /* dots to the left */
+    unsigned count_shift;   /* clocks a count of the address, as a power of 2 */
     unsigned cursor, cursor_first, cursor_last;
-    unsigned font[2];          /* plane 2 address for attribute bit 3 clear and set */
+    unsigned font[2]; /* plane 2 address for attribute bit 3 clear and set */
     bool cursor_on, blink, text_on, double_scan;
     uint8_t crtc_mode, underline;
-    uint32_t colors[16];       /* of the attribute controller's palette */
-    bool blinks;               /* out: something depends on the phases */
+    uint32_t colors[16]; /* of the attribute controller's palette */
+    bool blinks;         /* out: something depends on the phases */
 };
 
 /* Where in the frame a scan line is. */
@@ -58,10 +58,12 @@ static unsigned dots(const struct vga *vga)
 struct vga_size vga_mode_size(const struct vga *vga)
 {
     const uint8_t *crtc = vga->crtc;
-    unsigned lines = crtc[CRTC_V_DISPLAY_END] | (crtc[CRTC_OVERFLOW] & 0x02) << 7 | (crtc[CRTC_OVERFLOW] & 0x40) << 3;
+    unsigned lines =
+        crtc[CRTC_V_DISPLAY_END] | (crtc[CRTC_OVERFLOW] & 0x02) << 7 | (crtc[CRTC_OVERFLOW] & 0x40) << 3;
 
     return (struct vga_size){
-        .width = (crtc[CRTC_H_DISPLAY_END] + 1u) * dots(vga) * (vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1),
+        .width =
+            (crtc[CRTC_H_DISPLAY_END] + 1u) * dots(vga) * (vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1),
         .height = (lines + 1) * (crtc[CRTC_MODE] & MODE_DOUBLE_LINES ? 2 : 1),
     };
 }
@@ -73,7 +75,8 @@ static unsigned line_compare(const struct vga *vga)
     return crtc[CRTC_LINE_COMPARE] | (crtc[CRTC_OVERFLOW] & 0x10) << 4 | (crtc[CRTC_MAX_SCAN] & 0x40) << 3;
 }
 
-/* Two bits and a third give one of eight fonts; the third was added later and lies between the others' places. */
+/* Two bits and a third give one of eight fonts; the third was added later and lies between the others'
+ * places. */
 static unsigned font_address(unsigned low, unsigned high)
 {
     return (low & 3) * 0x4000 + (high & 1) * 0x2000;
@@ -111,10 +114,12 @@ static void frame_init(struct frame *f, const struct vga *vga)
         .dot_width = vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1,
         .rows = (crtc[CRTC_MAX_SCAN] & 31) + 1u,
         .double_scan = crtc[CRTC_MAX_SCAN] & 0x80,
-        .start = ((unsigned)crtc[CRTC_START_HIGH] << 8 | crtc[CRTC_START_LOW]) + (crtc[CRTC_PRESET_ROW] >> 5 & 3),
+        .start =
+            ((unsigned)crtc[CRTC_START_HIGH] << 8 | crtc[CRTC_START_LOW]) + (crtc[CRTC_PRESET_ROW] >> 5 & 3),
         .offset = 2u * crtc[CRTC_OFFSET],
         .pan = pan_dots(vga),
-        .cursor = ((unsigned)crtc[CRTC_CURSOR_HIGH] << 8 | crtc[CRTC_CURSOR_LOW]) + (crtc[CRTC_CURSOR_END] >> 5 & 3),
+        .cursor = ((unsigned)crtc[CRTC_CURSOR_HIGH] << 8 | crtc[CRTC_CURSOR_LOW]) +
+                  (crtc[CRTC_CURSOR_END] >> 5 & 3),
         .cursor_first = crtc[CRTC_CURSOR_START] & 31,
         .cursor_last = crtc[CRTC_CURSOR_END] & 31,
         .cursor_on = !(crtc[CRTC_CURSOR_START] & 0x20) && (phases & PHASE_CURSOR),
@@ -155,8 +160,8 @@ static uint32_t fetch(const struct vga *vga, const struct frame *f, const struct
 
 /* --- text */
 
-static uint16_t glyph_row(const struct vga *vga, const struct frame *f, unsigned character, unsigned attribute,
-                          unsigned row)
+static uint16_t glyph_row(const struct vga *vga, const struct frame *f, unsigned character,
+                          unsigned attribute, unsigned row)
 {
     unsigned font = f->font[attribute >> 3 & 1];
     unsigned bits = (vga_word(vga, font + 32 * character + row) >> 16 & 0xFF) << 1;
@@ -263,7 +268,8 @@ static void draw_line(struct vga *vga, struct frame *f, const struct scan *s)
         line[2 * x] = line[2 * x + 1] = from[x];
 }
 
-/* From a scan line to the one below. The split comes after the line that equals line compare, at address 0. */
+/* From a scan line to the one below. The split comes after the line that equals line compare, at address 0.
+ */
 static void next_line(const struct vga *vga, const struct frame *f, struct scan *s, unsigned line)
 {
     if (line == line_compare(vga)) {
@@ -298,7 +304,8 @@ void vga_draw(struct vga *vga)
 
     frame_init(&f, vga);
     unsigned lines_each = f.crtc_mode & MODE_DOUBLE_LINES ? 2 : 1;
-    struct scan scan = {.address = f.start, .row = vga->crtc[CRTC_PRESET_ROW] & 31, .pan = f.pan}, drawn = {0};
+    struct scan scan = {.address = f.start, .row = vga->crtc[CRTC_PRESET_ROW] & 31, .pan = f.pan},
+                drawn = {0};
 
     f.blinks = !graphics(vga) && !(vga->crtc[CRTC_CURSOR_START] & 0x20);
     for (unsigned y = 0; y < f.size.height; y++) {
@@ -373,8 +380,8 @@ bool vga_text(void *opaque, struct text_screen *text)
         .columns = (int)f.clocks,
         .rows = (int)rows,
         .cells = vga->picture.cells,
-        .cursor_visible = !is_off(vga) && !(vga->crtc[CRTC_CURSOR_START] & 0x20) && f.cursor_first <= f.cursor_last &&
-                          f.cursor_first < f.rows,
+        .cursor_visible = !is_off(vga) && !(vga->crtc[CRTC_CURSOR_START] & 0x20) &&
+                          f.cursor_first <= f.cursor_last && f.cursor_first < f.rows,
         .blink = f.blink,
     };
     place_cursor(&f, text);

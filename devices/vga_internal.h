@@ -1,10 +1,12 @@
 /*
  * vga_internal.h - the adapter's state, for devices/vga*.c only.
  *
- * Video memory lies in planes side by side: plane p of plane address a is vram[4 * a + p], so that the four bytes the
- * chip fetches together are one 32-bit word. VBE's modes of 8 bits a pixel and up see the same bytes linearly.
+ * Video memory lies in planes side by side: plane p of plane address a is vram[4 * a + p], so that the four
+ * bytes the chip fetches together are one 32-bit word. VBE's modes of 8 bits a pixel and up see the same
+ * bytes linearly.
  *
- *     vga.c         ports, PCI function, state table
+ *     vga.c         ports, state table
+ *     vga_pci.c     the PCI function and its register page
  *     vga_vbe.c     the dispi registers and drawing of linear modes
  *     vga_memory.c  the window at 0xA0000
  *     vga_picture.c what must be drawn anew: dirty pages, surface, damage
@@ -67,12 +69,12 @@
 #define UNDERLINE_COUNT_BY_4 0x20
 #define UNDERLINE_DWORD      0x40
 
-#define MODE_A13_NOT_ROW   0x01
-#define MODE_A14_NOT_ROW   0x02
-#define MODE_DOUBLE_LINES  0x04
-#define MODE_COUNT_BY_2    0x08
-#define MODE_WRAP_15       0x20
-#define MODE_BYTE          0x40
+#define MODE_A13_NOT_ROW  0x01
+#define MODE_A14_NOT_ROW  0x02
+#define MODE_DOUBLE_LINES 0x04
+#define MODE_COUNT_BY_2   0x08
+#define MODE_WRAP_15      0x20
+#define MODE_BYTE         0x40
 
 /* Graphics controller */
 #define GFX_SET_RESET        0
@@ -139,15 +141,15 @@ struct vga_picture {
     struct surface surface;
     size_t capacity; /* of surface.pixels, in pixels */
     struct rect damage;
-    bool changed;    /* a register that the picture depends on was written */
-    bool settle;     /* dirty pages were drawn last time: once more */
-    bool blank;      /* the surface is black */
-    bool blinks;     /* something drawn last depends on the blink phases */
+    bool changed; /* a register that the picture depends on was written */
+    bool settle;  /* dirty pages were drawn last time: once more */
+    bool blank;   /* the surface is black */
+    bool blinks;  /* something drawn last depends on the blink phases */
     unsigned phases;
     uint8_t *pages;  /* for each page of video memory, enum page_state */
     uint16_t *cells; /* of vga_display()'s text */
     size_t cells_capacity;
-    uint32_t line[VGA_LINE_MAX]; /* being drawn */
+    uint32_t line[VGA_LINE_MAX];   /* being drawn */
     uint8_t row[4 * VGA_LINE_MAX]; /* a line of memory that wraps around its end */
 };
 
@@ -179,9 +181,22 @@ struct vga {
     struct vga_picture picture;
 };
 
+/* --- vga.c: a byte of ports 0x3B0-0x3DF */
+uint8_t vga_port_read(struct vga *vga, unsigned port);
+void vga_port_write(struct vga *vga, unsigned port, uint8_t value);
+
+/* --- vga_pci.c */
+/* Plugs the function in; false when memory ran out or the slot is taken. */
+bool vga_pci_init(struct vga *vga, const uint8_t *rom, size_t rom_size);
+void vga_pci_reset(struct vga *vga);
+/* Maps what the BARs say. */
+void vga_pci_map(struct vga *vga);
+
 /* --- vga_vbe.c */
 uint16_t vbe_read(struct vga *vga, unsigned index);
 void vbe_write(struct vga *vga, unsigned index, uint16_t value);
+/* After a snapshot was loaded: brings what it says of a mode in bounds. */
+void vbe_loaded(struct vga *vga);
 bool vbe_ports_map(struct vga *vga, struct bus *ports);
 /* Bytes from one line to the next; in 4-bit modes of each plane. */
 uint32_t vbe_pitch(const struct vga *vga);

@@ -1,9 +1,10 @@
 /*
- * vga_memory.c - the window at 0xA0000: what the graphics controller and the sequencer make of the CPU's accesses.
+ * vga_memory.c - the window at 0xA0000: what the graphics controller and the sequencer make of the CPU's
+ * accesses.
  *
- * An address selects a plane address and the planes that take part. A read fills the four latches; a write mixes
- * data, latches and set/reset bits in one of four modes. While a VBE mode of 8 bits a pixel or more is on, the
- * window is instead a bank of linear memory.
+ * An address selects a plane address and the planes that take part. A read fills the four latches; a write
+ * mixes data, latches and set/reset bits in one of four modes. While a VBE mode of 8 bits a pixel or more is
+ * on, the window is instead a bank of linear memory.
  */
 #include "devices/vga_internal.h"
 
@@ -178,7 +179,8 @@ static uint64_t window_read(void *dev, uint64_t addr, unsigned size)
         uint64_t byte = 0xFF;
 
         if (offset != WINDOW_NONE)
-            byte = is_linear(vga) ? vga->vram[(bank_base(vga) + offset) & vga->vram_mask] : planar_read(vga, offset);
+            byte = is_linear(vga) ? vga->vram[(bank_base(vga) + offset) & vga->vram_mask]
+                                  : planar_read(vga, offset);
         value |= byte << 8 * i;
     }
     return value;

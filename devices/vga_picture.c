@@ -1,11 +1,13 @@
 /*
  * vga_picture.c - bringing the surface up to date, with as little drawing as the dirty pages allow.
  *
- * A linear mode draws the lines that lie in dirty pages. VGA's own modes are drawn whole when anything in their
- * 256 KiB or in a register changed. Every drawn line is compared with what is there, so the damage is exact.
+ * A linear mode draws the lines that lie in dirty pages. VGA's own modes are drawn whole when anything in
+ * their 256 KiB or in a register changed. Every drawn line is compared with what is there, so the damage is
+ * exact.
  *
- * A picture is what the monitor shows: pixels of a halved dot clock are two wide, doubled scan lines are there
- * twice. The frame is drawn at one moment: what a guest does to the registers halfway down the screen doesn't show.
+ * A picture is what the monitor shows: pixels of a halved dot clock are two wide, doubled scan lines are
+ * there twice. The frame is drawn at one moment: what a guest does to the registers halfway down the screen
+ * doesn't show.
  */
 #include "devices/vga_internal.h"
 
@@ -40,7 +42,8 @@ void vga_line_done(struct vga *vga, unsigned y)
     int end = d->x + d->width > right ? d->x + d->width : right;
     d->x = d->x < left ? d->x : left;
     d->width = end - d->x;
-    d->height = (int)y + 1 - d->y;
+    if ((int)y >= d->y + d->height)
+        d->height = (int)y + 1 - d->y;
 }
 
 static void damage_all(struct vga_picture *p)
@@ -83,8 +86,8 @@ static struct vga_size wanted_size(const struct vga *vga)
 /* No picture: blanked, between two modes, or never set up. */
 static bool is_dark(const struct vga *vga, struct vga_size size)
 {
-    bool running = vbe_enabled(vga) || ((vga->seq[SEQ_RESET] & 3) == 3 && size.width >= MIN_WIDTH &&
-                                        size.height >= MIN_HEIGHT);
+    bool running = vbe_enabled(vga) ||
+                   ((vga->seq[SEQ_RESET] & 3) == 3 && size.width >= MIN_WIDTH && size.height >= MIN_HEIGHT);
 
     return !running || !(vga->attr_index & ATTR_PALETTE_ON) || (vga->seq[SEQ_CLOCKING] & CLOCKING_SCREEN_OFF);
 }

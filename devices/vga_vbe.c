@@ -61,7 +61,8 @@ static void set_virtual_width(struct vga *vga, uint16_t width)
     vbe[VBE_VIRT_HEIGHT] = clamp(lines, 1, UINT16_MAX);
 }
 
-static void turn_on(struct vga *vga, bool clear)
+/* Makes the mode one that there is. */
+static void fit_mode(struct vga *vga)
 {
     uint16_t *vbe = vga->vbe, width = vbe[VBE_WIDTH], height = vbe[VBE_HEIGHT];
 
@@ -75,6 +76,13 @@ static void turn_on(struct vga *vga, bool clear)
     if (width != vbe[VBE_WIDTH] || height != vbe[VBE_HEIGHT])
         log_at(vga->log, LOG_GUEST, "vga", "a VBE mode of %ux%u doesn't fit, %ux%u taken", width, height,
                vbe[VBE_WIDTH], vbe[VBE_HEIGHT]);
+}
+
+static void turn_on(struct vga *vga, bool clear)
+{
+    uint16_t *vbe = vga->vbe;
+
+    fit_mode(vga);
     set_virtual_width(vga, vbe[VBE_WIDTH]);
     vbe[VBE_X] = vbe[VBE_Y] = vbe[VBE_BANK] = 0;
     if (clear) {
@@ -93,6 +101,16 @@ static void write_enable(struct vga *vga, uint16_t value)
     if (!(value & VBE_ENABLED))
         vga->vbe[VBE_BANK] = 0;
     vga->vbe[VBE_ENABLE] = value & (VBE_ENABLED | VBE_CAPABILITIES | VBE_8_BIT_DAC | VBE_LFB | VBE_NO_CLEAR);
+}
+
+void vbe_loaded(struct vga *vga)
+{
+    uint16_t *vbe = vga->vbe, virt_width = vbe[VBE_VIRT_WIDTH];
+
+    if (!vbe_enabled(vga))
+        return;
+    fit_mode(vga);
+    set_virtual_width(vga, virt_width);
 }
 
 uint16_t vbe_read(struct vga *vga, unsigned index)
@@ -114,7 +132,8 @@ void vbe_write(struct vga *vga, unsigned index, uint16_t value)
 {
     bool on = vbe_enabled(vga);
 
-    vga->picture.changed = true;
+    if (index != VBE_ID && index != VBE_BANK)
+        vga->picture.changed = true;
     switch (index) {
     case VBE_ID:
         if (value >= VBE_ID_FIRST && value <= VBE_ID_LAST)

@@ -5,10 +5,13 @@
  * handlers, and a handler finds its data nowhere else.
  */
 #include "host/char_parts.h"
+#include "host/terminal.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The machine dies of these, so the terminal comes first. */
@@ -23,6 +26,8 @@ static struct {
     volatile sig_atomic_t raw; /* we changed the terminal and owe it back */
     int fd;
     struct termios saved, settings;
+    const char *enter, *leave;     /* a full screen's sequences, or NULL */
+    volatile sig_atomic_t resumed; /* times we got the terminal back */
     struct sigaction old_fatal[FATAL_COUNT], old_stop, old_continue;
 } terminal;
 
@@ -53,15 +58,20 @@ static void install(int signal_number, void (*fn)(int), struct sigaction *old)
     sigaction(signal_number, &action, old);
 }
 
-/* Async-signal-safe. A process in the background would be stopped for touching the terminal, so that is
- * blocked. */
-static void set_terminal(const struct termios *settings)
+/*
+ * Settings and a sequence for the screen, if there is one. Async-signal-safe. A process in the background
+ * would be stopped for touching the terminal, so that is blocked.
+ */
+static void set_terminal(const struct termios *settings, const char *sequence)
 {
     sigset_t block, saved;
 
     sigemptyset(&block);
     sigaddset(&block, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &block, &saved);
+    if (sequence && write(STDOUT_FILENO, sequence, strlen(sequence)) < 0) {
+        /* there is nobody to tell */
+    }
     tcsetattr(terminal.fd, TCSANOW, settings);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
@@ -72,7 +82,7 @@ static void on_fatal(int signal_number)
     int saved = errno;
 
     if (terminal.raw)
-        set_terminal(&terminal.saved);
+        set_terminal(&terminal.saved, terminal.leave);
     terminal.raw = 0;
     for (size_t i = 0; i < FATAL_COUNT; i++) {
         if (fatal_signals[i] == signal_number)
@@ -88,7 +98,7 @@ static void on_stop(int signal_number)
     sigset_t stop, before;
 
     if (terminal.raw)
-        set_terminal(&terminal.saved);
+        set_terminal(&terminal.saved, terminal.leave);
     install(SIGTSTP, SIG_DFL, NULL);
     sigemptyset(&stop);
     sigaddset(&stop, SIGTSTP);
@@ -107,8 +117,10 @@ static void on_continue(int signal_number)
     int saved = errno;
 
     (void)signal_number;
-    if (terminal.raw && tcgetpgrp(terminal.fd) == getpgrp())
-        set_terminal(&terminal.settings);
+    if (terminal.raw && tcgetpgrp(terminal.fd) == getpgrp()) {
+        set_terminal(&terminal.settings, terminal.enter);
+        terminal.resumed = (sig_atomic_t)((unsigned)terminal.resumed + 1);
+    }
     errno = saved;
 }
 
@@ -125,7 +137,7 @@ void terminal_restore(void)
 {
     if (!terminal.raw)
         return;
-    set_terminal(&terminal.saved);
+    set_terminal(&terminal.saved, terminal.leave);
     terminal.raw = 0;
     for (size_t i = 0; i < FATAL_COUNT; i++)
         give_back(fatal_signals[i], on_fatal, &terminal.old_fatal[i]);
@@ -161,4 +173,37 @@ bool terminal_make_raw(int fd)
         return false;
     }
     return true;
+}
+
+bool host_screen_open(const char *enter, const char *leave, char *why, size_t why_size)
+{
+    if (!terminal_claim()) {
+        snprintf(why, why_size, "the terminal is already used by another device of this process");
+        return false;
+    }
+    terminal.enter = enter;
+    terminal.leave = leave;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+        snprintf(why, why_size, "standard input and output are not a terminal");
+    } else if (!terminal_make_raw(STDIN_FILENO)) {
+        snprintf(why, why_size, "%s", strerror(errno));
+    } else {
+        set_terminal(&terminal.settings, enter);
+        return true;
+    }
+    terminal.enter = terminal.leave = NULL;
+    terminal_release();
+    return false;
+}
+
+void host_screen_close(void)
+{
+    terminal_restore();
+    terminal.enter = terminal.leave = NULL;
+    terminal_release();
+}
+
+unsigned host_screen_resumed(void)
+{
+    return (unsigned)terminal.resumed;
 }

@@ -1,9 +1,9 @@
 /*
  * disk.c - the queue of a disk's requests, and the threads that work on them.
  *
- * A request is in one of three places: `pending`, in order of submission; `running`, with a worker; `finished`, until
- * the event loop calls done(). A worker takes the first pending request that doesn't conflict with an earlier
- * one. The lists are linked through block_request.backend.
+ * A request is in one of three places: `pending`, in order of submission; `running`, with a worker;
+ * `finished`, until the event loop calls done(). A worker takes the first pending request that doesn't
+ * conflict with an earlier one. The lists are linked through block_request.backend.
  */
 #include "host/disk.h"
 
@@ -244,7 +244,8 @@ static void disk_close(struct block *block)
 
     error = disk_image_flush(&disk->image);
     if (error)
-        log_at(disk->log, LOG_WARN, "disk", "%s: the last writes may be lost: %s", disk->path, strerror(error));
+        log_at(disk->log, LOG_WARN, "disk", "%s: the last writes may be lost: %s", disk->path,
+               strerror(error));
     disk_image_close(&disk->image);
     free_disk(disk);
 }
@@ -310,7 +311,8 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
     while (disk->threads < WORKERS && !error)
         error = start_worker(disk);
     if (error) {
-        snprintf(why, why_size, "%s: no threads for its reads and writes: %s", options->path, strerror(error));
+        snprintf(why, why_size, "%s: no threads for its reads and writes: %s", options->path,
+                 strerror(error));
         disk_close(&disk->block);
         return NULL;
     }

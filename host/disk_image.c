@@ -1,9 +1,9 @@
 /*
- * disk_image.c - plain pread(2) and pwrite(2), so that killing Oxbow loses nothing that was written, and reading the
- * guest's disk never raises a signal.
+ * disk_image.c - plain pread(2) and pwrite(2), so that killing Oxbow loses nothing that was written, and
+ * reading the guest's disk never raises a signal.
  *
- * The overlay of a snapshot knows single sectors: a write never has to fetch what lies around it. The map of what
- * has been written is address space that gets memory as it is used, 1 MiB for 4 GiB of written data.
+ * The overlay of a snapshot knows single sectors: a write never has to fetch what lies around it. The map of
+ * what has been written is address space that gets memory as it is used, 1 MiB for 4 GiB of written data.
  */
 #include "host/disk_image.h"
 
@@ -27,10 +27,8 @@ static const struct {
     unsigned offset, size;
     const char *magic, *name;
 } formats[] = {
-    {0, 4, "QFI\xfb", "qcow2"},
-    {0, 4, "KDMV", "vmdk"},
-    {0, 8, "vhdxfile", "vhdx"},
-    {0, 8, "conectix", "vpc"},
+    {0, 4, "QFI\xfb", "qcow2"},         {0, 4, "KDMV", "vmdk"},
+    {0, 8, "vhdxfile", "vhdx"},         {0, 8, "conectix", "vpc"},
     {64, 4, "\x7f\x10\xda\xbe", "vdi"},
 };
 
@@ -71,7 +69,8 @@ static bool refuse_open(const char *path, int error, bool writing, char *why, si
 }
 
 /*
- * Opening a pipe without O_NONBLOCK would wait for the other end. On a block device, O_EXCL fails when it is mounted.
+ * Opening a pipe without O_NONBLOCK would wait for the other end. On a block device, O_EXCL fails when it is
+ * mounted.
  */
 static int open_image(const char *path, bool writing)
 {
@@ -102,7 +101,8 @@ static bool check_kind(struct disk_image *image, const char *path, char *why, si
         return refuse(path, "is empty; give it a size with 'truncate -s 8G FILE'", why, why_size);
     if (end % SECTOR) {
         snprintf(why, why_size,
-                 "%s: its size of %" PRIu64 " bytes is not a multiple of 512: not a raw disk image, or cut short",
+                 "%s: its size of %" PRIu64
+                 " bytes is not a multiple of 512: not a raw disk image, or cut short",
                  path, image->size);
         return false;
     }
@@ -127,8 +127,8 @@ static bool check_format(struct disk_image *image, const char *path, char *why, 
 }
 
 /*
- * Open file description locks: they belong to this opening of the file, so that two disks of one process are told
- * apart, and vanish with it however it ends.
+ * Open file description locks: they belong to this opening of the file, so that two disks of one process are
+ * told apart, and vanish with it however it ends.
  */
 static bool take_lock(struct disk_image *image, const char *path, bool writing, struct log *log, char *why,
                       size_t why_size)
@@ -139,11 +139,12 @@ static bool take_lock(struct disk_image *image, const char *path, bool writing, 
         return true;
     if (errno == EAGAIN || errno == EACCES)
         return refuse(path,
-                      writing ? "another machine or program uses it; stop that one, or give this one a copy"
-                              : "another machine or program writes to it; stop that one, or give this one a copy",
+                      writing
+                          ? "another machine or program uses it; stop that one, or give this one a copy"
+                          : "another machine or program writes to it; stop that one, or give this one a copy",
                       why, why_size);
-    log_at(log, LOG_WARN, "disk", "%s: can't be locked here (%s): take care that nobody else writes to it", path,
-           strerror(errno));
+    log_at(log, LOG_WARN, "disk", "%s: can't be locked here (%s): take care that nobody else writes to it",
+           path, strerror(errno));
     return true;
 }
 
@@ -173,13 +174,14 @@ static bool open_overlay(struct disk_image *image, const char *path, char *why, 
         folder = "/var/tmp";
     image->overlay = open_temporary(folder);
     if (image->overlay < 0 || ftruncate(image->overlay, (off_t)image->size) < 0) {
-        snprintf(why, why_size, "%s: no temporary file for its snapshot in %s: %s; set TMPDIR to another folder",
-                 path, folder, strerror(errno));
+        snprintf(why, why_size,
+                 "%s: no temporary file for its snapshot in %s: %s; set TMPDIR to another folder", path,
+                 folder, strerror(errno));
         return false;
     }
     image->map_size = (size_t)(image->size / SECTOR / 8 + 1);
-    void *map = mmap(NULL, image->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+    void *map = mmap(NULL, image->map_size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED) {
         image->map_size = 0;
         return refuse(path, "too large for a snapshot with this host's memory", why, why_size);

@@ -1,9 +1,9 @@
 /*
- * disk_image.h - the file or block device under a disk: opening and locking it, reading, writing, and the overlay
- * that takes the writes of a snapshot. For host/disk.c.
+ * disk_image.h - the file or block device under a disk: opening and locking it, reading, writing, and the
+ * overlay that takes the writes of a snapshot. For host/disk.c.
  *
- * Locking: disk_image_read(), _write() and _flush() block, and may be called from several threads at once, for ranges
- * that don't overlap or are only read.
+ * Locking: disk_image_read(), _write() and _flush() block, and may be called from several threads at once,
+ * for ranges that don't overlap or are only read.
  */
 #ifndef HOST_DISK_IMAGE_H
 #define HOST_DISK_IMAGE_H

@@ -264,7 +264,10 @@ static void run_tasks(struct loop *loop)
 
     for (unsigned i = 0; i < 256 && (task = next_task(loop)); i++)
         task->fn(task->opaque);
-    if (__atomic_load_n(&loop->tasks, __ATOMIC_RELAXED))
+    pthread_mutex_lock(&loop->task_lock);
+    bool more = loop->tasks != NULL;
+    pthread_mutex_unlock(&loop->task_lock);
+    if (more)
         __atomic_store_n(&loop->kicked, true, __ATOMIC_SEQ_CST);
 }
 

@@ -3,56 +3,50 @@
  * tables in guest memory, CMOS, and the CPU's state at entry as bios/boot.h defines it.
  */
 #include <string.h>
-#include <sys/stat.h>
 
 #include "bios/acpi.h"
 #include "bios/e820.h"
-#include "bios/image.h"
 #include "bios/smbios.h"
 #include "config.h"
 #include "devices/lapic.h"
-#include "devices/rtc.h"
 #include "machine/machine.h"
 
 /* The demo guest, linked in by bios/demo/embed.S. */
 extern const uint8_t oxbow_demo_start[], oxbow_demo_end[];
 
-/* Whether the file's start is that of a disk or disc, which has to be said before all of it is read. */
-static bool is_disk(const char *path, char *why, size_t why_size)
+/* Without a kernel, whatever only a BIOS can start or heed asks for one. */
+static bool needs_firmware(const struct machine *m, const char *kernel)
 {
-    uint8_t head[IMAGE_HEAD_SIZE];
-    struct stat info;
+    const struct options *options = m->options;
 
-    if (stat(path, &info) || !S_ISREG(info.st_mode))
-        return false;
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    size_t size = fread(head, 1, sizeof(head), file);
-    fclose(file);
-    enum image_kind kind = image_kind(head, size);
-    if (kind < IMAGE_DISK_MBR || kind > IMAGE_VHDX)
-        return false;
-    snprintf(why, why_size,
-             "%s: this is %s; booting from disks needs the PC firmware, which this version does not have; "
-             "give a kernel "
-             "with --kernel",
-             path, image_kind_name(kind));
-    return true;
+    return !kernel &&
+           (options->bios || options->boot || options->boot_menu || m->disks || m->floppies || m->cdrom.path);
 }
 
 int machine_read_files(struct machine *m, char *why, size_t why_size)
 {
     const struct options *options = m->options;
-    const char *kernel = options->kernel ? options->kernel : options->image;
+    int status = drives_choose(m, why, why_size);
 
-    if (!kernel && (options->initrd || options->append)) {
+    if (status)
+        return status;
+    m->kernel_name = options->kernel ? options->kernel : m->image_is_drive ? NULL : options->image;
+    if (!m->kernel_name && (options->initrd || options->append)) {
         snprintf(why, why_size, "%s is for a kernel, but none is given; add --kernel FILE",
                  options->initrd ? "--initrd" : "--append");
         return EXIT_USAGE;
     }
-    if (kernel && (is_disk(kernel, why, why_size) ||
-                   !host_file_read(&m->kernel, kernel, options->memory, why, why_size)))
+    if (m->kernel_name && (options->bios || options->boot || options->boot_menu)) {
+        snprintf(why, why_size, "--%s is for a BIOS, but the kernel %.100s starts without one; leave one out",
+                 options->bios   ? "bios"
+                 : options->boot ? "boot"
+                                 : "boot-menu",
+                 m->kernel_name);
+        return EXIT_USAGE;
+    }
+    if (needs_firmware(m, m->kernel_name))
+        return firmware_read(m, why, why_size);
+    if (m->kernel_name && !host_file_read(&m->kernel, m->kernel_name, options->memory, why, why_size))
         return EXIT_USAGE;
     if (options->initrd && !host_file_read(&m->initrd, options->initrd, options->memory, why, why_size))
         return EXIT_USAGE;
@@ -83,27 +77,6 @@ static bool write_tables(struct machine *m, uint64_t *rsdp, char *why, size_t wh
     if (smbios_build(&inventory, &smbios))
         bus_write_block(m->memory, SMBIOS_ADDRESS, smbios.data, smbios.size);
     return true;
-}
-
-/* Memory sizes where a BIOS leaves them in CMOS: KiB from 0, KiB from 1 MiB, and 64 KiB units from 16 MiB. */
-static void write_cmos(struct machine *m)
-{
-    uint64_t low = e820_low_ram(m->ram->size), high = e820_high_ram(m->ram->size) >> 16;
-    uint64_t above_1m = (low - (1 << 20)) >> 10, above_16m = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
-
-    if (above_1m > 0xFFFF)
-        above_1m = 0xFFFF;
-    rtc_set_cmos(m->rtc, 0x15, (uint8_t)640);
-    rtc_set_cmos(m->rtc, 0x16, 640 >> 8);
-    rtc_set_cmos(m->rtc, 0x17, (uint8_t)above_1m);
-    rtc_set_cmos(m->rtc, 0x18, (uint8_t)(above_1m >> 8));
-    rtc_set_cmos(m->rtc, 0x30, (uint8_t)above_1m);
-    rtc_set_cmos(m->rtc, 0x31, (uint8_t)(above_1m >> 8));
-    rtc_set_cmos(m->rtc, 0x34, (uint8_t)above_16m);
-    rtc_set_cmos(m->rtc, 0x35, (uint8_t)(above_16m >> 8));
-    rtc_set_cmos(m->rtc, 0x5B, (uint8_t)high);
-    rtc_set_cmos(m->rtc, 0x5C, (uint8_t)(high >> 8));
-    rtc_set_cmos(m->rtc, 0x5D, (uint8_t)(high >> 16));
 }
 
 #define DATA_ATTR (SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED)
@@ -185,7 +158,7 @@ bool machine_boot(struct machine *m, char *why, size_t why_size)
     struct e820_entry map[E820_MAX_ENTRIES];
     struct boot_entry entry = {0};
     struct boot_request request = {
-        .kernel = {options->kernel ? options->kernel : options->image, m->kernel.data, m->kernel.size},
+        .kernel = {m->kernel_name, m->kernel.data, m->kernel.size},
         .initrd = {options->initrd, m->initrd.data, m->initrd.size},
         .command_line = options->append,
         .ram_size = m->ram->size,
@@ -194,12 +167,15 @@ bool machine_boot(struct machine *m, char *why, size_t why_size)
         .e820_count = e820_build(m->ram->size, map),
     };
 
+    firmware_set_cmos(m);
+    if (m->bios.size)
+        return true;
+    firmware_set_board(m);
     if (!request.kernel.name)
         request.kernel = (struct boot_file){"the demo guest", oxbow_demo_start,
                                             (size_t)(oxbow_demo_end - oxbow_demo_start)};
     if (!write_tables(m, &request.rsdp, why, why_size))
         return false;
-    write_cmos(m);
     if (!boot_load(m->memory, &request, &entry, why, why_size))
         return false;
     lapic_virtual_wire(m->lapic);

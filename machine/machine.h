@@ -15,10 +15,12 @@
 #include <stdio.h>
 
 #include "bios/boot.h"
+#include "core/block.h"
 #include "core/bus.h"
 #include "core/chardev.h"
 #include "core/clock.h"
 #include "core/device.h"
+#include "core/display.h"
 #include "core/log.h"
 #include "core/options.h"
 #include "host/file.h"
@@ -26,12 +28,22 @@
 #include "host/ram.h"
 #include "machine/vcpu.h"
 
-#define MACHINE_CHIPS 24
+#define MACHINE_CHIPS 40
 #define ISA_LINES     16
+#define SHADOW_AREAS  13
+
+/* Who pulls at an ISA interrupt line; it is high while anyone does. */
+enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI };
 
 struct machine_chip {
     const struct device_class *class;
     void *device;
+};
+
+/* An area of shadow RAM: at most one of the three is mapped; see memory.c. */
+struct shadow_area {
+    struct machine *machine;
+    struct region *ram, *read_only, *write_only;
 };
 
 struct machine {
@@ -42,6 +54,8 @@ struct machine {
     struct clock *clock;
     struct bus *memory, *ports;
     struct host_ram *ram;
+    struct host_file bios; /* empty: none, a kernel is started directly */
+    struct shadow_area shadow[SHADOW_AREAS];
 
     struct cpu *cpu;
     struct vcpu vcpu;
@@ -55,12 +69,30 @@ struct machine {
     struct ioapic *ioapic;
     struct pic *pic;
     struct pci_bus *pci_bus;
+    struct piix *piix;
+    struct dma *dma;
+    struct fdc *fdc;
+    struct i8042 *i8042;
+    struct ps2_keyboard *keyboard;
+    struct ps2_mouse *mouse;
     struct rtc *rtc;
     struct acpi_pm *acpi_pm;
     struct irq isa_pic[ISA_LINES], isa_ioapic[ISA_LINES]; /* where an ISA interrupt line leads */
-    struct chardev *serial, *debugcon;
+    uint8_t isa_pulled[ISA_LINES];                        /* by whom: a bit for each enum isa_source */
+    struct chardev *serial, *debugcon, *parallel;
 
     struct host_file kernel, initrd; /* kept for the next reset */
+    const char *kernel_name;         /* NULL: none is given */
+    const char *boot_order;          /* letters as for --boot; NULL: nothing speaks for another than usual */
+
+    struct drive_option disk[OPTIONS_DISKS], cdrom, floppy[OPTIONS_FLOPPIES]; /* IMAGE among them */
+    unsigned disks, floppies;
+    bool image_is_drive;
+    struct block *disk_media[OPTIONS_DISKS];
+    struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
+
+    struct host_ram *vram; /* NULL: no graphics adapter */
+    struct display_source display;
 
     struct timer timeout;
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
@@ -103,6 +135,33 @@ bool machine_file_read(const char *path, struct options *options, char *why, siz
 /* For machine/ itself. pc.c: makes and wires all chips and the CPU; undoes that, whatever of it was done. */
 bool pc_build(struct machine *machine, char *why, size_t why_size);
 void pc_free(struct machine *machine);
+
+/* memory.c: RAM and BIOS in the map, without shadow RAM; and a pci_host_wires.shadow of the machine. */
+bool memory_build(struct machine *machine);
+void memory_shadow(void *opaque, uint32_t base, uint32_t size, bool read, bool write);
+
+/* firmware.c: reads the BIOS; exit status or 0. */
+int firmware_read(struct machine *machine, char *why, size_t why_size);
+struct fw_cfg;
+bool firmware_add_files(struct machine *machine, struct fw_cfg *cfg);
+/* What is in CMOS when the machine starts. */
+void firmware_set_cmos(struct machine *machine);
+/* Sets the chips as a BIOS does, for kernels that start without one. */
+void firmware_set_board(struct machine *machine);
+
+struct ide;
+/* drives.c: what is IMAGE? Sets disk or cdrom and boot_order when it is a drive's; exit status or 0. */
+int drives_choose(struct machine *machine, char *why, size_t why_size);
+/* Opens the media; plugs the disks and the CD-ROM in; closes the media. */
+bool drives_open(struct machine *machine, char *why, size_t why_size);
+bool drives_attach(struct machine *machine, struct ide *ide);
+void drives_close(struct machine *machine);
+
+/* screen.c: the graphics adapter, if there is to be one; and --screenshot, which says in the log when it
+ * fails. */
+bool screen_build(struct machine *machine, char *why, size_t why_size);
+bool screen_wanted(const struct machine *machine);
+void screen_save(struct machine *machine);
 
 /* boot.c: reads the files that are booted; exit status or 0. */
 int machine_read_files(struct machine *machine, char *why, size_t why_size);

@@ -2,15 +2,22 @@
  * pc.c - the floor plan: every chip of the PC, its address, its ports and its interrupt, and how they are
  * wired.
  *
- *     memory  00000000  RAM, up to 0xC0000000, with a hole for video at 000A0000-000BFFFF
+ *     memory  RAM and BIOS: see memory.c
  *             FEC00000  I/O APIC          FED00000  HPET          FEE00000  local APIC
- *            100000000  the rest of RAM
  *
  *     ports   0020 00A0 04D0  PIC pair    0040 0061  PIT          0060 0064 0092  keyboard controller
  *             0070  RTC and CMOS          00E9 0402  debug ports  03F8  COM1
  *             0600 00B2  ACPI             0CF8 0CFC 0CF9  PCI host bridge, reset
+ *             0000 0080 00C0  DMA         0510  firmware configuration
+ *
+ *             01F0 0170  IDE              03B0 01CE  VGA          03F2  floppy disks
+ *             0378  parallel port
+ *
+ *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
+ *             01.3  power management, SMBus                       02.0  VGA
  *
  *     IRQ     0 PIT or HPET   1 keyboard   4 COM1   8 RTC or HPET   9 ACPI (SCI)   12 mouse
+ *             6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told
  *
  * An ISA interrupt line n leads to input n of the PIC pair and to the same input of the I/O APIC, but for
  * line 0, which is the I/O APIC's input 2 (the ACPI MADT says so). The PIC's output is LINT0 of the local
@@ -18,18 +25,24 @@
  */
 #include <string.h>
 
-#include "bios/e820.h"
 #include "devices/acpi_pm.h"
 #include "devices/apic_bus.h"
 #include "devices/debug_port.h"
+#include "devices/dma.h"
 #include "devices/exit_port.h"
+#include "devices/fdc.h"
+#include "devices/fw_cfg.h"
 #include "devices/hpet.h"
 #include "devices/i8042.h"
+#include "devices/ide.h"
 #include "devices/ioapic.h"
 #include "devices/lapic.h"
+#include "devices/parallel.h"
 #include "devices/pci_host.h"
 #include "devices/pic.h"
+#include "devices/piix.h"
 #include "devices/pit.h"
+#include "devices/ps2.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "host/chardev.h"
@@ -39,18 +52,32 @@
 #define MEMORY_SPACE (1ull << 52)
 #define PORT_SPACE   (1ull << 16)
 #define PHYS_BITS    40 /* what the CPU model says by default */
-#define VIDEO_BASE   0xA0000u
-#define VIDEO_END    0xC0000u
 #define COM1         0x3F8
+#define LPT1         0x378
 
 /* The ends of the wires. */
 
+/* n: the line, and from bit 4 on the enum isa_source. */
 static void isa_line(void *opaque, int n, bool level)
 {
     struct machine *m = opaque;
+    uint8_t *pulled = &m->isa_pulled[n & 15], source = (uint8_t)(1u << (n >> 4));
 
-    irq_set(&m->isa_pic[n], level);
-    irq_set(&m->isa_ioapic[n], level);
+    *pulled = level ? *pulled | source : *pulled & ~source;
+    irq_set(&m->isa_pic[n & 15], *pulled);
+    irq_set(&m->isa_ioapic[n & 15], *pulled);
+}
+
+static struct irq isa_input(struct machine *m, int line, enum isa_source source)
+{
+    return (struct irq){isa_line, m, line | (int)source << 4};
+}
+
+static void acpi_moved(void *opaque, uint16_t base, bool enabled)
+{
+    struct machine *m = opaque;
+
+    acpi_pm_map(m->acpi_pm, base, enabled);
 }
 
 static void reset_line(void *opaque, int n, bool level)
@@ -129,17 +156,6 @@ static bool add(struct machine *m, const struct device_class *class, void *devic
     return true;
 }
 
-/* RAM in its places: around the video hole, up to the PCI hole, and above 4 GiB. */
-static bool map_ram(struct machine *m)
-{
-    uint64_t low = e820_low_ram(m->ram->size), high = e820_high_ram(m->ram->size);
-    uint8_t *host = m->ram->base;
-
-    return bus_map_ram(m->memory, "ram-base", 0, VIDEO_BASE, host) &&
-           bus_map_ram(m->memory, "ram-low", VIDEO_END, low - VIDEO_END, host + VIDEO_END) &&
-           (!high || bus_map_ram(m->memory, "ram-high", E820_HIGH_BASE, high, host + low));
-}
-
 /* The stream that an option names, unless there is one already. */
 static bool open_stream(struct machine *m, struct chardev **chr, const char *option, const char *where,
                         char *why, size_t why_size)
@@ -157,11 +173,13 @@ static bool open_stream(struct machine *m, struct chardev **chr, const char *opt
     return true;
 }
 
-/* Where the serial port's and the debug ports' bytes go. */
+/* Where the ports' bytes go. */
 static bool open_streams(struct machine *m, char *why, size_t why_size)
 {
     return open_stream(m, &m->serial, "--serial", m->options->serial, why, why_size) &&
-           open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size);
+           open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size) &&
+           (!m->options->parallel ||
+            open_stream(m, &m->parallel, "--parallel", m->options->parallel, why, why_size));
 }
 
 /* The CPU with its local APIC, and the way interrupts take to it. */
@@ -219,7 +237,7 @@ static bool wire_interrupts(struct machine *m)
     for (int n = 0; n < ISA_LINES; n++) {
         m->isa_pic[n] = pic_input(m->pic, n);
         m->isa_ioapic[n] = ioapic_input(m->ioapic, n == 0 ? 2 : (unsigned)n);
-        isa[n] = (struct irq){isa_line, m, n};
+        isa[n] = isa_input(m, n, ISA_CARD);
     }
     for (unsigned n = 0; n < HPET_ROUTES; n++)
         routes[n] = ioapic_input(m->ioapic, n);
@@ -232,27 +250,94 @@ static bool wire_interrupts(struct machine *m)
            add(m, &pit_class, pit_new(m->clock, m->ports, hpet_pit_input(hpet), m->log));
 }
 
+/* The PCI host bridge and the PIIX, which routes PCI's interrupts and says where ACPI's ports are. */
+static bool wire_bridges(struct machine *m)
+{
+    const struct irq reset = {reset_line, m, 0};
+    const struct acpi_pm_wires acpi_wires = {.sci = isa_input(m, 9, ISA_SCI),
+                                             .poweroff = {poweroff_line, m, 0}};
+    const struct piix_pm_wires pm_wires = {acpi_moved, m};
+    /* Without a BIOS in ROM there is nothing to start at after INIT, so a soft reset is a hard one. */
+    const struct pci_host_wires pci_wires = {
+        .reset = reset,
+        .init = m->bios.size ? (struct irq){cpu_line, m, PIN_INIT} : reset,
+        .shadow = memory_shadow,
+        .shadow_opaque = m,
+    };
+    struct irq isa[ISA_LINES];
+
+    for (int n = 0; n < ISA_LINES; n++)
+        isa[n] = isa_input(m, n, ISA_PCI);
+    m->pci_bus = pci_bus_new(m->log);
+    m->acpi_pm = acpi_pm_new(m->clock, m->ports, &acpi_wires, m->log);
+    if (!add(m, &acpi_pm_class, m->acpi_pm) || !m->pci_bus ||
+        !add(m, &pci_host_class, pci_host_new(m->ports, m->pci_bus, &pci_wires, m->log)))
+        return false;
+    m->piix = piix_new(m->pci_bus, isa);
+    return add(m, &piix_class, m->piix) &&
+           add(m, &piix_pm_class, piix_pm_new(m->pci_bus, m->ports, &pm_wires));
+}
+
+/* Disks, the parallel port if asked for, and the screen if somebody may look at it. */
+static bool wire_peripherals(struct machine *m, char *why, size_t why_size)
+{
+    const struct fdc_wires floppy_wires = {
+        .irq = isa_input(m, 6, ISA_CARD),
+        .dma = m->dma,
+        .drive = {m->floppies ? &m->floppy_slot[0] : NULL, m->floppies > 1 ? &m->floppy_slot[1] : NULL},
+    };
+    struct ide *ide = ide_new(m->pci_bus, m->ports, m->memory, isa_input(m, 14, ISA_CARD),
+                              isa_input(m, 15, ISA_CARD), m->log);
+
+    if (!add(m, &ide_class, ide) || !drives_open(m, why, why_size) || !drives_attach(m, ide))
+        return false;
+    m->fdc = fdc_new(m->clock, m->ports, &floppy_wires, m->log);
+    return add(m, &fdc_class, m->fdc) &&
+           (!m->parallel ||
+            add(m, &parallel_class, parallel_new(m->ports, LPT1, isa_input(m, 7, ISA_CARD), m->parallel))) &&
+           (!screen_wanted(m) || screen_build(m, why, why_size));
+}
+
+/* What is there for firmware alone. */
+static bool wire_firmware(struct machine *m)
+{
+    struct fw_cfg *cfg = fw_cfg_new(m->ports, m->memory, m->log);
+
+    return add(m, &fw_cfg_class, cfg) && firmware_add_files(m, cfg);
+}
+
+/* The keyboard controller, and who is plugged into it. */
+static bool wire_keyboard(struct machine *m)
+{
+    const struct irq reset = {reset_line, m, 0};
+    const struct i8042_wires wires = {
+        .irq_keyboard = isa_input(m, 1, ISA_CARD),
+        .irq_mouse = isa_input(m, 12, ISA_CARD),
+        .reset = m->bios.size ? (struct irq){cpu_line, m, PIN_INIT} : reset,
+        .a20 = {cpu_line, m, PIN_A20},
+    };
+
+    m->i8042 = i8042_new(m->ports, &wires, m->log);
+    if (!add(m, &i8042_class, m->i8042))
+        return false;
+    m->keyboard = ps2_keyboard_new(m->clock, m->log);
+    if (!add(m, &ps2_keyboard_class, m->keyboard))
+        return false;
+    m->mouse = ps2_mouse_new(m->clock, m->log);
+    if (!add(m, &ps2_mouse_class, m->mouse))
+        return false;
+    i8042_plug(m->i8042, m->clock, ps2_keyboard_cable(m->keyboard), ps2_mouse_cable(m->mouse));
+    return true;
+}
+
 /* The rest of the board. */
 static bool wire_board(struct machine *m)
 {
-    const struct irq reset = {reset_line, m, 0};
-    const struct irq com1 = {isa_line, m, 4};
-    const struct acpi_pm_wires acpi_wires = {.sci = {isa_line, m, 9}, .poweroff = {poweroff_line, m, 0}};
+    const struct irq com1 = isa_input(m, 4, ISA_CARD);
     const struct debug_port_wires debug_wires = {.console = m->debugcon, .firmware = m->debugcon};
-    const struct i8042_wires keyboard_wires = {
-        .irq_keyboard = {isa_line, m, 1},
-        .irq_mouse = {isa_line, m, 12},
-        .reset = reset,
-        .a20 = {cpu_line, m, PIN_A20},
-    };
-    /* Without a BIOS in ROM there is nothing to start at after INIT, so a soft reset is a hard one. */
-    const struct pci_host_wires pci_wires = {.reset = reset, .init = reset};
 
-    m->pci_bus = pci_bus_new(m->log);
-    m->acpi_pm = acpi_pm_new(m->clock, m->ports, &acpi_wires, m->log);
-    return m->pci_bus && add(m, &acpi_pm_class, m->acpi_pm) &&
-           add(m, &pci_host_class, pci_host_new(m->ports, m->pci_bus, &pci_wires, m->log)) &&
-           add(m, &i8042_class, i8042_new(m->ports, &keyboard_wires, m->log)) &&
+    m->dma = dma_new(m->ports, m->memory, m->log);
+    return add(m, &dma_class, m->dma) &&
            add(m, &uart_class, uart_new(m->ports, COM1, com1, m->serial, m->clock, m->log)) &&
            add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) &&
            (m->options->exit_port < 0 ||
@@ -267,12 +352,14 @@ bool pc_build(struct machine *m, char *why, size_t why_size)
     m->clock = clock_new(&source);
     m->memory = bus_new("memory", MEMORY_SPACE, &m->lock);
     m->ports = bus_new("ports", PORT_SPACE, &m->lock);
-    return m->clock && m->memory && m->ports && map_ram(m) && open_streams(m, why, why_size) &&
-           wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_board(m);
+    return m->clock && m->memory && m->ports && memory_build(m) && open_streams(m, why, why_size) &&
+           wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_bridges(m) && wire_keyboard(m) &&
+           wire_board(m) && wire_peripherals(m, why, why_size) && wire_firmware(m);
 }
 
 void pc_free(struct machine *m)
 {
+    drives_close(m);
     while (m->chip_count) {
         struct machine_chip *chip = &m->chips[--m->chip_count];
         chip->class->free(chip->device);
@@ -284,7 +371,10 @@ void pc_free(struct machine *m)
         m->serial->close(m->serial);
     if (m->debugcon)
         m->debugcon->close(m->debugcon);
+    if (m->parallel)
+        m->parallel->close(m->parallel);
     bus_free(m->ports);
     bus_free(m->memory);
     clock_free(m->clock);
+    host_ram_free(m->vram);
 }

@@ -150,6 +150,7 @@ void machine_free(struct machine *m)
     pc_free(m);
     loop_free(m->loop);
     host_ram_free(m->ram);
+    host_file_free(&m->bios);
     host_file_free(&m->kernel);
     host_file_free(&m->initrd);
     pthread_mutex_destroy(&m->lock);
@@ -203,6 +204,7 @@ int machine_run(struct machine *m)
     timer_disarm(&m->timeout);
     clock_stop(m->clock);
     pthread_mutex_unlock(&m->lock);
+    screen_save(m);
     if (end_status(m) == EXIT_CRASH && cpu_state(m->cpu)->activity == CPU_SHUTDOWN)
         crash_report(m->cpu, stderr);
     return end_status(m);

@@ -54,7 +54,7 @@ report "no include circles" "$(for file in $headers; do
 done | tsort 2>&1 >/dev/null)"
 
 report "every header compiles alone" "$(for file in $headers; do
-    $CC -std=gnu11 -Wall -Wextra -Werror -I. -I"$build" -fsyntax-only -x c "$file" 2>&1 | grep -vE 'pragma once' | head -n 3
+    $CC -std=gnu11 -Wall -Wextra -Wno-unused-function -Werror -I. -I"$build" -fsyntax-only -x c "$file" 2>&1 | grep -vE 'pragma once' | head -n 3
 done)"
 
 library=$build/liboxbow.a

@@ -1,4 +1,6 @@
-/* The linked demo guest as bytes between two symbols. The build passes -I for the folder that has bios/demo/demo.elf. */
+/*
+ * The linked demo guest as bytes between two symbols. The build passes -I for the folder that has bios/demo/demo.elf.
+ */
     .section .rodata
     .balign 16
     .globl oxbow_demo_start, oxbow_demo_end

@@ -1,6 +1,6 @@
 /*
- * start.S - the demo guest's way from the PVH entry (32-bit protected mode, paging off, EBX = start information) into 64-bit C,
- * and its interrupt entries.
+ * start.S - the demo guest's way from the PVH entry (32-bit protected mode, paging off, EBX = start
+ * information) into 64-bit C, and its interrupt entries.
  */
     .section .note.pvh, "a", @note
     .balign 4

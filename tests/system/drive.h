@@ -23,6 +23,9 @@ struct drive {
     int status;  /* exit status, 128 + signal; -1 while it runs */
 };
 
+/* Whether this host has terminals to give. */
+bool drive_has_terminal(void);
+
 /* Starts argv[0] with its outputs joined, on a new terminal or on pipes. False when the host can't. */
 bool drive_start(struct drive *drive, const char *const argv[], bool on_terminal);
 void drive_free(struct drive *drive);

@@ -64,7 +64,7 @@ static bool start(struct drive *drive, const struct files *files, const char *op
         argv[argc++] = option;
     if (files->extra)
         argv[argc++] = files->extra;
-    return drive_start(drive, argv, true);
+    return drive_start(drive, argv, drive_has_terminal());
 }
 
 static bool reach_prompt(struct tap *tap, struct drive *drive, const char *name)

@@ -20,6 +20,12 @@ bool tap_ok(struct tap *tap, bool passed, const char *format, ...)
     return passed;
 }
 
+void tap_skip(struct tap *tap, const char *name, const char *why)
+{
+    printf("ok %d - %s # SKIP %s\n", ++tap->count, name, why);
+    fflush(stdout);
+}
+
 void tap_note(const char *label, const char *text)
 {
     printf("# %s:\n", label);

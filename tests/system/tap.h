@@ -11,6 +11,9 @@ struct tap {
 /* Reports a test's result; gives `passed` back. */
 bool tap_ok(struct tap *tap, bool passed, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Counts a test that can't run here, and says why. */
+void tap_skip(struct tap *tap, const char *name, const char *why);
+
 /* Prints text of any length as comments, for the log of a failure. */
 void tap_note(const char *label, const char *text);
 

@@ -112,18 +112,26 @@ static void pipe_signal(struct tap *tap, int number)
     drive_free(&drive);
 }
 
+static void on_terminal(struct tap *tap)
+{
+    keys_reach_the_guest(tap);
+    leave(tap, "echo", "\001x", 0, 0, "Ctrl-A X");
+    leave(tap, "echo", "q", 0, 0, "power-off");
+    leave(tap, "echo", NULL, SIGTERM, 128 + SIGTERM, "SIGTERM");
+    leave(tap, "echo", NULL, SIGINT, 128 + SIGINT, "SIGINT");
+    leave(tap, "echo", NULL, SIGHUP, 128 + SIGHUP, "SIGHUP");
+    leave(tap, "crash", NULL, 0, 3, "a crash");
+}
+
 int main(void)
 {
     struct tap tap = {0};
 
     oxbow = getenv("OXBOW") ? getenv("OXBOW") : "./oxbow";
-    keys_reach_the_guest(&tap);
-    leave(&tap, "echo", "\001x", 0, 0, "Ctrl-A X");
-    leave(&tap, "echo", "q", 0, 0, "power-off");
-    leave(&tap, "echo", NULL, SIGTERM, 128 + SIGTERM, "SIGTERM");
-    leave(&tap, "echo", NULL, SIGINT, 128 + SIGINT, "SIGINT");
-    leave(&tap, "echo", NULL, SIGHUP, 128 + SIGHUP, "SIGHUP");
-    leave(&tap, "crash", NULL, 0, 3, "a crash");
+    if (drive_has_terminal())
+        on_terminal(&tap);
+    else
+        tap_skip(&tap, "serial on a terminal", "this host has no pseudo-terminals");
     pipes(&tap);
     pipe_signal(&tap, SIGTERM);
     pipe_signal(&tap, SIGINT);

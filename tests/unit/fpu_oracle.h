@@ -2,8 +2,9 @@
  * fpu_oracle.h - runs one x87, MMX or SSE instruction on the host and by its body, from the same state, and
  * compares.
  *
- * The instruction's memory operand, if any, must be [RSI]; RSI points at `data` of the state. A host
- * exception of an SSE instruction arrives as SIGFPE and counts as vector 19. For x86-64 hosts only.
+ * The instruction's memory operand, if any, must be [RSI]; RSI points at `data` of the state, in the guest at
+ * ORACLE_DATA. A host exception of an SSE instruction arrives as SIGFPE and counts as vector 19. For x86-64
+ * hosts only.
  */
 #ifndef TESTS_UNIT_FPU_ORACLE_H
 #define TESTS_UNIT_FPU_ORACLE_H
@@ -18,8 +19,10 @@
 #include <ucontext.h>
 
 #include "cpu/fpu.h"
-#include "cpu/internal.h"
 #include "cpu/interp/flags.h"
+#include "tests/unit/cpu_rig.h"
+
+#define ORACLE_DATA 0x10000u
 
 struct oracle_state {
     uint8_t fx[512] __attribute__((aligned(64)));
@@ -30,9 +33,9 @@ struct oracle_state {
 };
 
 struct oracle {
-    struct cpu *cpu;
-    uint8_t *code; /* an executable page */
-    struct tlb_entry *tlb;
+    struct rig *rig;
+    struct cpu *cpu; /* the rig's */
+    uint8_t *code;   /* an executable page */
     struct oracle_state start, native, body;
     uint64_t random;
 };
@@ -93,17 +96,11 @@ static void oracle_new(struct oracle *o)
     struct sigaction action = {.sa_sigaction = oracle_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
     memset(o, 0, sizeof(*o));
-    o->cpu = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~(size_t)63);
-    memset(o->cpu, 0, sizeof(struct cpu));
-    o->tlb = malloc(TLB_SIZE * sizeof(struct tlb_entry));
-    memset(o->cpu->feature, 1, sizeof(o->cpu->feature));
-    o->cpu->decoder = decoder_new(o->cpu);
-    o->cpu->tlb = o->tlb;
-    o->cpu->mode = SIZE_Q;
-    o->cpu->long64 = true;
-    o->cpu->s.efer = EFER_LME | EFER_LMA;
-    o->cpu->s.cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_MP;
-    o->cpu->s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    o->rig = rig_new("max", 0);
+    rig_long_mode(o->rig);
+    o->cpu = o->rig->cpu;
+    o->cpu->s.cr0 |= CR0_MP;
+    o->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     o->code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(o->code, MAP_FAILED);
     o->random = 0x9e3779b97f4a7c15u;
@@ -114,9 +111,7 @@ static void oracle_free(struct oracle *o)
 {
     signal(SIGFPE, SIG_DFL);
     munmap(o->code, 4096);
-    decoder_free(o->cpu->decoder);
-    free(o->tlb);
-    free(o->cpu);
+    rig_free(o->rig);
 }
 
 static inline uint64_t oracle_random(struct oracle *o)
@@ -146,17 +141,6 @@ static void oracle_native(struct oracle *o, const uint8_t *bytes, unsigned size)
     }
 }
 
-/* Every page of the host is a page of the guest's at the same address. */
-static void oracle_map(struct oracle *o, const void *at, size_t size)
-{
-    uintptr_t first = (uintptr_t)at & ~(uintptr_t)4095, end = (uintptr_t)at + size;
-
-    for (unsigned n = 0; n < TLB_SIZE; n++)
-        o->tlb[n] = (struct tlb_entry){TLB_NONE, TLB_NONE, TLB_NONE, 0};
-    for (uintptr_t page = first; page < end; page += 4096)
-        o->tlb[page >> 12 & (TLB_SIZE - 1)] = (struct tlb_entry){page, page, TLB_NONE, 0};
-}
-
 static void oracle_body(struct oracle *o, const uint8_t *bytes, unsigned size)
 {
     struct oracle_state *s = &o->body;
@@ -165,9 +149,9 @@ static void oracle_body(struct oracle *o, const uint8_t *bytes, unsigned size)
     unsigned attr;
 
     *s = o->start;
-    s->rsi = (uintptr_t)s->data;
+    s->rsi = ORACLE_DATA;
     s->vector = -1;
-    oracle_map(o, s, sizeof(*s));
+    memcpy(o->rig->ram + ORACLE_DATA, s->data, sizeof(s->data));
     fpu_fxrstor(&cpu->s, s->fx, true, 16);
     cpu->s.gpr[RAX] = s->rax;
     cpu->s.gpr[RCX] = s->rcx;
@@ -178,10 +162,8 @@ static void oracle_body(struct oracle *o, const uint8_t *bytes, unsigned size)
     set_arith_flags(cpu, (uint32_t)s->rflags);
     ck_assert_uint_eq(decode(cpu, SIZE_Q, bytes, size, 0, 0, &trace[0], &attr), size);
     trace[1] = (struct insn){.fn = oracle_end};
-    if (setjmp(cpu->env))
-        s->vector = cpu->fault.vector;
-    else
-        trace[0].fn(cpu, &trace[0]);
+    s->vector = EXCEPTION(o->rig, trace[0].fn(cpu, &trace[0]));
+    memcpy(s->data, o->rig->ram + ORACLE_DATA, sizeof(s->data));
     fpu_fxsave(&cpu->s, s->fx, true, 16);
     s->rax = cpu->s.gpr[RAX];
     s->rcx = cpu->s.gpr[RCX];

@@ -14,6 +14,9 @@
     X(cpu_random) \
     X(cpu_state) \
     X(cpuid) \
+    X(dma) \
+    X(fpu) \
+    X(fw_cfg) \
     X(host_chardev) \
     X(host_loop) \
     X(hpet) \
@@ -22,10 +25,12 @@
     X(lapic) \
     X(long_mode) \
     X(machine) \
+    X(memory) \
     X(msr) \
     X(options) \
     X(pci) \
     X(pic) \
+    X(piix) \
     X(pit) \
     X(protection) \
     X(rtc) \

@@ -262,7 +262,7 @@ static void heard_write(void *opaque, uint64_t addr, uint64_t size)
 
 START_TEST(code_pages_tell)
 {
-    struct ear ear = {.listener = {heard_change, heard_write, &ear, NULL}};
+    struct ear ear = {.listener = {.map_changed = heard_change, .code_written = heard_write, .opaque = &ear}};
     struct region *region = bus_map_ram(bus, "ram", 0x10000, RAM_SIZE, ram);
 
     bus_listen(bus, &ear.listener);
@@ -315,7 +315,7 @@ END_TEST
 
 START_TEST(map_changes_tell_once)
 {
-    struct ear ear = {.listener = {heard_change, NULL, &ear, NULL}};
+    struct ear ear = {.listener = {.map_changed = heard_change, .opaque = &ear}};
     struct region *region = bus_map(bus, "chip", 0x1000, 0x10, &byte_ops, &chip);
 
     bus_listen(bus, &ear.listener);

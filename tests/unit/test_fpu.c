@@ -237,34 +237,34 @@ static int run(const char *code, unsigned size)
     oracle_body(&o, (const uint8_t *)code, size);
     return o.body.vector;
 }
-#define RUN(code) run(code, sizeof(code) - 1)
+#define EXECUTE(code) run(code, sizeof(code) - 1)
 
 START_TEST(checks_come_in_order)
 {
     random_state(0);
     o.start.fx[0] = 0x7e; /* an invalid operation is pending */
     o.start.fx[2] = 0x81;
-    ck_assert_int_eq(RUN("\xd9\xe8"), EX_MF); /* fld1 */
-    ck_assert_int_eq(RUN("\x9b"), EX_MF);     /* fwait */
-    ck_assert_int_eq(RUN("\xd9\x2e"), EX_MF); /* fldcw */
-    ck_assert_int_eq(RUN("\xdf\xe0"), -1);    /* fnstsw %ax */
+    ck_assert_int_eq(EXECUTE("\xd9\xe8"), EX_MF); /* fld1 */
+    ck_assert_int_eq(EXECUTE("\x9b"), EX_MF);     /* fwait */
+    ck_assert_int_eq(EXECUTE("\xd9\x2e"), EX_MF); /* fldcw */
+    ck_assert_int_eq(EXECUTE("\xdf\xe0"), -1);    /* fnstsw %ax */
     ck_assert_uint_eq(o.body.rax & 0x80ff, 0x8081);
-    ck_assert_int_eq(RUN("\xdb\xe2"), -1); /* fnclex */
+    ck_assert_int_eq(EXECUTE("\xdb\xe2"), -1); /* fnclex */
     ck_assert_uint_eq(o.cpu->s.fsw & 0x80ff, 0);
-    ck_assert_int_eq(RUN("\xdb\xe3"), -1); /* fninit */
+    ck_assert_int_eq(EXECUTE("\xdb\xe3"), -1); /* fninit */
     ck_assert_uint_eq(o.cpu->s.fcw, 0x37f);
     ck_assert_uint_eq(o.cpu->s.fptag, 0);
     o.cpu->s.cr0 &= ~(uint64_t)CR0_NE; /* IGNNE# */
-    ck_assert_int_eq(RUN("\xd9\xd0"), -1);
+    ck_assert_int_eq(EXECUTE("\xd9\xd0"), -1);
     o.cpu->s.cr0 |= CR0_NE | CR0_TS;
-    ck_assert_int_eq(RUN("\xd9\xe8"), EX_NM);
-    ck_assert_int_eq(RUN("\xdb\xe3"), EX_NM);
-    ck_assert_int_eq(RUN("\x9b"), EX_NM);
+    ck_assert_int_eq(EXECUTE("\xd9\xe8"), EX_NM);
+    ck_assert_int_eq(EXECUTE("\xdb\xe3"), EX_NM);
+    ck_assert_int_eq(EXECUTE("\x9b"), EX_NM);
     o.cpu->s.cr0 &= ~(uint64_t)CR0_MP;
-    ck_assert_int_eq(RUN("\x9b"), EX_MF); /* TS means nothing to FWAIT without MP */
+    ck_assert_int_eq(EXECUTE("\x9b"), EX_MF); /* TS means nothing to FWAIT without MP */
     o.cpu->s.cr0 = (o.cpu->s.cr0 & ~(uint64_t)CR0_TS) | CR0_EM;
-    ck_assert_int_eq(RUN("\xd9\xe8"), EX_NM);
-    ck_assert_int_eq(RUN("\x9b"), EX_MF);
+    ck_assert_int_eq(EXECUTE("\xd9\xe8"), EX_NM);
+    ck_assert_int_eq(EXECUTE("\x9b"), EX_MF);
 }
 END_TEST
 
@@ -321,12 +321,12 @@ START_TEST(pointers_follow)
     random_state(8);
     o.cpu->s.seg[CS].selector = 0x33;
     o.cpu->s.seg[DS].selector = 0x2b;
-    ck_assert_int_eq(RUN("\xdc\x46\x08"), -1); /* faddl 8(%rsi) */
+    ck_assert_int_eq(EXECUTE("\xdc\x46\x08"), -1); /* faddl 8(%rsi) */
     ck_assert_uint_eq(o.cpu->s.fip, 0x1000);
     ck_assert_uint_eq(o.cpu->s.fcs, 0x33);
-    ck_assert_uint_eq(o.cpu->s.fdp, (uintptr_t)o.body.data + 8);
+    ck_assert_uint_eq(o.cpu->s.fdp, ORACLE_DATA + 8);
     ck_assert_uint_eq(o.cpu->s.fds, 0x2b);
-    ck_assert_int_eq(RUN("\xd9\x7e\x10"), -1); /* fnstcw 16(%rsi): what the FXSAVE image had */
+    ck_assert_int_eq(EXECUTE("\xd9\x7e\x10"), -1); /* fnstcw 16(%rsi): what the FXSAVE image had */
     ck_assert_uint_eq(o.cpu->s.fip, 0);
     ck_assert_uint_eq(o.cpu->s.fdp, 0);
 }

@@ -344,6 +344,12 @@ Suite *host_loop_suite(void)
     tcase_add_test(tc, ram_is_zeroed_shared_and_aligned);
     tcase_add_test(tc, ram_refusals_say_why);
     tcase_add_test(tc, files);
+    suite_add_tcase(suite, tc);
+
+    /* The runner leaves this out where /proc isn't mounted. */
+    tc = tcase_create("proc");
+    tcase_set_tags(tc, "proc");
+    tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, files_without_a_size);
     suite_add_tcase(suite, tc);
     return suite;

@@ -1,0 +1,195 @@
+/*
+ * drives.c - disks, CD-ROM and floppy disks: which files they are, and where they are plugged in.
+ *
+ * Disks 1 and 2 are master and slave of the first IDE channel, 3 is the second channel's slave. Its master is
+ * the CD-ROM drive, with or without a disc, or disk 4.
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bios/image.h"
+#include "devices/ide.h"
+#include "host/disk.h"
+#include "machine/machine.h"
+
+#define CDROM_PLACE 3 /* among these */
+
+static const struct {
+    unsigned channel, unit;
+} places[OPTIONS_DISKS] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+
+/* What the start of a file says that it is; IMAGE_UNKNOWN also when it can't be read. */
+static enum image_kind kind_of(const char *path)
+{
+    uint8_t head[IMAGE_HEAD_SIZE];
+    struct stat info;
+
+    if (stat(path, &info) || !(S_ISREG(info.st_mode) || S_ISBLK(info.st_mode)))
+        return IMAGE_UNKNOWN;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return IMAGE_UNKNOWN;
+    size_t size = fread(head, 1, sizeof(head), file);
+    fclose(file);
+    return image_kind(head, size);
+}
+
+static bool is_disk(enum image_kind kind)
+{
+    return kind >= IMAGE_DISK_MBR && kind <= IMAGE_VHDX;
+}
+
+/* Formats that the guest would see as they are, which nobody wants. */
+static bool is_packed(enum image_kind kind)
+{
+    return kind >= IMAGE_QCOW2 && kind <= IMAGE_VHDX;
+}
+
+/* A raw image of just this size is a floppy disk's. */
+static bool is_floppy(const char *path)
+{
+    static const unsigned kib[] = {160, 180, 320, 360, 720, 1200, 1440, 1680, 2880};
+    struct stat info;
+
+    if (stat(path, &info))
+        return false;
+    for (unsigned n = 0; n < sizeof(kib) / sizeof(*kib); n++)
+        if (info.st_size == (off_t)kib[n] * 1024)
+            return true;
+    return false;
+}
+
+/* Puts `drive` before the `*count` others. False when there is no place. */
+static bool put_first(struct drive_option *drives, unsigned *count, unsigned most,
+                      const struct drive_option *drive)
+{
+    if (*count == most)
+        return false;
+    memmove(&drives[1], &drives[0], *count * sizeof(*drives));
+    drives[0] = *drive;
+    ++*count;
+    return true;
+}
+
+/* IMAGE is before the other disks, and what is booted if the user doesn't say otherwise. */
+static bool take_image(struct machine *m, enum image_kind kind, const struct drive_option *drive, char *why,
+                       size_t why_size)
+{
+    if (kind == IMAGE_ISO9660 && m->cdrom.path) {
+        snprintf(why, why_size, "two discs are given, %.100s and --cdrom %.100s; leave one out", drive->path,
+                 m->cdrom.path);
+        return false;
+    }
+    if (kind == IMAGE_ISO9660) {
+        m->cdrom = *drive;
+        m->boot_order = "dcan";
+        return true;
+    }
+    bool floppy = is_floppy(drive->path);
+    if (floppy)
+        m->boot_order = "acdn";
+    if (floppy ? put_first(m->floppy, &m->floppies, OPTIONS_FLOPPIES, drive)
+               : put_first(m->disk, &m->disks, OPTIONS_DISKS, drive))
+        return true;
+    snprintf(why, why_size, "%.100s is one disk too many; the machine has room for %d", drive->path,
+             floppy ? OPTIONS_FLOPPIES : OPTIONS_DISKS);
+    return false;
+}
+
+int drives_choose(struct machine *m, char *why, size_t why_size)
+{
+    const struct options *options = m->options;
+    struct drive_option drive = options->image_drive;
+    enum image_kind kind = drive.path ? kind_of(drive.path) : IMAGE_UNKNOWN;
+
+    memcpy(m->disk, options->disk, sizeof(m->disk));
+    m->disks = options->disks;
+    memcpy(m->floppy, options->floppy, sizeof(m->floppy));
+    m->floppies = options->floppies;
+    m->cdrom = options->cdrom;
+    if (options->kernel && is_disk(kind_of(options->kernel))) {
+        snprintf(why, why_size, "--kernel %s: this is %s, not a kernel; give it as --disk or --cdrom",
+                 options->kernel, image_kind_name(kind_of(options->kernel)));
+        return EXIT_USAGE;
+    }
+    m->image_is_drive = is_disk(kind);
+    if (m->image_is_drive && !take_image(m, kind, &drive, why, why_size))
+        return EXIT_USAGE;
+    if (m->cdrom.path && m->disks > CDROM_PLACE) {
+        snprintf(why, why_size, "with a CD-ROM there is room for %d disks, not %u; leave one out",
+                 CDROM_PLACE, m->disks);
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
+static struct block *open_medium(struct machine *m, const char *option, const struct drive_option *drive,
+                                 bool read_only, char *why, size_t why_size)
+{
+    const struct host_disk_options how = {drive->path, drive->read_only || read_only, drive->snapshot};
+    enum image_kind kind = kind_of(drive->path);
+    struct block *block = NULL;
+    char reason[300];
+
+    if (is_packed(kind)) {
+        snprintf(reason, sizeof(reason), "%s: this is %s; turn it into a raw image first", drive->path,
+                 image_kind_name(kind));
+    } else {
+        block = host_disk_open(&how, m->loop, m->log, reason, sizeof(reason));
+    }
+    if (!block)
+        snprintf(why, why_size, "%s %s", option, reason);
+    return block;
+}
+
+/* With the machine lock held, as the media want it. */
+static bool open_all(struct machine *m, char *why, size_t why_size)
+{
+    for (unsigned n = 0; n < m->disks; n++) {
+        m->disk_media[n] = open_medium(m, "--disk", &m->disk[n], false, why, why_size);
+        if (!m->disk_media[n])
+            return false;
+    }
+    for (unsigned n = 0; n < m->floppies; n++) {
+        m->floppy_slot[n].medium = open_medium(m, "--floppy", &m->floppy[n], false, why, why_size);
+        if (!m->floppy_slot[n].medium)
+            return false;
+    }
+    if (m->cdrom.path)
+        m->cdrom_slot.medium = open_medium(m, "--cdrom", &m->cdrom, true, why, why_size);
+    return !m->cdrom.path || m->cdrom_slot.medium;
+}
+
+bool drives_open(struct machine *m, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&m->lock);
+    bool done = open_all(m, why, why_size);
+    pthread_mutex_unlock(&m->lock);
+    return done;
+}
+
+bool drives_attach(struct machine *m, struct ide *ide)
+{
+    for (unsigned n = 0; n < m->disks; n++)
+        if (!ide_attach_disk(ide, places[n].channel, places[n].unit, m->disk_media[n]))
+            return false;
+    return m->disks > CDROM_PLACE ||
+           ide_attach_cdrom(ide, places[CDROM_PLACE].channel, places[CDROM_PLACE].unit, &m->cdrom_slot);
+}
+
+static void close_medium(struct block **medium)
+{
+    block_close(*medium);
+    *medium = NULL;
+}
+
+void drives_close(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    for (unsigned n = 0; n < OPTIONS_DISKS; n++)
+        close_medium(&m->disk_media[n]);
+    for (unsigned n = 0; n < OPTIONS_FLOPPIES; n++)
+        close_medium(&m->floppy_slot[n].medium);
+    close_medium(&m->cdrom_slot.medium);
+    pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,59 @@
+/*
+ * screen.c - the graphics adapter with its memory and its BIOS, and the picture of it that --screenshot asks
+ * for.
+ */
+#include <string.h>
+
+#include "config.h"
+#include "devices/vga.h"
+#include "gui/png.h"
+#include "machine/machine.h"
+
+#define VIDEO_BIOS     OXBOW_FIRMWARE_DIR "/vgabios-stdvga.bin"
+#define VRAM_SIZE      (16u << 20)
+#define VIDEO_BIOS_MAX (256u << 10)
+
+/* Kernels that are started directly find no adapter unless somebody is to look at it. */
+bool screen_wanted(const struct machine *m)
+{
+    return m->bios.size || m->options->screenshot || strcmp(m->options->display, "none");
+}
+
+bool screen_build(struct machine *m, char *why, size_t why_size)
+{
+    struct host_file rom;
+    struct vga *vga;
+    char reason[300];
+
+    m->vram = host_ram_new(VRAM_SIZE, why, why_size);
+    if (!m->vram)
+        return false;
+    if (!host_file_read(&rom, VIDEO_BIOS, VIDEO_BIOS_MAX, reason, sizeof(reason)))
+        log_at(m->log, LOG_WARN, "oxbow", "no video BIOS, so firmware shows nothing: %s", reason);
+    snprintf(why, why_size, "out of memory");
+    vga = vga_new(m->pci_bus, m->memory, m->ports, m->clock, m->vram->base, VRAM_SIZE, rom.data, rom.size,
+                  m->log);
+    host_file_free(&rom);
+    if (!vga || m->chip_count == MACHINE_CHIPS)
+        return false;
+    m->chips[m->chip_count++] = (struct machine_chip){&vga_class, vga};
+    m->display = vga_display(vga);
+    return true;
+}
+
+void screen_save(struct machine *m)
+{
+    const char *path = m->options->screenshot;
+    struct rect damage;
+    char why[200];
+
+    if (!path)
+        return;
+    pthread_mutex_lock(&m->lock);
+    const struct surface *surface = display_refresh(&m->display, true, &damage);
+    if (!surface)
+        log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: the guest's screen is off", path);
+    else if (!png_write(surface, path, why, sizeof(why)))
+        log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: %s", path, why);
+    pthread_mutex_unlock(&m->lock);
+}

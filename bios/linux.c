@@ -75,8 +75,8 @@ static bool read_sizes(struct loader *l, struct linux_image *image)
     image->setup_size = ((setup_sects ? setup_sects : 4) + 1) * 512ull;
     image->kernel_size = (uint64_t)get32(image->file + HDR_SYSSIZE) * 16;
     uint64_t need = image->setup_size + image->kernel_size;
-    /* Before 2.08 the build rounded syssize up without padding the file. */
-    uint64_t slack = image->version < 0x208 ? 15 : 0;
+    /* syssize is rounded up, and not every build pads the file: Linux's does from 2.08 on, memtest86+'s never. */
+    const uint64_t slack = 15;
     if (kernel->size + slack < need)
         return loader_fail(
             l, "%s: is truncated: it has %llu bytes and its header says %llu; copy or download it again",

@@ -75,16 +75,18 @@ const struct option_row option_table[] = {
      "Adds a port (0xF4) through which the guest ends the run: writing V gives exit status (V << 1) | 1.",
      set_port, AT(exit_port)},
 
-    {"serial", 0, "WHERE", "stdio", WIRES,
+    {"serial", 0, "WHERE", NULL, WIRES,
      "Where COM1 leads: stdio, file:PATH, pty, unix:PATH (listens there) or none. Ctrl-A then X quits on "
-     "stdio.",
+     "stdio. It is stdio unless --display text has the terminal.",
      set_text, AT(serial)},
     {"debugcon", 0, "WHERE", "none", WIRES, "The same for what the guest writes to ports 0xE9 and 0x402.",
      set_text, AT(debugcon)},
     {"parallel", 0, "WHERE", NULL, WIRES,
      "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
-    {"display", 0, "KIND", "none", WIRES, "The guest's screen: none or sdl. This version has no window yet.",
-     set_choice, AT(display), .choices = "none|sdl"},
+    {"display", 0, "KIND", "auto", WIRES,
+     "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this terminal, with the "
+     "keyboard; or none. auto is the window where there is a desktop and the machine starts by its BIOS.",
+     set_choice, AT(display), .choices = "auto|sdl|text|none"},
     {"screenshot", 0, "FILE", NULL, WIRES, "Writes the guest's screen to a PNG file when the run ends.",
      set_text, AT(screenshot)},
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,

@@ -148,15 +148,31 @@ void window_refresh_all(struct window *w)
 
 /* --- polling */
 
+static Uint32 window_id(const SDL_Event *event)
+{
+    switch (event->type) {
+    case SDL_WINDOWEVENT:
+        return event->window.windowID;
+    case SDL_KEYDOWN:
+    case SDL_KEYUP:
+        return event->key.windowID;
+    case SDL_MOUSEMOTION:
+        return event->motion.windowID;
+    case SDL_MOUSEBUTTONDOWN:
+    case SDL_MOUSEBUTTONUP:
+        return event->button.windowID;
+    case SDL_MOUSEWHEEL:
+        return event->wheel.windowID;
+    }
+    return 0;
+}
+
 static void handle_events(void)
 {
     SDL_Event event;
 
     while (SDL_PollEvent(&event)) {
-        /* All events that we care for have their window at the same place but these. */
-        if (event.type == SDL_RENDER_TARGETS_RESET || event.type == SDL_RENDER_DEVICE_RESET)
-            continue;
-        SDL_Window *window = SDL_GetWindowFromID(event.window.windowID);
+        SDL_Window *window = SDL_GetWindowFromID(window_id(&event));
         struct window *w = window ? SDL_GetWindowData(window, WINDOW_DATA) : NULL;
         if (w)
             window_event(w, &event);
@@ -195,7 +211,7 @@ void window_poll(struct window *w)
     if (hidden)
         poll_again(w, POLL_HIDDEN);
     else
-        poll_again(w, now - w->active < ACTIVE_MS ? POLL_ACTIVE : POLL_IDLE);
+        poll_again(w, SDL_GetTicks64() - w->active < ACTIVE_MS ? POLL_ACTIVE : POLL_IDLE);
 }
 
 /* --- made and freed */
@@ -208,7 +224,6 @@ static bool init_sdl(char *why, size_t why_size)
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     SDL_SetHint(SDL_HINT_VIDEO_MINIMIZE_ON_FOCUS_LOSS, "0");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
-    SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
     if (!SDL_InitSubSystem(SDL_INIT_VIDEO))
         return true;
     snprintf(why, why_size, "there is no desktop for a window (SDL says: %s); --display text or --headless do without%s",

@@ -30,8 +30,9 @@ struct window {
     uint64_t active; /* SDL_GetTicks64() when something last happened */
 
     /* --- drawing */
-    SDL_Texture *texture; /* the guest's picture, NULL: none */
-    int guest_width, guest_height; /* of the texture; of the last one when the screen is off */
+    SDL_Texture *texture;          /* the guest's picture */
+    int guest_width, guest_height; /* of the texture; 0: there was no picture yet */
+    bool screen_on;
     bool fetch_all;                /* the next refresh fetches everything */
     bool stale;                    /* the window must be drawn anew */
     enum scale_mode scale;

@@ -93,6 +93,8 @@ struct machine {
 
     struct host_ram *vram; /* NULL: no graphics adapter */
     struct display_source display;
+    struct viewer *viewer; /* NULL: nobody looks at it */
+    bool paused;
 
     struct timer timeout;
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
@@ -122,6 +124,9 @@ void machine_end(struct machine *machine, int status);
 
 /* Ends the run as a signal's default action would, tidily. From a signal handler. */
 void machine_signal(struct machine *machine, int number);
+
+/* Lets the machine stand still, time included, or go on. The thread of machine_run(), without the lock. */
+void machine_pause(struct machine *machine, bool pause);
 
 /* The guest asks for a reset. Any thread. */
 void machine_reset(struct machine *machine);
@@ -162,6 +167,12 @@ void drives_close(struct machine *machine);
 bool screen_build(struct machine *machine, char *why, size_t why_size);
 bool screen_wanted(const struct machine *machine);
 void screen_save(struct machine *machine);
+
+/* viewer.c: what --display stands for here; opens, polls (without the lock) and closes window or terminal. */
+const char *machine_display(const struct machine *machine);
+bool viewer_open(struct machine *machine, char *why, size_t why_size);
+void viewer_poll(struct machine *machine);
+void viewer_close(struct machine *machine);
 
 /* boot.c: reads the files that are booted; exit status or 0. */
 int machine_read_files(struct machine *machine, char *why, size_t why_size);

@@ -176,7 +176,11 @@ static bool open_stream(struct machine *m, struct chardev **chr, const char *opt
 /* Where the ports' bytes go. */
 static bool open_streams(struct machine *m, char *why, size_t why_size)
 {
-    return open_stream(m, &m->serial, "--serial", m->options->serial, why, why_size) &&
+    const char *serial = m->options->serial;
+
+    if (!serial)
+        serial = strcmp(machine_display(m), "text") ? "stdio" : "none";
+    return open_stream(m, &m->serial, "--serial", serial, why, why_size) &&
            open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size) &&
            (!m->options->parallel ||
             open_stream(m, &m->parallel, "--parallel", m->options->parallel, why, why_size));

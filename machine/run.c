@@ -90,11 +90,6 @@ static int build(struct machine *m, char *why, size_t why_size)
 
     if (!engine)
         return EXIT_HOST;
-    if (strcmp(m->options->display, "none")) {
-        snprintf(why, why_size, "--display %s: this version has no window yet; use --headless",
-                 m->options->display);
-        return EXIT_USAGE;
-    }
     status = machine_read_files(m, why, why_size);
     if (status)
         return status;
@@ -110,6 +105,8 @@ static int build(struct machine *m, char *why, size_t why_size)
     pthread_mutex_unlock(&m->lock);
     if (!loaded)
         return EXIT_USAGE;
+    if (!viewer_open(m, why, why_size))
+        return EXIT_HOST;
     m->reset_asked = false;
     timer_init(&m->timeout, m->clock, "timeout", time_is_up, m);
     snprintf(why, why_size, "the host has no thread for a CPU");
@@ -147,6 +144,7 @@ int machine_new(const struct machine_config *config, struct machine **machine, c
 void machine_free(struct machine *m)
 {
     vcpu_stop(&m->vcpu);
+    viewer_close(m);
     pc_free(m);
     loop_free(m->loop);
     host_ram_free(m->ram);
@@ -155,6 +153,25 @@ void machine_free(struct machine *m)
     host_file_free(&m->initrd);
     pthread_mutex_destroy(&m->lock);
     free(m);
+}
+
+void machine_pause(struct machine *m, bool pause)
+{
+    if (pause == m->paused)
+        return;
+    m->paused = pause;
+    if (pause) {
+        vcpu_hold(&m->vcpu);
+        vcpu_wait(&m->vcpu);
+    }
+    pthread_mutex_lock(&m->lock);
+    if (pause)
+        clock_stop(m->clock);
+    else
+        clock_start(m->clock);
+    pthread_mutex_unlock(&m->lock);
+    if (!pause && end_status(m) < 0)
+        vcpu_release(&m->vcpu);
 }
 
 /* The same start again, from the same files. */
@@ -190,6 +207,7 @@ int machine_run(struct machine *m)
         vcpu_release(&m->vcpu);
 
     while (end_status(m) < 0 && !m->signalled) {
+        viewer_poll(m);
         if (__atomic_load_n(&m->reset_asked, __ATOMIC_ACQUIRE))
             reboot(m);
         else if (!loop_run_once(m->loop, m->clock, &m->lock))
@@ -205,6 +223,7 @@ int machine_run(struct machine *m)
     clock_stop(m->clock);
     pthread_mutex_unlock(&m->lock);
     screen_save(m);
+    viewer_close(m);
     if (end_status(m) == EXIT_CRASH && cpu_state(m->cpu)->activity == CPU_SHUTDOWN)
         crash_report(m->cpu, stderr);
     return end_status(m);

@@ -16,7 +16,7 @@
 /* Kernels that are started directly find no adapter unless somebody is to look at it. */
 bool screen_wanted(const struct machine *m)
 {
-    return m->bios.size || m->options->screenshot || strcmp(m->options->display, "none");
+    return m->bios.size || m->options->screenshot || strcmp(machine_display(m), "none");
 }
 
 bool screen_build(struct machine *m, char *why, size_t why_size)

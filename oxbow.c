@@ -17,6 +17,11 @@ static struct machine *volatile running;
 
 static void on_signal(int number)
 {
+    if (number == SIGUSR1) {
+        if (running)
+            machine_signal_screenshot(running);
+        return;
+    }
     if (running) {
         machine_signal(running, number);
         return;
@@ -25,17 +30,18 @@ static void on_signal(int number)
     raise(number);
 }
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
-/* Signals that end the run end it tidily; those that whoever started us ignores stay ignored. */
+/* Signals that end the run end it tidily, and SIGUSR1 asks for a picture; those that whoever started us ignores stay
+ * ignored. */
 static void catch_signals(void (*handler)(int))
 {
-    for (size_t i = 0; i < sizeof(ending_signals) / sizeof(*ending_signals); i++) {
+    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
         struct sigaction old, new = {.sa_handler = handler};
 
         sigemptyset(&new.sa_mask);
-        if (!sigaction(ending_signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-            sigaction(ending_signals[i], &new, NULL);
+        if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+            sigaction(signals[i], &new, NULL);
     }
 }
 

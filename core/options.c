@@ -23,7 +23,7 @@ struct option_text {
 };
 
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
-static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
+static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy, set_serial,
     set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_action;
 
 #define AT(member) .offset = offsetof(struct options, member)
@@ -50,7 +50,9 @@ const struct option_row option_table[] = {
      "A raw disk image or block device; up to four. With \",readonly\" behind it the guest can't write, with "
      "\",snapshot\" what it writes is gone at the end.",
      set_disk, AT(disk)},
-    {"cdrom", 0, "FILE", NULL, BOOT, "A disc's image (ISO).", set_cdrom, AT(cdrom)},
+    {"cdrom", 0, "FILE", NULL, BOOT,
+     "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the next one in.",
+     set_cdrom, AT(cdrom)},
     {"floppy", 0, "FILE", NULL, BOOT,
      "A raw floppy disk image; up to two. Takes the same additions as --disk.", set_floppy, AT(floppy)},
     {"bios", 0, "FILE", NULL, BOOT,
@@ -77,8 +79,8 @@ const struct option_row option_table[] = {
 
     {"serial", 0, "WHERE", NULL, WIRES,
      "Where COM1 leads: stdio, file:PATH, pty, unix:PATH (listens there) or none. Ctrl-A then X quits on "
-     "stdio. It is stdio unless --display text has the terminal.",
-     set_text, AT(serial)},
+     "stdio. It is stdio unless --display text has the terminal. Given again, it says the same of COM2, COM3 and COM4.",
+     set_serial, AT(serial)},
     {"debugcon", 0, "WHERE", "none", WIRES, "The same for what the guest writes to ports 0xE9 and 0x402.",
      set_text, AT(debugcon)},
     {"parallel", 0, "WHERE", NULL, WIRES,
@@ -87,7 +89,7 @@ const struct option_row option_table[] = {
      "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this terminal, with the "
      "keyboard; or none. auto is the window where there is a desktop and the machine starts by its BIOS.",
      set_choice, AT(display), .choices = "auto|sdl|text|none"},
-    {"screenshot", 0, "FILE", NULL, WIRES, "Writes the guest's screen to a PNG file when the run ends.",
+    {"screenshot", 0, "FILE", NULL, WIRES, "Writes the guest's screen to a PNG file when the run ends, and whenever Oxbow gets the signal USR1.",
      set_text, AT(screenshot)},
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
      AT(display)},
@@ -301,7 +303,30 @@ static bool set_floppy(struct options *options, const struct option_row *row, co
 static bool set_cdrom(struct options *options, const struct option_row *row, const char *value, char *why,
                       size_t why_size)
 {
-    return set_drive(options, row, &options->cdrom, value, why, why_size);
+    return add_drive(options, row, options->cdrom, &options->discs, OPTIONS_DISCS, value, why, why_size);
+}
+
+/* One more port. What the command line says stands in place of all that the machine file said. */
+static bool set_serial(struct options *options, const struct option_row *row, const char *value, char *why,
+                       size_t why_size)
+{
+    struct option_row slot = *row;
+
+    if (options->serials_weak) {
+        memset(options->serial, 0, sizeof(options->serial));
+        options->serials = 0;
+        options->serials_weak = false;
+    }
+    if (options->serials == OPTIONS_SERIALS) {
+        snprintf(why, why_size, "--%s: the machine has room for %d of them; leave out \"%.60s\"", row->name,
+                 OPTIONS_SERIALS, value);
+        return false;
+    }
+    slot.offset = row->offset + options->serials * sizeof(options->serial[0]);
+    if (!set_text(options, &slot, value, why, why_size))
+        return false;
+    options->serials++;
+    return true;
 }
 
 static bool set_headless(struct options *options, const struct option_row *row, const char *value, char *why,
@@ -314,7 +339,10 @@ static bool set_headless(struct options *options, const struct option_row *row, 
         return false;
     }
     options->display = "none";
-    options->serial = "stdio";
+    memset(options->serial, 0, sizeof(options->serial));
+    options->serial[0] = "stdio";
+    options->serials = 1;
+    options->serials_weak = true;
     return true;
 }
 
@@ -695,6 +723,7 @@ bool options_parse(struct options *options, int argc, char **argv, options_reade
         return false;
     if (options->machine && reader && !reader(options->machine, options, why, why_size))
         return false;
+    options->serials_weak = options->serials;
     if (!parse_pass(options, argc, argv, false, why, why_size))
         return false;
     if (options->action == OPTIONS_RUN && options->image && options->kernel) {

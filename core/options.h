@@ -30,6 +30,8 @@ enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_MAN };
 
 #define OPTIONS_DISKS    4
 #define OPTIONS_FLOPPIES 2
+#define OPTIONS_DISCS    8
+#define OPTIONS_SERIALS  4
 
 /* A drive's medium: FILE[,readonly][,snapshot]. */
 struct drive_option {
@@ -44,13 +46,16 @@ struct options {
     const char *kernel, *initrd, *append; /* NULL when not given */
     const char *bios, *boot;              /* boot: letters of "acdn" */
     bool boot_menu;
-    struct drive_option disk[OPTIONS_DISKS], cdrom, floppy[OPTIONS_FLOPPIES];
-    unsigned disks, floppies;
+    struct drive_option disk[OPTIONS_DISKS], cdrom[OPTIONS_DISCS], floppy[OPTIONS_FLOPPIES];
+    unsigned disks, discs, floppies;
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
     const char *cpu; /* NULL: the default model */
-    const char *serial, *debugcon, *parallel;
+    const char *serial[OPTIONS_SERIALS]; /* COM1 to COM4 */
+    unsigned serials;
+    bool serials_weak; /* the next --serial replaces them all */
+    const char *debugcon, *parallel;
     const char *display;
     const char *screenshot;
     uint64_t timeout; /* host ns; 0: none */

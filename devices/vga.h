@@ -18,6 +18,8 @@
 
 #define VGA_SLOT 2
 
+#define VGA_FONT_ROWS 16
+
 #define VGA_WINDOW_BASE 0xA0000
 #define VGA_WINDOW_SIZE 0x20000
 
@@ -42,5 +44,11 @@ struct vga *vga_new(struct pci_bus *pci_bus, struct bus *mem, struct bus *ports,
                     uint8_t *vram, size_t vram_size, const uint8_t *rom, size_t rom_size, struct log *log);
 
 struct display_source vga_display(struct vga *vga);
+
+/*
+ * Does what a video BIOS does for mode 3: 80x25 characters of 9 by 16 dots, the usual colours, an empty screen
+ * with the cursor in its corner. The font has a byte for each row of a character, bit 7 leftmost.
+ */
+void vga_set_text_mode(struct vga *vga, const uint8_t font[256][VGA_FONT_ROWS]);
 
 #endif

@@ -11,6 +11,7 @@
  *     vga_memory.c  the window at 0xA0000
  *     vga_picture.c what must be drawn anew: dirty pages, surface, damage
  *     vga_draw.c    drawing of VGA's own modes
+ *     vga_text.c    text mode for machines without a BIOS
  *     vga_edid.c    what the monitor says it is
  */
 #ifndef DEVICES_VGA_INTERNAL_H

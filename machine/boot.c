@@ -20,7 +20,7 @@ static bool needs_firmware(const struct machine *m, const char *kernel)
     const struct options *options = m->options;
 
     return !kernel &&
-           (options->bios || options->boot || options->boot_menu || m->disks || m->floppies || m->cdrom.path);
+           (options->bios || options->boot || options->boot_menu || m->disks || m->floppies || m->discs);
 }
 
 int machine_read_files(struct machine *m, char *why, size_t why_size)

@@ -75,15 +75,12 @@ static bool put_first(struct drive_option *drives, unsigned *count, unsigned mos
 static bool take_image(struct machine *m, enum image_kind kind, const struct drive_option *drive, char *why,
                        size_t why_size)
 {
-    if (kind == IMAGE_ISO9660 && m->cdrom.path) {
-        snprintf(why, why_size, "two discs are given, %.100s and --cdrom %.100s; leave one out", drive->path,
-                 m->cdrom.path);
-        return false;
-    }
     if (kind == IMAGE_ISO9660) {
-        m->cdrom = *drive;
         m->boot_order = "dcan";
-        return true;
+        if (put_first(m->disc, &m->discs, OPTIONS_DISCS, drive))
+            return true;
+        snprintf(why, why_size, "%.100s is one disc too many; there may be %d", drive->path, OPTIONS_DISCS);
+        return false;
     }
     bool floppy = is_floppy(drive->path);
     if (floppy)
@@ -106,7 +103,8 @@ int drives_choose(struct machine *m, char *why, size_t why_size)
     m->disks = options->disks;
     memcpy(m->floppy, options->floppy, sizeof(m->floppy));
     m->floppies = options->floppies;
-    m->cdrom = options->cdrom;
+    memcpy(m->disc, options->cdrom, sizeof(m->disc));
+    m->discs = options->discs;
     if (options->kernel && is_disk(kind_of(options->kernel))) {
         snprintf(why, why_size, "--kernel %s: this is %s, not a kernel; give it as --disk or --cdrom",
                  options->kernel, image_kind_name(kind_of(options->kernel)));
@@ -115,7 +113,7 @@ int drives_choose(struct machine *m, char *why, size_t why_size)
     m->image_is_drive = is_disk(kind);
     if (m->image_is_drive && !take_image(m, kind, &drive, why, why_size))
         return EXIT_USAGE;
-    if (m->cdrom.path && m->disks > CDROM_PLACE) {
+    if (m->discs && m->disks > CDROM_PLACE) {
         snprintf(why, why_size, "with a CD-ROM there is room for %d disks, not %u; leave one out",
                  CDROM_PLACE, m->disks);
         return EXIT_USAGE;
@@ -155,9 +153,9 @@ static bool open_all(struct machine *m, char *why, size_t why_size)
         if (!m->floppy_slot[n].medium)
             return false;
     }
-    if (m->cdrom.path)
-        m->cdrom_slot.medium = open_medium(m, "--cdrom", &m->cdrom, true, why, why_size);
-    return !m->cdrom.path || m->cdrom_slot.medium;
+    if (m->discs)
+        m->cdrom_slot.medium = open_medium(m, "--cdrom", &m->disc[0], true, why, why_size);
+    return !m->discs || m->cdrom_slot.medium;
 }
 
 bool drives_open(struct machine *m, char *why, size_t why_size)
@@ -181,6 +179,42 @@ static void close_medium(struct block **medium)
 {
     block_close(*medium);
     *medium = NULL;
+}
+
+/* With the machine lock held. */
+static bool swap_disc(struct machine *m, char *note, size_t note_size)
+{
+    struct block_slot *slot = &m->cdrom_slot;
+    struct block *old = slot->medium, *new = NULL;
+    unsigned next = m->discs ? (m->disc_in + 1) % (m->discs + 1) : 0;
+
+    if (!m->discs || !slot->changed) {
+        snprintf(note, note_size, "no discs were given with --cdrom");
+        return false;
+    }
+    if (old && slot->locked && slot->locked(slot->opaque)) {
+        snprintf(note, note_size, "the guest holds the disc; eject it there first");
+        return false;
+    }
+    if (next < m->discs) {
+        new = open_medium(m, "--cdrom", &m->disc[next], true, note, note_size);
+        if (!new)
+            return false;
+    }
+    m->disc_in = next;
+    slot->medium = new;
+    slot->changed(slot->opaque);
+    block_close(old);
+    snprintf(note, note_size, new ? "CD-ROM: %s" : "CD-ROM: no disc", new ? m->disc[next].path : "");
+    return true;
+}
+
+bool drives_swap_disc(struct machine *m, char *note, size_t note_size)
+{
+    pthread_mutex_lock(&m->lock);
+    bool done = swap_disc(m, note, note_size);
+    pthread_mutex_unlock(&m->lock);
+    return done;
 }
 
 void drives_close(struct machine *m)

@@ -33,7 +33,7 @@
 #define SHADOW_AREAS  13
 
 /* Who pulls at an ISA interrupt line; it is high while anyone does. */
-enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI };
+enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI, ISA_SECOND_CARD };
 
 struct machine_chip {
     const struct device_class *class;
@@ -79,14 +79,15 @@ struct machine {
     struct acpi_pm *acpi_pm;
     struct irq isa_pic[ISA_LINES], isa_ioapic[ISA_LINES]; /* where an ISA interrupt line leads */
     uint8_t isa_pulled[ISA_LINES];                        /* by whom: a bit for each enum isa_source */
-    struct chardev *serial, *debugcon, *parallel;
+    struct chardev *serial[OPTIONS_SERIALS], *debugcon, *parallel;
 
     struct host_file kernel, initrd; /* kept for the next reset */
     const char *kernel_name;         /* NULL: none is given */
     const char *boot_order;          /* letters as for --boot; NULL: nothing speaks for another than usual */
 
-    struct drive_option disk[OPTIONS_DISKS], cdrom, floppy[OPTIONS_FLOPPIES]; /* IMAGE among them */
-    unsigned disks, floppies;
+    struct drive_option disk[OPTIONS_DISKS], disc[OPTIONS_DISCS], floppy[OPTIONS_FLOPPIES]; /* IMAGE among them */
+    unsigned disks, discs, floppies;
+    unsigned disc_in; /* which disc lies in the CD-ROM drive; discs: none */
     bool image_is_drive;
     struct block *disk_media[OPTIONS_DISKS];
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
@@ -98,6 +99,7 @@ struct machine {
 
     struct timer timeout;
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
+    volatile sig_atomic_t pictured;  /* a signal asks for --screenshot's picture now */
     int end;                         /* exit status to end with, -1: go on; atomic */
     bool reset_asked;                /* atomic */
 };
@@ -124,6 +126,9 @@ void machine_end(struct machine *machine, int status);
 
 /* Ends the run as a signal's default action would, tidily. From a signal handler. */
 void machine_signal(struct machine *machine, int number);
+
+/* Writes the picture that --screenshot asks for, soon. From a signal handler. */
+void machine_signal_screenshot(struct machine *machine);
 
 /* Lets the machine stand still, time included, or go on. The thread of machine_run(), without the lock. */
 void machine_pause(struct machine *machine, bool pause);
@@ -161,17 +166,22 @@ int drives_choose(struct machine *machine, char *why, size_t why_size);
 bool drives_open(struct machine *machine, char *why, size_t why_size);
 bool drives_attach(struct machine *machine, struct ide *ide);
 void drives_close(struct machine *machine);
+/* Puts the next of the --cdrom discs in, after the last one none. `note` says what is in now, or why not. */
+bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
 
 /* screen.c: the graphics adapter, if there is to be one; and --screenshot, which says in the log when it
  * fails. */
 bool screen_build(struct machine *machine, char *why, size_t why_size);
 bool screen_wanted(const struct machine *machine);
+/* The file is replaced when the new one is complete, so that who waits for it never reads half a picture. */
 void screen_save(struct machine *machine);
 
 /* viewer.c: what --display stands for here; opens, polls (without the lock) and closes window or terminal. */
 const char *machine_display(const struct machine *machine);
 bool viewer_open(struct machine *machine, char *why, size_t why_size);
 void viewer_poll(struct machine *machine);
+/* Somebody else has asked the display what changed: shows all of it anew. */
+void viewer_refresh_all(struct machine *machine);
 void viewer_close(struct machine *machine);
 
 /* boot.c: reads the files that are booted; exit status or 0. */

@@ -6,7 +6,7 @@
  *             FEC00000  I/O APIC          FED00000  HPET          FEE00000  local APIC
  *
  *     ports   0020 00A0 04D0  PIC pair    0040 0061  PIT          0060 0064 0092  keyboard controller
- *             0070  RTC and CMOS          00E9 0402  debug ports  03F8  COM1
+ *             0070  RTC and CMOS          00E9 0402  debug ports  03F8 02F8 03E8 02E8  COM1-4
  *             0600 00B2  ACPI             0CF8 0CFC 0CF9  PCI host bridge, reset
  *             0000 0080 00C0  DMA         0510  firmware configuration
  *
@@ -16,7 +16,7 @@
  *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
  *             01.3  power management, SMBus                       02.0  VGA
  *
- *     IRQ     0 PIT or HPET   1 keyboard   4 COM1   8 RTC or HPET   9 ACPI (SCI)   12 mouse
+ *     IRQ     0 PIT or HPET   1 keyboard   3 COM2, COM4   4 COM1, COM3   8 RTC or HPET   9 ACPI (SCI)   12 mouse
  *             6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told
  *
  * An ISA interrupt line n leads to input n of the PIC pair and to the same input of the I/O APIC, but for
@@ -52,7 +52,6 @@
 #define MEMORY_SPACE (1ull << 52)
 #define PORT_SPACE   (1ull << 16)
 #define PHYS_BITS    40 /* what the CPU model says by default */
-#define COM1         0x3F8
 #define LPT1         0x378
 
 /* The ends of the wires. */
@@ -176,12 +175,16 @@ static bool open_stream(struct machine *m, struct chardev **chr, const char *opt
 /* Where the ports' bytes go. */
 static bool open_streams(struct machine *m, char *why, size_t why_size)
 {
-    const char *serial = m->options->serial;
+    const char *com1 = strcmp(machine_display(m), "text") ? "stdio" : "none";
 
-    if (!serial)
-        serial = strcmp(machine_display(m), "text") ? "stdio" : "none";
-    return open_stream(m, &m->serial, "--serial", serial, why, why_size) &&
-           open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size) &&
+    if (m->options->serials)
+        com1 = m->options->serial[0];
+    if (!open_stream(m, &m->serial[0], "--serial", com1, why, why_size))
+        return false;
+    for (unsigned n = 1; n < m->options->serials; n++)
+        if (!open_stream(m, &m->serial[n], "--serial", m->options->serial[n], why, why_size))
+            return false;
+    return open_stream(m, &m->debugcon, "--debugcon", m->options->debugcon, why, why_size) &&
            (!m->options->parallel ||
             open_stream(m, &m->parallel, "--parallel", m->options->parallel, why, why_size));
 }
@@ -334,15 +337,32 @@ static bool wire_keyboard(struct machine *m)
     return true;
 }
 
+/* COM1, and as many more as the options name. */
+static bool wire_serial(struct machine *m)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t irq;
+        enum isa_source source;
+    } com[OPTIONS_SERIALS] = {
+        {0x3F8, 4, ISA_CARD}, {0x2F8, 3, ISA_CARD}, {0x3E8, 4, ISA_SECOND_CARD}, {0x2E8, 3, ISA_SECOND_CARD}};
+
+    for (unsigned n = 0; n < OPTIONS_SERIALS && (!n || n < m->options->serials); n++)
+        if (!add(m, &uart_class,
+                 uart_new(m->ports, com[n].port, isa_input(m, com[n].irq, com[n].source), m->serial[n], m->clock,
+                          m->log)))
+            return false;
+    return true;
+}
+
 /* The rest of the board. */
 static bool wire_board(struct machine *m)
 {
-    const struct irq com1 = isa_input(m, 4, ISA_CARD);
     const struct debug_port_wires debug_wires = {.console = m->debugcon, .firmware = m->debugcon};
 
     m->dma = dma_new(m->ports, m->memory, m->log);
     return add(m, &dma_class, m->dma) &&
-           add(m, &uart_class, uart_new(m->ports, COM1, com1, m->serial, m->clock, m->log)) &&
+           wire_serial(m) &&
            add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) &&
            (m->options->exit_port < 0 ||
             add(m, &exit_port_class, exit_port_new(m->ports, (uint16_t)m->options->exit_port, exit_port, m)));
@@ -371,8 +391,9 @@ void pc_free(struct machine *m)
     cpu_free(m->cpu);
     apic_bus_free(m->apic_bus);
     pci_bus_free(m->pci_bus);
-    if (m->serial)
-        m->serial->close(m->serial);
+    for (unsigned n = 0; n < OPTIONS_SERIALS; n++)
+        if (m->serial[n])
+            m->serial[n]->close(m->serial[n]);
     if (m->debugcon)
         m->debugcon->close(m->debugcon);
     if (m->parallel)

@@ -60,6 +60,12 @@ void machine_signal(struct machine *m, int number)
     loop_kick(m->loop);
 }
 
+void machine_signal_screenshot(struct machine *m)
+{
+    m->pictured = true;
+    loop_kick(m->loop);
+}
+
 static void triple_fault(void *opaque)
 {
     machine_end(opaque, EXIT_CRASH);
@@ -124,7 +130,7 @@ int machine_new(const struct machine_config *config, struct machine **machine, c
         return EXIT_HOST;
     m->options = config->options;
     m->log = config->log;
-    m->serial = config->serial;
+    m->serial[0] = config->serial;
     m->debugcon = config->debugcon;
     m->end = -1;
     if (!init_lock(&m->lock)) {
@@ -208,6 +214,11 @@ int machine_run(struct machine *m)
 
     while (end_status(m) < 0 && !m->signalled) {
         viewer_poll(m);
+        if (m->pictured) {
+            m->pictured = false;
+            screen_save(m);
+            viewer_refresh_all(m);
+        }
         if (__atomic_load_n(&m->reset_asked, __ATOMIC_ACQUIRE))
             reboot(m);
         else if (!loop_run_once(m->loop, m->clock, &m->lock))

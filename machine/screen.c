@@ -2,7 +2,11 @@
  * screen.c - the graphics adapter with its memory and its BIOS, and the picture of it that --screenshot asks
  * for.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "devices/vga.h"
@@ -41,6 +45,34 @@ bool screen_build(struct machine *m, char *why, size_t why_size)
     return true;
 }
 
+/* Whether the picture can be made beside `path` and then take its place; a device or a link stays what it is.
+ */
+static bool can_replace(const char *path)
+{
+    struct stat info;
+
+    return lstat(path, &info) || S_ISREG(info.st_mode);
+}
+
+static bool write_picture(const struct surface *surface, const char *path, char *why, size_t why_size)
+{
+    size_t size = strlen(path) + sizeof(".new");
+    char *new_path = malloc(size);
+
+    snprintf(why, why_size, "out of memory");
+    if (!new_path)
+        return false;
+    snprintf(new_path, size, "%s.new", path);
+    bool replace = can_replace(path), written = png_write(surface, replace ? new_path : path, why, why_size);
+    if (written && replace && rename(new_path, path)) {
+        snprintf(why, why_size, "%s", strerror(errno));
+        unlink(new_path);
+        written = false;
+    }
+    free(new_path);
+    return written;
+}
+
 void screen_save(struct machine *m)
 {
     const char *path = m->options->screenshot;
@@ -53,7 +85,7 @@ void screen_save(struct machine *m)
     const struct surface *surface = display_refresh(&m->display, true, &damage);
     if (!surface)
         log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: the guest's screen is off", path);
-    else if (!png_write(surface, path, why, sizeof(why)))
+    else if (!write_picture(surface, path, why, sizeof(why)))
         log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: %s", path, why);
     pthread_mutex_unlock(&m->lock);
 }

@@ -116,6 +116,8 @@ static bool window_command(void *opaque, enum window_command command, char *note
         pthread_mutex_unlock(&m->lock);
         return heard;
     }
+    case WINDOW_SWAP_CD:
+        return drives_swap_disc(m, note, note_size);
     case WINDOW_SWITCH_OFF:
         machine_end(m, EXIT_POWEROFF);
         return true;
@@ -167,7 +169,8 @@ static bool open_window(struct viewer *v, char *why, size_t why_size)
                                    .keys = &v->keys,
                                    .pointer = &v->pointer,
                                    .lock = &m->lock,
-                                   .commands = 1u << WINDOW_PAUSE | 1u << WINDOW_RESET | 1u << WINDOW_POWER_BUTTON,
+                                   .commands = 1u << WINDOW_PAUSE | 1u << WINDOW_RESET | 1u << WINDOW_POWER_BUTTON |
+                                               1u << WINDOW_SWAP_CD,
                                    .command = window_command,
                                    .status = window_status,
                                    .type = window_type,
@@ -223,6 +226,18 @@ void viewer_poll(struct machine *m)
         v->due = false;
         window_poll(v->window);
     }
+#else
+    (void)m;
+#endif
+}
+
+void viewer_refresh_all(struct machine *m)
+{
+#ifdef HAVE_SDL2
+    struct viewer *v = m->viewer;
+
+    if (v && v->window)
+        window_refresh_all(v->window);
 #else
     (void)m;
 #endif

@@ -69,9 +69,9 @@ START_TEST(defaults)
     ck_assert_uint_eq(o.cpus, 1);
     ck_assert_str_eq(o.accel, "auto");
     ck_assert_ptr_null(o.cpu);
-    ck_assert_ptr_null(o.serial); /* the machine decides */
+    ck_assert_ptr_null(o.serial[0]); /* the machine decides */
     ck_assert_str_eq(o.debugcon, "none");
-    ck_assert_str_eq(o.display, "none");
+    ck_assert_str_eq(o.display, "auto");
     ck_assert_uint_eq(o.timeout, 0);
     ck_assert(!o.stats && !o.no_reboot);
     ck_assert_uint_eq(o.log, 1u << LOG_ERROR | 1u << LOG_WARN | 1u << LOG_INFO);
@@ -91,7 +91,7 @@ START_TEST(every_option_lands_in_its_member)
     ck_assert(PARSE("--cpu", "x,+y", "--serial", "pty", "--debugcon", "file:f", "--display", "sdl",
                     "--timeout", "1.5"));
     ck_assert_str_eq(o.cpu, "x,+y");
-    ck_assert_str_eq(o.serial, "pty");
+    ck_assert_str_eq(o.serial[0], "pty");
     ck_assert_str_eq(o.debugcon, "file:f");
     ck_assert_str_eq(o.display, "sdl");
     ck_assert_uint_eq(o.timeout, 1500000000);
@@ -105,9 +105,9 @@ START_TEST(headless_is_display_none_and_serial_on_stdio)
 {
     ck_assert(PARSE("--display", "sdl", "--serial", "none", "--headless"));
     ck_assert_str_eq(o.display, "none");
-    ck_assert_str_eq(o.serial, "stdio");
+    ck_assert_str_eq(o.serial[0], "stdio");
     ck_assert(PARSE("--headless", "--serial", "file:log"));
-    ck_assert_str_eq(o.serial, "file:log");
+    ck_assert_str_eq(o.serial[0], "file:log");
 }
 END_TEST
 
@@ -227,6 +227,17 @@ START_TEST(nonsense_times_are_refused)
 }
 END_TEST
 
+START_TEST(serial_ports_add_up)
+{
+    ck_assert(PARSE("--serial", "pty", "--serial", "none", "--serial", "file:c"));
+    ck_assert_uint_eq(o.serials, 3);
+    ck_assert_str_eq(o.serial[0], "pty");
+    ck_assert_str_eq(o.serial[2], "file:c");
+    REFUSED("--serial: the machine has room for 4 of them; leave out \"e\"", "--serial", "a", "--serial", "b",
+            "--serial", "c", "--serial", "d", "--serial", "e");
+}
+END_TEST
+
 START_TEST(choices_are_listed)
 {
     REFUSED("--display: there is no \"gtk\"; choose from auto, sdl, text, none", "--display", "gtk");
@@ -275,7 +286,7 @@ START_TEST(command_line_wins_over_machine_file)
     ck_assert(parse_with(some_reader, words));
     ck_assert_uint_eq(o.memory, 32 << 20);
     ck_assert(o.stats);
-    ck_assert_str_eq(o.serial, "none");
+    ck_assert_str_eq(o.serial[0], "none");
 }
 END_TEST
 
@@ -359,6 +370,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, memory_is_whole_pages);
     tcase_add_test(tcase, more_processors_are_refused);
     tcase_add_loop_test(tcase, nonsense_times_are_refused, 0, 10);
+    tcase_add_test(tcase, serial_ports_add_up);
     tcase_add_test(tcase, choices_are_listed);
     tcase_add_test(tcase, unknown_options_get_a_suggestion);
     tcase_add_test(tcase, missing_and_superfluous_values);

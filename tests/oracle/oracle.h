@@ -1,0 +1,220 @@
+/*
+ * oracle.h - the host processor as judge of the interpreter.
+ *
+ * A case is a few instructions, made from rows of opcodes.def, and a state to start from. It is run by the interpreter, at
+ * privilege level 3 behind page tables that look like this process, and by the host, in this process with the same
+ * pages at the same addresses. What both end with - registers, memory, and the exception that ended it - must
+ * agree. Behind the instructions lies INT3, so a case that meets no fault ends with vector 3.
+ *
+ *     random.h   numbers          values.c   values at edges       rows.c     which rows, and what is odd about them
+ *     encode.c   a row to bytes   generate.c a number to a case    soft.c     by the interpreter
+ *     native.c   by the host      compare.c  what differs          oracle.c   options, workers, report
+ *
+ * The linear addresses that exist, for both sides; all else is not present:
+ */
+#ifndef TESTS_ORACLE_ORACLE_H
+#define TESTS_ORACLE_ORACLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cpu/insn.h"
+#include "cpu/state.h"
+#include "tests/oracle/random.h"
+
+#define PAGE 4096ull
+
+#define CODE      0x10001000ull /* two pages: read, write, execute */
+#define CODE_SIZE (2 * PAGE)
+#define DATA      0x10004000ull /* two pages: read, write */
+#define DATA_SIZE (2 * PAGE)
+#define CONST     0x10007000ull /* a page that can only be read */
+/* DATA once more, where addresses do not fit 32 bits, where they end, and where they fit 16. */
+#define DATA_HIGH 0x234567800000ull
+#define DATA_TOP  0xffffe000ull
+#define DATA_LOW  0x8000ull
+#define GUARD     0x100000ull /* around each of these (but the last) nothing is mapped */
+
+#define USER_END 0x7ffffffff000ull /* where Linux's own half begins, for error codes */
+
+#define USER_CS64 0x33
+#define USER_CS32 0x23
+#define USER_DS   0x2b
+
+/* The state of a program, as both sides load and report it. */
+struct machine {
+    uint8_t fx[512] __attribute__((aligned(64))); /* FXSAVE64's layout */
+    uint64_t xsave_header[8];
+    uint8_t ymm_high[256];
+    uint64_t gpr[16];
+    uint64_t rip, rflags;
+    uint64_t fs_base, gs_base;
+    uint16_t seg[SEG_COUNT];
+};
+
+#define FX_FCW   0
+#define FX_FSW   2
+#define FX_TAG   4
+#define FX_FOP   6
+#define FX_FIP   8
+#define FX_FDP   16
+#define FX_MXCSR 24
+#define FX_ST    32
+#define FX_XMM   160
+
+enum end {
+    END_EXCEPTION, /* as it must: INT3 if nothing else */
+    END_NEVER,     /* it ran for too long */
+    END_KERNEL,    /* it called the operating system, or set the trap flag: not for the host */
+    END_SHUTDOWN,
+};
+
+struct outcome {
+    enum end end;
+    unsigned vector;
+    uint32_t error;
+    uint64_t cr2;
+    struct machine machine;
+    uint8_t code[CODE_SIZE], data[DATA_SIZE];
+};
+
+#define MAX_ROWS 8
+
+struct test_case {
+    uint64_t seed, number;
+    unsigned bits; /* 32 or 64 */
+    struct machine start;
+    uint64_t entry;       /* where in CODE the instructions lie */
+    unsigned length;
+    uint8_t bytes[MAX_ROWS * 24];
+    unsigned row_count;
+    uint16_t row[MAX_ROWS];
+    uint32_t undefined_flags; /* that an instruction left undefined and none defined again */
+    uint8_t data[DATA_SIZE];
+};
+
+/* --- rows.c --- */
+
+/* What a row's instruction needs of its state, or does to it, beyond its operands. */
+enum row_kind {
+    KIND_PLAIN,
+    KIND_DIVIDE,
+    KIND_BIT_STRING, /* the register operand is part of the address */
+    KIND_STRING,
+    KIND_STACK,
+    KIND_LEAVE,
+    KIND_XLAT,
+    KIND_COMPARE_EXCHANGE,
+    KIND_BRANCH,     /* near, by register or memory */
+    KIND_RETURN,
+    KIND_FAR,        /* by a far pointer in memory */
+    KIND_FAR_RETURN,
+    KIND_IRET,
+    KIND_POP_FLAGS,
+    KIND_SEGMENT,    /* the operand is a selector */
+    KIND_MASKED_STORE,
+    KIND_LOOP,
+    KIND_SHIFT,
+    KIND_LOAD_MXCSR,
+    KIND_FXRSTOR,
+};
+
+enum value_kind { VALUE_INTEGER, VALUE_F32, VALUE_F64, VALUE_F80, VALUE_BCD };
+
+struct row_facts {
+    uint8_t kind;       /* enum row_kind */
+    uint8_t values;     /* enum value_kind: what its operands hold */
+    bool usable;        /* the generator may use it */
+    const char *reason; /* else, why it can't be judged by the host */
+    bool any_prefix;    /* F2 and F3 do nothing */
+};
+
+struct features {
+    bool *host;          /* by enum cpu_feature: the host has it */
+    bool *cpu;           /* the interpreter's model has it */
+    bool avx, fsgsbase;
+};
+
+/* For all rows; `facts` holds opcode_row_count of them. */
+void rows_examine(struct row_facts *facts, const struct features *features);
+const char *feature_name(unsigned feature);
+unsigned feature_count(void);
+void features_find(struct features *features, const struct cpu *cpu);
+/* The 32-bit or 64-bit mode exists for this row. */
+bool row_in_mode(const struct opcode_row *row, unsigned bits);
+
+/* --- values.c --- */
+uint64_t edge_integer(struct random *r);
+uint32_t edge_f32(struct random *r);
+uint64_t edge_f64(struct random *r);
+void edge_f80(struct random *r, uint8_t image[10]);
+void edge_bcd(struct random *r, uint8_t image[10]);
+void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned size);
+
+/* --- encode.c --- */
+
+/* A case that is being made. */
+struct builder {
+    struct random random;
+    struct test_case *c;
+    const struct row_facts *facts;
+    const struct features *features;
+    bool low; /* DATA_LOW exists */
+    uint16_t settled; /* registers whose value at the start something relies on */
+    uint16_t dirty;   /* registers that an instruction before may have changed */
+    uint64_t target;  /* of the last memory operand */
+};
+
+/* Appends the row's instruction, and gives registers and memory what it needs. */
+void encode(struct builder *b, const struct opcode_row *row);
+void set_register(struct builder *b, unsigned reg, uint64_t value);
+/* Writes what lies in DATA, by whichever of its addresses. */
+void put_memory(struct builder *b, uint64_t linear, const void *bytes, unsigned size);
+uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned align);
+uint64_t pick_code(struct builder *b);
+
+/* --- generate.c --- */
+struct generator {
+    const struct row_facts *facts;
+    const struct features *features;
+    bool low;
+    const char *only; /* instruction names, NULL for all */
+    unsigned bits;    /* 32 or 64 only, 0 for both */
+    unsigned rows;    /* instructions in a case, 0 for any */
+    uint16_t *list[2]; /* usable rows in 32-bit and in 64-bit mode */
+    unsigned count[2];
+    uint8_t *pool;    /* what fills memory */
+};
+bool generator_init(struct generator *g);
+void generator_free(struct generator *g);
+void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number);
+const uint8_t *generator_const_page(const struct generator *g);
+
+/* --- soft.c --- */
+struct soft;
+struct soft *soft_new(const uint8_t *const_page, bool low);
+void soft_free(struct soft *s);
+const struct cpu *soft_cpu(const struct soft *s);
+void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
+/* The rows of the instructions that it executes, by running it in steps: at most `max`. */
+unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max);
+
+/* --- native.c --- */
+bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why, size_t why_size);
+void native_run(const struct test_case *c, struct outcome *out);
+/* Whether this process has something mapped near `linear`, other than the pages above. */
+bool native_occupied(uint64_t linear);
+bool native_has_fsgsbase(void);
+
+/* --- compare.c --- */
+
+/* Says in `text` what differs; false when nothing does. */
+bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text, size_t size);
+/* Flags that differ, the undefined ones included. */
+uint32_t flag_differences(const struct outcome *soft, const struct outcome *host);
+void print_case(FILE *f, const struct test_case *c);
+void print_outcome(FILE *f, const char *title, const struct test_case *c, const struct outcome *o);
+
+#endif

@@ -1,5 +1,6 @@
 /*
- * font.h - the letters of text mode: code page 437 as far as kernels and boot loaders use it, in cells of 8 by
+ * font.h - the letters of text mode: code page 437 as far as kernels and boot loaders use it, in cells of 8
+ * by
  * 16. ASCII, lines and blocks, arrows and a few signs are there; in place of the others is a box.
  */
 #ifndef BIOS_FONT_H

@@ -216,18 +216,39 @@ void window_poll(struct window *w)
 
 /* --- made and freed */
 
+/*
+ * Where SDL finds no desktop it may draw on a console, which a user at the other end of a network doesn't see, or
+ * nowhere. It does so for us only when SDL_VIDEODRIVER asks for it.
+ */
+static bool is_visible(void)
+{
+    const char *driver = SDL_GetCurrentVideoDriver();
+
+    return SDL_GetHint(SDL_HINT_VIDEODRIVER) || (driver && (!strcmp(driver, "x11") || !strcmp(driver, "wayland")));
+}
+
 static bool init_sdl(char *why, size_t why_size)
 {
+    if (!window_likely() && !SDL_GetHint(SDL_HINT_VIDEODRIVER)) {
+        snprintf(why, why_size, "there is no desktop to open a window on: neither DISPLAY nor WAYLAND_DISPLAY is set; "
+                                "--display text or --headless do without");
+        return false;
+    }
     SDL_SetMainReady();
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
     SDL_SetHint(SDL_HINT_QUIT_ON_LAST_WINDOW_CLOSE, "0");
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     SDL_SetHint(SDL_HINT_VIDEO_MINIMIZE_ON_FOCUS_LOSS, "0");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
-    if (!SDL_InitSubSystem(SDL_INIT_VIDEO))
+    bool begun = !SDL_InitSubSystem(SDL_INIT_VIDEO);
+    if (begun && is_visible())
         return true;
-    snprintf(why, why_size, "there is no desktop for a window (SDL says: %s); --display text or --headless do without%s",
-             SDL_GetError(), window_likely() ? "" : ", or set DISPLAY");
+    snprintf(why, why_size,
+             "the desktop that DISPLAY or WAYLAND_DISPLAY names cannot be reached (SDL says: %s); "
+             "--display text or --headless do without",
+             begun ? "none of its drivers can" : SDL_GetError());
+    if (begun)
+        SDL_QuitSubSystem(SDL_INIT_VIDEO);
     return false;
 }
 

@@ -197,7 +197,7 @@ void window_close(struct window *w, enum closing_step step)
         window_release_keys(w);
         window_grab(w, false);
         w->listing = false;
-        window_flush_pointer(w);
+        w->note[0] = 0;
     }
     if (step == CLOSING_SWITCH_OFF)
         command(w, WINDOW_SWITCH_OFF);

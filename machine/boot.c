@@ -57,7 +57,11 @@ int machine_read_files(struct machine *m, char *why, size_t why_size)
 static bool write_tables(struct machine *m, uint64_t *rsdp, char *why, size_t why_size)
 {
     struct acpi_config config = {
-        .base = e820_acpi_base(m->ram->size), .size = E820_ACPI_SIZE, .cpus = m->options->cpus};
+        .base = e820_acpi_base(m->ram->size),
+        .size = E820_ACPI_SIZE,
+        .cpus = m->options->cpus,
+        .vga = m->vga,
+    };
     struct smbios_config inventory = {
         .ram_size = m->ram->size, .cpus = m->options->cpus, .version = PACKAGE_VERSION};
     struct acpi_tables acpi;
@@ -165,12 +169,14 @@ bool machine_boot(struct machine *m, char *why, size_t why_size)
         .cpus = options->cpus,
         .e820 = map,
         .e820_count = e820_build(m->ram->size, map),
+        .vga = m->vga,
     };
 
     firmware_set_cmos(m);
     if (m->bios.size)
         return true;
     firmware_set_board(m);
+    screen_set_text_mode(m);
     if (!request.kernel.name)
         request.kernel = (struct boot_file){"the demo guest", oxbow_demo_start,
                                             (size_t)(oxbow_demo_end - oxbow_demo_start)};

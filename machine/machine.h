@@ -93,6 +93,7 @@ struct machine {
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
 
     struct host_ram *vram; /* NULL: no graphics adapter */
+    struct vga *vga;
     struct display_source display;
     struct viewer *viewer; /* NULL: nobody looks at it */
     bool paused;
@@ -173,6 +174,8 @@ bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
  * fails. */
 bool screen_build(struct machine *machine, char *why, size_t why_size);
 bool screen_wanted(const struct machine *machine);
+/* Sets text mode, for kernels that start without a BIOS. */
+void screen_set_text_mode(struct machine *machine);
 /* The file is replaced when the new one is complete, so that who waits for it never reads half a picture. */
 void screen_save(struct machine *machine);
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bios/font.h"
 #include "config.h"
 #include "devices/vga.h"
 #include "gui/png.h"
@@ -32,7 +33,7 @@ bool screen_build(struct machine *m, char *why, size_t why_size)
     m->vram = host_ram_new(VRAM_SIZE, why, why_size);
     if (!m->vram)
         return false;
-    if (!host_file_read(&rom, VIDEO_BIOS, VIDEO_BIOS_MAX, reason, sizeof(reason)))
+    if (!host_file_read(&rom, VIDEO_BIOS, VIDEO_BIOS_MAX, reason, sizeof(reason)) && m->bios.size)
         log_at(m->log, LOG_WARN, "oxbow", "no video BIOS, so firmware shows nothing: %s", reason);
     snprintf(why, why_size, "out of memory");
     vga = vga_new(m->pci_bus, m->memory, m->ports, m->clock, m->vram->base, VRAM_SIZE, rom.data, rom.size,
@@ -41,8 +42,19 @@ bool screen_build(struct machine *m, char *why, size_t why_size)
     if (!vga || m->chip_count == MACHINE_CHIPS)
         return false;
     m->chips[m->chip_count++] = (struct machine_chip){&vga_class, vga};
+    m->vga = vga;
     m->display = vga_display(vga);
     return true;
+}
+
+void screen_set_text_mode(struct machine *m)
+{
+    uint8_t font[256][FONT_ROWS];
+
+    if (!m->vga)
+        return;
+    font_make(font);
+    vga_set_text_mode(m->vga, font);
 }
 
 /* Whether the picture can be made beside `path` and then take its place; a device or a link stays what it is.

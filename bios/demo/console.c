@@ -1,4 +1,4 @@
-/* console.c - formatted text to COM1. */
+/* console.c - formatted text to COM1 and the screen. */
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -43,6 +43,7 @@ void console_init(void)
     outb(COM1 + UART_LCR, 3); /* 8N1 */
     outb(COM1 + UART_FCR, 7); /* FIFOs on and empty */
     outb(COM1 + UART_MCR, 3); /* DTR, RTS */
+    screen_init();
 }
 
 static void put_raw(char c)
@@ -57,6 +58,7 @@ static void put(char c)
     if (c == '\n')
         put_raw('\r');
     put_raw(c);
+    screen_put(c);
 }
 
 static void put_padded(const char *text, unsigned length, unsigned width, bool left, char pad)
@@ -130,11 +132,24 @@ void print(const char *format, ...)
         }
     }
     va_end(args);
+    screen_show_cursor();
+}
+
+static void print_colored(uint8_t color, const char *text)
+{
+    screen_color(color);
+    print("\n%s\n", text);
+    screen_color(COLOR_TEXT);
 }
 
 void heading(const char *text)
 {
-    print("\n%s\n", text);
+    print_colored(COLOR_HEADING, text);
+}
+
+void title(const char *text)
+{
+    print_colored(COLOR_TITLE, text);
 }
 
 void print_word(unsigned *column, const char *word)

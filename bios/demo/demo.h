@@ -29,12 +29,22 @@ struct interrupt_frame {
     uint64_t vector, error, rip, cs, rflags, rsp, ss;
 };
 
-/* console.c: formatted text to COM1. %[-][0][width][l] of d u x s c, and %%. */
+/* console.c: formatted text to COM1 and the screen. %[-][0][width][l] of d u x s c, and %%. */
 void console_init(void);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void heading(const char *text);
+void title(const char *text);
 /* A word of a list that is wrapped at the screen's width; indented lines. NULL ends the list. */
 void print_word(unsigned *column, const char *word);
+
+/* screen.c: an 80x25 text screen, if there is one. The cursor stays behind until it is shown. */
+#define COLOR_TEXT    0x07
+#define COLOR_TITLE   0x0F
+#define COLOR_HEADING 0x0B
+void screen_init(void);
+void screen_color(uint8_t attribute);
+void screen_put(char c);
+void screen_show_cursor(void);
 
 /* cpu.c */
 void show_cpu(void);

@@ -36,7 +36,7 @@ void demo_main(const struct start_info *start)
     static struct acpi acpi;
     console_init();
     interrupts_init();
-    print("\nThis is the demo guest of Oxbow: a small kernel, running on a PC made of software.\n");
+    title("This is the demo guest of Oxbow: a small kernel, running on a PC made of software.");
     if (start->magic != 0x336EC578 || start->version < 1) {
         print("The loader gave no PVH start information (version 1); stopping.\n");
         return;

@@ -178,6 +178,19 @@ run --timeout 90
 [ "$status" = 0 ] && [ "$(wc -l <"$work/out")" -gt 10 ]
 report $? "the demo guest runs and powers off"
 
+# Its last screen. A PNG file has its width and height as bytes 16 to 23; a black picture packs into 1000 bytes.
+picture_is() {
+    [ "$(od -An -tx1 -j16 -N8 "$1" | tr -d ' \n')" = "$2" ] && [ "$(wc -c <"$1")" -gt 4000 ]
+}
+run --screenshot "$work/demo.png" --display none --timeout 90
+[ "$status" = 0 ] && picture_is "$work/demo.png" 000002d000000190
+report $? "the demo guest writes on a screen of 720 by 400, too"
+grep -q 'VGA controller' "$work/out" && grep -q 'Powering off' "$work/out"
+report $? "and still on the serial port"
+run --kernel "$guests/hello.elf" --screenshot "$work/empty.png" --display none
+[ "$status" = 0 ] && ! picture_is "$work/empty.png" 000002d000000190 && [ -s "$work/empty.png" ]
+report $? "a kernel that shows nothing leaves the screen black"
+
 # A terminal's worth of a pty and of a socket.
 "$oxbow" --kernel "$guests/echo.elf" --serial "unix:$work/socket" </dev/null >"$work/out" 2>"$work/err" &
 pid=$!

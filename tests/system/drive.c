@@ -188,6 +188,14 @@ bool drive_expect(struct drive *drive, const char *text, double seconds)
     }
 }
 
+void drive_listen(struct drive *drive, double seconds)
+{
+    double end = now() + seconds;
+
+    while (take(drive, end))
+        ;
+}
+
 int drive_wait(struct drive *drive, double seconds)
 {
     double end = now() + seconds;

@@ -36,6 +36,9 @@ bool drive_send(struct drive *drive, const char *text);
 /* Waits until `text` is printed behind the mark, and moves the mark behind it. */
 bool drive_expect(struct drive *drive, const char *text, double seconds);
 
+/* Reads what is printed for so long, or until the end, so that the program never waits for a reader. */
+void drive_listen(struct drive *drive, double seconds);
+
 /* Waits for the end and gives the exit status; -1 when the time is up. */
 int drive_wait(struct drive *drive, double seconds);
 

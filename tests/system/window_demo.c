@@ -2,11 +2,11 @@
  * window_demo.c - a window over a screen of its own making, which prints what comes of keys, mouse and shortcuts, a
  * line each. For tests/system/window.sh, and to try the window by hand:
  *
- *     tests/system/window_demo [--absolute] [--deaf] [--bare] [--clipboard TEXT] [--full-screen]
+ *     tests/system/window_demo [--name NAME] [--absolute] [--deaf] [--bare] [--clipboard TEXT] [--full-screen]
  *
  * --absolute: the guest has an absolute pointer. --deaf: it does not listen to its power button. --bare: no commands
- * are offered. Keys: F5 is a picture of another size, F6 a screen that is off, F7 a rectangle that moves, F8 one of
- * odd shape.
+ * are offered. Keys: F5 is a picture of another size, F6 a screen that is off, F7 a rectangle that moves, F8 a picture
+ * of odd shape. A line on standard input is the window's close button, for desktops without one.
  */
 #include <SDL.h>
 #include <poll.h>
@@ -35,7 +35,7 @@ struct demo {
     bool off, moving, deaf, paused, quit;
     bool changed; /* all of the surface */
     int box_x, step;
-    unsigned refreshes;
+    const char *name;
 };
 
 static const struct {
@@ -77,8 +77,8 @@ static void draw_screen(struct demo *demo)
     for (int i = 0; i < FONT_COUNT; i++)
         line[i] = (char)(FONT_FIRST + i);
     for (int row = 0; row < 3; row++) {
-        char part[33];
-        snprintf(part, sizeof(part), "%s", line + 32 * row);
+        char part[33] = "";
+        memcpy(part, line + 32 * row, 32);
         write_text(demo, 0, row * height, part);
     }
     write_text(demo, 0, 4 * height, "The quick brown fox jumps over the lazy dog.");
@@ -107,7 +107,6 @@ static const struct surface *refresh(void *opaque, bool all, struct rect *damage
 {
     struct demo *demo = opaque;
 
-    demo->refreshes++;
     if (demo->off)
         return NULL;
     if (demo->moving)
@@ -172,7 +171,7 @@ static void on_status(void *opaque, struct window_status *status)
 {
     struct demo *demo = opaque;
 
-    status->name = "demo";
+    status->name = demo->name;
     status->engine = "interp";
     status->mips = 123.4;
     status->state = demo->paused ? WINDOW_PAUSED : WINDOW_RUNNING;
@@ -188,6 +187,7 @@ static const char *set_up(struct demo *demo, int argc, char **argv)
 {
     const char *clipboard = NULL;
 
+    demo->name = "demo";
     demo->sink = (struct input_sink){.key = on_key, .pointer = on_pointer, .opaque = demo};
     demo->surface.pixels = demo->pixels;
     demo->config = (struct window_config){.source = {.refresh = refresh, .opaque = demo},
@@ -209,9 +209,25 @@ static const char *set_up(struct demo *demo, int argc, char **argv)
             demo->config.full_screen = true;
         else if (!strcmp(argv[i], "--clipboard") && i + 1 < argc)
             clipboard = argv[++i];
+        else if (!strcmp(argv[i], "--name") && i + 1 < argc)
+            demo->name = argv[++i];
     }
     set_size(demo, 0);
     return clipboard;
+}
+
+/* False when nobody will say anything any more. */
+static bool close_button(void)
+{
+    SDL_Event event = {.window = {.type = SDL_WINDOWEVENT, .event = SDL_WINDOWEVENT_CLOSE}};
+    char line[100];
+
+    if (!fgets(line, sizeof(line), stdin))
+        return false;
+    /* SDL counts windows from 1. */
+    event.window.windowID = 1;
+    SDL_PushEvent(&event);
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -232,10 +248,13 @@ int main(int argc, char **argv)
     if (clipboard)
         SDL_SetClipboardText(clipboard);
     printf("ready\n");
+    struct pollfd fds[] = {{.fd = window_fd(window), .events = POLLIN}, {.fd = 0, .events = POLLIN}};
     while (!demo->quit) {
-        struct pollfd fd = {.fd = window_fd(window), .events = POLLIN};
-        poll(&fd, 1, -1);
-        window_poll(window);
+        poll(fds, 2, -1);
+        if (fds[1].revents && !close_button())
+            fds[1].fd = -1;
+        if (fds[0].revents)
+            window_poll(window);
     }
     window_free(window);
     free(demo);

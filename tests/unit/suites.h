@@ -15,6 +15,7 @@
     X(cpu_state) \
     X(cpuid) \
     X(dma) \
+    X(font) \
     X(fpu) \
     X(fw_cfg) \
     X(host_chardev) \
@@ -39,7 +40,8 @@
     X(system) \
     X(tables) \
     X(task) \
-    X(uart)
+    X(uart) \
+    X(vga_text)
 /* clang-format on */
 
 #endif

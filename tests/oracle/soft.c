@@ -1,0 +1,342 @@
+/*
+ * soft.c - a case by the interpreter.
+ *
+ * The processor is in long mode at CPL 3 with Linux's selectors. Its kernel half holds what delivery needs: GDT, IDT, TSS,
+ * a stack, and for each vector a HLT, so that the first exception stops it with the whole frame on that stack.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/fpu.h"
+#include "cpu/interp/flags.h"
+#include "tests/oracle/oracle.h"
+
+#define RAM_SIZE   0x200000u
+#define KERNEL     0xffff900000000000ull /* linear; physical address 0 */
+#define GDT        0x1000u
+#define IDT        0x2000u
+#define TSS        0x3000u
+#define STACK_TOP  0x5000u
+#define HANDLERS   0x6000u /* vector n's at 16 * n */
+#define SYSTEM     0x7000u /* where SYSCALL and SYSENTER lead */
+#define TABLES     0x10000u /* page tables, as they are needed */
+#define CODE_PHYS  0x100000u
+#define DATA_PHYS  0x102000u
+#define CONST_PHYS 0x104000u
+
+#define PTE_P  1ull
+#define PTE_W  2ull
+#define PTE_U  4ull
+#define PTE_NX (1ull << 63)
+
+#define BUDGET 400 /* instructions of a case, then it counts as endless */
+
+struct soft {
+    struct cpu *cpu;
+    struct bus *memory, *ports;
+    struct clock *clock;
+    pthread_mutex_t lock;
+    struct log log;
+    uint8_t *ram;
+    uint32_t next_table;
+    struct cpu_state start; /* what all cases share */
+    bool code_dirty;        /* CODE holds more than INT3s */
+};
+
+static uint64_t no_time(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+static int no_interrupt(void *opaque)
+{
+    (void)opaque;
+    return -1;
+}
+
+static unsigned get_cr8(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+static void put64(struct soft *s, uint32_t phys, uint64_t value)
+{
+    memcpy(s->ram + phys, &value, 8);
+}
+
+static void map_page(struct soft *s, uint64_t linear, uint32_t phys, uint64_t flags)
+{
+    uint64_t table = TABLES, entry;
+
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        uint32_t at = (uint32_t)table + 8 * (linear >> shift & 511);
+
+        memcpy(&entry, s->ram + at, 8);
+        if (!(entry & PTE_P)) {
+            entry = s->next_table | PTE_P | PTE_W | PTE_U;
+            s->next_table += PAGE;
+            put64(s, at, entry);
+        }
+        table = entry & 0xfffff000;
+    }
+    put64(s, (uint32_t)table + 8 * (linear >> 12 & 511), phys | flags | PTE_P);
+}
+
+static void map(struct soft *s, uint64_t linear, uint32_t phys, uint64_t size, uint64_t flags)
+{
+    for (uint64_t n = 0; n < size; n += PAGE)
+        map_page(s, linear + n, phys + (uint32_t)n, flags);
+}
+
+/* Linux's GDT, as far as programs can see it. */
+static void make_gdt(struct soft *s)
+{
+    static const uint64_t descriptors[] = {
+        0,
+        0x00cf9b000000ffff, /* 08 kernel, 32 bits */
+        0x00af9b000000ffff, /* 10 kernel code */
+        0x00cf93000000ffff, /* 18 kernel data */
+        0x00cffb000000ffff, /* 23 user, 32 bits */
+        0x00cff3000000ffff, /* 2b user data */
+        0x00affb000000ffff, /* 33 user code */
+    };
+    uint64_t base = KERNEL + TSS;
+
+    for (unsigned n = 0; n < 7; n++)
+        put64(s, GDT + 8 * n, descriptors[n]);
+    put64(s, GDT + 0x40, 0x67 | (base & 0xffffff) << 16 | 0x8bull << 40 | (base >> 24 & 0xff) << 56);
+    put64(s, GDT + 0x48, base >> 32);
+}
+
+static void make_idt(struct soft *s)
+{
+    for (unsigned v = 0; v < 256; v++) {
+        uint64_t handler = KERNEL + HANDLERS + 16 * v, dpl = v == EX_BP || v == EX_OF || v == 0x80 ? 3 : 0;
+
+        put64(s, IDT + 16 * v, (handler & 0xffff) | 0x10ull << 16 | (0x8e | dpl << 5) << 40 | (handler >> 16 & 0xffff) << 48);
+        put64(s, IDT + 16 * v + 8, handler >> 32);
+        s->ram[HANDLERS + 16 * v] = 0xf4; /* HLT */
+    }
+    s->ram[SYSTEM] = 0xf4;
+}
+
+static void make_start(struct soft *s)
+{
+    struct cpu_state *t = &s->start;
+
+    *t = s->cpu->s;
+    t->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    t->cr3 = TABLES;
+    t->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_UMIP | CR4_PGE;
+    t->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    t->gdtr = (struct table_reg){KERNEL + GDT, 0x7f};
+    t->idtr = (struct table_reg){KERNEL + IDT, 0xfff};
+    t->tr = (struct segment){.selector = 0x40, .base = KERNEL + TSS, .limit = 0x67, .attr = SEG_P | 11};
+    t->ldtr = (struct segment){.attr = SEG_UNUSABLE};
+    t->lstar = t->cstar = t->sysenter_eip = KERNEL + SYSTEM;
+    t->star = 0x0023001000000000ull;
+    t->sysenter_cs = 0x10;
+    t->sysenter_esp = KERNEL + STACK_TOP;
+    t->cpl = 3;
+    t->activity = CPU_RUNNING;
+}
+
+struct soft *soft_new(const uint8_t *const_page, bool low)
+{
+    static const struct intc_ops intc_ops = {.acknowledge = no_interrupt, .get_cr8 = get_cr8};
+    struct clock_source source = {no_time, no_time, NULL, NULL};
+    struct soft *s = calloc(1, sizeof(*s));
+    pthread_mutexattr_t attr;
+    char why[200];
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&s->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    log_init(&s->log, stderr);
+    s->log.enabled = 0;
+    s->ram = aligned_alloc(PAGE, RAM_SIZE);
+    memset(s->ram, 0, RAM_SIZE);
+    s->memory = bus_new("memory", 1ull << 40, &s->lock);
+    s->ports = bus_new("ports", 1u << 16, &s->lock);
+    bus_map_ram(s->memory, "ram", 0, RAM_SIZE, s->ram);
+    s->clock = clock_new(&source);
+    clock_start(s->clock);
+    s->cpu = cpu_new(&(struct cpu_config){.count = 1,
+                                          .memory = s->memory,
+                                          .ports = s->ports,
+                                          .clock = s->clock,
+                                          .lock = &s->lock,
+                                          .log = &s->log,
+                                          .intc = {&intc_ops, s},
+                                          .model = "max"},
+                     why, sizeof(why));
+    if (!s->cpu) {
+        fprintf(stderr, "oracle: %s\n", why);
+        exit(1);
+    }
+    s->next_table = TABLES + PAGE;
+    map(s, KERNEL, 0, TABLES, PTE_W);
+    map(s, CODE, CODE_PHYS, CODE_SIZE, PTE_U | PTE_W);
+    map(s, DATA, DATA_PHYS, DATA_SIZE, PTE_U | PTE_W | PTE_NX);
+    map(s, CONST, CONST_PHYS, PAGE, PTE_U | PTE_NX);
+    map(s, DATA_HIGH, DATA_PHYS, DATA_SIZE, PTE_U | PTE_W | PTE_NX);
+    map(s, DATA_TOP, DATA_PHYS, DATA_SIZE, PTE_U | PTE_W | PTE_NX);
+    if (low)
+        map(s, DATA_LOW, DATA_PHYS, DATA_SIZE, PTE_U | PTE_W | PTE_NX);
+    memcpy(s->ram + CONST_PHYS, const_page, PAGE);
+    memset(s->ram + CODE_PHYS, 0xcc, CODE_SIZE);
+    make_gdt(s);
+    make_idt(s);
+    put64(s, TSS + 4, KERNEL + STACK_TOP);
+    make_start(s);
+    s->cpu->s = s->start;
+    cpu_push(s->cpu);
+    return s;
+}
+
+void soft_free(struct soft *s)
+{
+    cpu_free(s->cpu);
+    clock_free(s->clock);
+    bus_free(s->memory);
+    bus_free(s->ports);
+    pthread_mutex_destroy(&s->lock);
+    free(s->ram);
+    free(s);
+}
+
+const struct cpu *soft_cpu(const struct soft *s)
+{
+    return s->cpu;
+}
+
+static void load_selector(struct soft *s, struct cpu_state *t, unsigned seg, uint16_t selector)
+{
+    uint64_t d;
+
+    if ((selector & ~3u) == 0) {
+        t->seg[seg] = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
+        return;
+    }
+    memcpy(&d, s->ram + GDT + (selector & ~7u), 8);
+    unpack_descriptor(&t->seg[seg], selector, d);
+}
+
+static void load(struct soft *s, const struct test_case *c)
+{
+    struct cpu *cpu = s->cpu;
+    struct cpu_state *t = &cpu->s;
+    const struct machine *m = &c->start;
+
+    memcpy(s->ram + DATA_PHYS, c->data, DATA_SIZE);
+    if (s->code_dirty) {
+        static const uint8_t int3[CODE_SIZE] = {[0 ... CODE_SIZE - 1] = 0xcc};
+
+        bus_write_block(s->memory, CODE_PHYS, int3, CODE_SIZE);
+    }
+    bus_write_block(s->memory, CODE_PHYS + (c->entry - CODE), c->bytes, c->length);
+
+    *t = s->start;
+    memcpy(t->gpr, m->gpr, sizeof(t->gpr));
+    t->rip = m->rip;
+    t->rflags = m->rflags;
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        load_selector(s, t, n, m->seg[n]);
+    t->seg[FS].base = m->fs_base;
+    t->seg[GS].base = m->gs_base;
+    fpu_fxrstor(t, m->fx, true, 16);
+    for (unsigned n = 0; n < 16; n++)
+        memcpy(&t->zmm[n].u8[16], m->ymm_high + 16 * n, 16);
+    set_arith_flags(cpu, (uint32_t)t->rflags);
+    update_mode(cpu);
+}
+
+static uint64_t stack64(const struct soft *s, uint64_t linear)
+{
+    uint64_t v;
+
+    memcpy(&v, s->ram + (linear - KERNEL), 8);
+    return v;
+}
+
+static bool has_error_code(unsigned vector)
+{
+    return vector < 32 && (0x60227d00u >> vector & 1);
+}
+
+/* The state that was interrupted, out of the frame. */
+static void unload(struct soft *s, const struct test_case *c, struct outcome *out)
+{
+    const struct cpu_state *t = &s->cpu->s;
+    struct machine *m = &out->machine;
+    uint64_t frame = t->gpr[RSP];
+
+    memset(m->xsave_header, 0, sizeof(m->xsave_header));
+    out->vector = (unsigned)(t->rip - 1 - (KERNEL + HANDLERS)) / 16;
+    out->error = 0;
+    if (has_error_code(out->vector)) {
+        out->error = (uint32_t)stack64(s, frame);
+        frame += 8;
+    }
+    out->cr2 = t->cr2;
+    memcpy(m->gpr, t->gpr, sizeof(m->gpr));
+    m->rip = stack64(s, frame);
+    m->rflags = stack64(s, frame + 16);
+    m->gpr[RSP] = stack64(s, frame + 24);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        m->seg[n] = t->seg[n].selector;
+    m->seg[CS] = (uint16_t)stack64(s, frame + 8);
+    m->seg[SS] = (uint16_t)stack64(s, frame + 32);
+    m->fs_base = t->seg[FS].base;
+    m->gs_base = t->seg[GS].base;
+    memset(m->fx, 0, sizeof(m->fx));
+    fpu_fxsave(t, m->fx, true, 16);
+    for (unsigned n = 0; n < 16; n++)
+        memcpy(m->ymm_high + 16 * n, &t->zmm[n].u8[16], 16);
+    (void)c;
+}
+
+void soft_run(struct soft *s, const struct test_case *c, struct outcome *out)
+{
+    struct cpu *cpu = s->cpu;
+    enum cpu_exit exit;
+
+    load(s, c);
+    exit = cpu_run(cpu, BUDGET);
+    memcpy(out->data, s->ram + DATA_PHYS, DATA_SIZE);
+    memcpy(out->code, s->ram + CODE_PHYS, CODE_SIZE);
+    out->end = exit == CPU_EXIT_HALT ? END_EXCEPTION : exit == CPU_EXIT_KICK ? END_NEVER : END_SHUTDOWN;
+    if (exit == CPU_EXIT_HALT && cpu->s.rip == KERNEL + SYSTEM + 1)
+        out->end = END_KERNEL;
+    if (out->end == END_EXCEPTION) {
+        unload(s, c, out);
+        if (out->vector == 0x80 || out->machine.rflags & FLAG_TF || cpu->s.dr[6] & 1u << 14)
+            out->end = END_KERNEL;
+    }
+    s->code_dirty = true;
+}
+
+unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max)
+{
+    struct cpu *cpu = s->cpu;
+    unsigned count = 0;
+
+    load(s, c);
+    for (unsigned n = 0; n < BUDGET && cpu->s.cpl == 3 && count < max; n++) {
+        uint64_t at = cpu->s.rip - CODE;
+        struct insn i;
+        unsigned attr;
+
+        i.row = UINT16_MAX;
+        if (at < CODE_SIZE)
+            decode(cpu, cpu->mode, s->ram + CODE_PHYS + at, (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i,
+                   &attr);
+        rows[count++] = i.row;
+        if (cpu_step(cpu) == CPU_EXIT_HALT)
+            break;
+    }
+    return count;
+}

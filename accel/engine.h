@@ -1,8 +1,9 @@
 /*
  * engine.h - the yoke: what an engine must offer to pull the machine.
  *
- * The machine never knows which engine runs a vCPU. The canonical state is cpu/state.h's; an engine that keeps part of it
- * elsewhere while it runs brings it home in pull() and takes it back in push(), both at an instruction boundary.
+ * The machine never knows which engine runs a vCPU. The canonical state is cpu/state.h's; an engine that
+ * keeps part of it elsewhere while it runs brings it home in pull() and takes it back in push(), both at an
+ * instruction boundary.
  *
  * Locking: run, pull and push belong to the vCPU's thread; kick may come from any thread.
  */
@@ -18,7 +19,8 @@
 struct engine {
     const char *name;  /* as --accel spells it */
     const char *about; /* one line for listings */
-    /* Whether it can serve on this host. When not, `why` says the reason and what to do about it, in a sentence. */
+    /* Whether it can serve on this host. When not, `why` says the reason and what to do about it, in a
+     * sentence. */
     bool (*probe)(char *why, size_t why_size);
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
     void (*kick)(struct cpu *cpu);

@@ -1,11 +1,12 @@
 /*
- * block.h - a disk, as controllers see it: an array of bytes read and written in requests that complete later.
+ * block.h - a disk, as controllers see it: an array of bytes read and written in requests that complete
+ * later.
  *
- * Backends (host/disk.c and, later, image formats) do the work on threads of their own and complete requests in
- * the event loop. A controller never waits: it submits, and goes on when done() is called.
+ * Backends (host/disk.c and, later, image formats) do the work on threads of their own and complete requests
+ * in the event loop. A controller never waits: it submits, and goes on when done() is called.
  *
- * Locking: submit is called, and done() is called, with the machine lock held. done() is never called from within
- * submit.
+ * Locking: submit is called, and done() is called, with the machine lock held. done() is never called from
+ * within submit.
  */
 #ifndef CORE_BLOCK_H
 #define CORE_BLOCK_H
@@ -19,28 +20,28 @@ enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
 /* The submitter owns the request and its data, and leaves both alone until done(). */
 struct block_request {
     enum block_op op;
-    uint64_t offset;      /* bytes from the start; a multiple of 512 */
-    size_t size;          /* bytes; a multiple of 512; 0 for a flush */
+    uint64_t offset; /* bytes from the start; a multiple of 512 */
+    size_t size;     /* bytes; a multiple of 512; 0 for a flush */
     void *data;
     /* error is 0 or an errno value. A write is durable only after a later flush. */
     void (*done)(struct block_request *request, int error);
-    void *opaque;         /* the submitter's */
-    void *backend;        /* the backend's, */
-    int backend_error;    /* both */
+    void *opaque;      /* the submitter's */
+    void *backend;     /* the backend's, */
+    int backend_error; /* both */
 };
 
 struct block {
     const struct block_ops *ops;
-    const char *name;     /* for messages: the file's name */
-    uint64_t size;        /* bytes, a multiple of 512 */
+    const char *name; /* for messages: the file's name */
+    uint64_t size;    /* bytes, a multiple of 512 */
     bool read_only;
 };
 
 struct block_ops {
     void (*submit)(struct block *block, struct block_request *request);
     /*
-     * Waits for what is under way, calls done() for it, flushes, frees. What done() submits meanwhile fails with
-     * ECANCELED; nothing is submitted afterwards. So close disks before their controllers go.
+     * Waits for what is under way, calls done() for it, flushes, frees. What done() submits meanwhile fails
+     * with ECANCELED; nothing is submitted afterwards. So close disks before their controllers go.
      */
     void (*close)(struct block *block);
 };
@@ -58,8 +59,8 @@ static inline void block_close(struct block *block)
 }
 
 /*
- * A drive whose medium can change (CD-ROM, floppy): the controller registers here what to do when it does. NULL is no
- * medium.
+ * A drive whose medium can change (CD-ROM, floppy): the controller registers here what to do when it does.
+ * NULL is no medium.
  */
 struct block_slot {
     struct block *medium;

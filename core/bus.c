@@ -58,8 +58,7 @@ struct answer {
     uint64_t span;
 };
 
-/* --- the view
- * -------------------------------------------------------------------------------------------------- */
+/* --- the view ------------------------------------------------------------------------------------ */
 
 #define load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
 #define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
@@ -267,8 +266,7 @@ static bool reserve(struct bus *bus, unsigned regions)
     return true;
 }
 
-/* --- the map
- * --------------------------------------------------------------------------------------------------- */
+/* --- the map ------------------------------------------------------------------------------------- */
 
 struct bus *bus_new(const char *name, uint64_t size, pthread_mutex_t *lock)
 {
@@ -404,8 +402,7 @@ struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset)
     return answer.region;
 }
 
-/* --- RAM
- * ------------------------------------------------------------------------------------------------------- */
+/* --- RAM ----------------------------------------------------------------------------------------- */
 
 static void page_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size)
 {
@@ -510,8 +507,7 @@ static void ram_write(uint8_t *at, uint64_t value, unsigned size)
     }
 }
 
-/* --- chips
- * ----------------------------------------------------------------------------------------------------- */
+/* --- chips --------------------------------------------------------------------------------------- */
 
 static uint64_t size_mask(unsigned size)
 {
@@ -567,8 +563,7 @@ static void chip_write(struct bus *bus, struct region *region, uint64_t offset, 
     leave_chip(bus);
 }
 
-/* --- accesses
- * -------------------------------------------------------------------------------------------------- */
+/* --- accesses ------------------------------------------------------------------------------------ */
 
 /* An access that crosses a border: byte by byte, each with whoever answers there. */
 static uint64_t read_bytes(struct bus *bus, uint64_t addr, unsigned size)

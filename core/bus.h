@@ -1,12 +1,13 @@
 /*
- * bus.h - an address space: which RAM, ROM or chip answers at an address. The machine has two, memory and ports;
- * one registration call serves both.
+ * bus.h - an address space: which RAM, ROM or chip answers at an address. The machine has two, memory and
+ * ports; one registration call serves both.
  *
- * Regions may overlap; the higher priority answers, and among equals the one mapped later. Where nothing answers, reads
- * give all ones and writes vanish, as on a PC's bus.
+ * Regions may overlap; the higher priority answers, and among equals the one mapped later. Where nothing
+ * answers, reads give all ones and writes vanish, as on a PC's bus.
  *
- * Locking: bus_read/bus_write take the machine lock around a chip's functions (it is recursive, so that a chip may
- * itself access the bus). RAM access never locks. Mapping changes are made with the machine lock held.
+ * Locking: bus_read/bus_write take the machine lock around a chip's functions (it is recursive, so that a
+ * chip may itself access the bus). RAM access never locks. Mapping changes are made with the machine lock
+ * held.
  */
 #ifndef CORE_BUS_H
 #define CORE_BUS_H
@@ -19,9 +20,9 @@
 #define BUS_PAGE 4096u
 
 /*
- * A chip's registers. `addr` is the offset into its region, `size` 1, 2, 4 or 8 bytes, never more than max_size: a
- * wider access arrives as several, lowest address first. An access that crosses into another region arrives as bytes.
- * A missing function reads as all ones or ignores the write.
+ * A chip's registers. `addr` is the offset into its region, `size` 1, 2, 4 or 8 bytes, never more than
+ * max_size: a wider access arrives as several, lowest address first. An access that crosses into another
+ * region arrives as bytes. A missing function reads as all ones or ignores the write.
  */
 struct bus_ops {
     uint64_t (*read)(void *dev, uint64_t addr, unsigned size);
@@ -44,18 +45,19 @@ struct region {
     bool enabled;
     int priority;
     uint64_t base, size;
-    uint8_t *host;              /* RAM and ROM: the bytes */
-    uint8_t *page_flags;        /* RAM: enum page_flag, a byte a page; written atomically */
-    const struct bus_ops *ops;  /* IO */
+    uint8_t *host;             /* RAM and ROM: the bytes */
+    uint8_t *page_flags;       /* RAM: enum page_flag, a byte a page; written atomically */
+    const struct bus_ops *ops; /* IO */
     void *dev;
     struct bus *bus;
-    struct region *next;        /* the bus's list, in order of registration */
+    struct region *next; /* the bus's list, in order of registration */
 };
 
 /* Those that cache what the map says (TLBs, KVM slots) and those that cache what RAM says (decoded code). */
 struct bus_listener {
-    void (*map_changed)(void *opaque);                                /* drop cached host pointers; may be NULL */
-    void (*code_written)(void *opaque, uint64_t addr, uint64_t size); /* a PAGE_CODE page was written; may be NULL */
+    void (*map_changed)(void *opaque); /* drop cached host pointers; may be NULL */
+    void (*code_written)(void *opaque, uint64_t addr,
+                         uint64_t size); /* a PAGE_CODE page was written; may be NULL */
     void *opaque;
     struct bus_listener *next;
     /* Pages of this RAM have PAGE_TRACK again: drop cached permission to write them unseen; may be NULL */
@@ -63,32 +65,34 @@ struct bus_listener {
 };
 
 /*
- * A new empty space of `size` bytes. `lock` is the machine lock, recursive, or NULL when only one thread uses the bus.
- * NULL when memory ran out.
+ * A new empty space of `size` bytes. `lock` is the machine lock, recursive, or NULL when only one thread uses
+ * the bus. NULL when memory ran out.
  */
 struct bus *bus_new(const char *name, uint64_t size, pthread_mutex_t *lock);
 void bus_free(struct bus *bus);
 
 /*
- * Maps a chip, RAM or ROM; the region is enabled, at priority 0. RAM and ROM take base and size in whole pages, inside
- * the bus; what sticks out of a chip's region is out of reach. The name must outlive the bus. NULL when memory ran out. A ROM that must shadow RAM gets a higher priority from region_set().
+ * Maps a chip, RAM or ROM; the region is enabled, at priority 0. RAM and ROM take base and size in whole
+ * pages, inside the bus; what sticks out of a chip's region is out of reach. The name must outlive the bus.
+ * NULL when memory ran out. A ROM that must shadow RAM gets a higher priority from region_set().
  */
-struct region *bus_map(struct bus *bus, const char *name, uint64_t base, uint64_t size, const struct bus_ops *ops,
-                       void *dev);
+struct region *bus_map(struct bus *bus, const char *name, uint64_t base, uint64_t size,
+                       const struct bus_ops *ops, void *dev);
 struct region *bus_map_ram(struct bus *bus, const char *name, uint64_t base, uint64_t size, uint8_t *host);
 struct region *bus_map_rom(struct bus *bus, const char *name, uint64_t base, uint64_t size, uint8_t *host);
 
-/* Moves, enables or re-ranks a region (BARs, APIC base, PAM). Listeners hear of it if what answers anywhere changed. */
+/* Moves, enables or re-ranks a region (BARs, APIC base, PAM). Listeners hear of it if what answers anywhere
+ * changed. */
 void region_set(struct region *region, uint64_t base, bool enabled, int priority);
 
 /* The regions, in order of registration, for listings: for (r = bus_first(bus); r; r = r->next). */
 struct region *bus_first(struct bus *bus);
 
 /*
- * Listeners come and go while no engine runs. map_changed is called with the machine lock held, after the change;
- * code_written from the writing thread, after the write, with or without the lock, a call a page. It is the listener that
- * clears PAGE_CODE once it holds no more code of the page. tracking_armed is called with the machine lock held; a listener
- * may act on it a moment later (bus_take_dirty()).
+ * Listeners come and go while no engine runs. map_changed is called with the machine lock held, after the
+ * change; code_written from the writing thread, after the write, with or without the lock, a call a page. It
+ * is the listener that clears PAGE_CODE once it holds no more code of the page. tracking_armed is called with
+ * the machine lock held; a listener may act on it a moment later (bus_take_dirty()).
  */
 void bus_listen(struct bus *bus, struct bus_listener *listener);
 void bus_unlisten(struct bus *bus, struct bus_listener *listener);
@@ -98,19 +102,21 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, uint64_t addr, uint64_t value, unsigned size);
 
 /*
- * Blocks, as DMA would: any length. Chips get naturally aligned pieces. A block doesn't wrap past the end of the bus;
- * `data` may itself lie in guest RAM.
+ * Blocks, as DMA would: any length. Chips get naturally aligned pieces. A block doesn't wrap past the end of
+ * the bus; `data` may itself lie in guest RAM.
  */
 void bus_read_block(struct bus *bus, uint64_t addr, void *data, size_t size);
 void bus_write_block(struct bus *bus, uint64_t addr, const void *data, size_t size);
 
 /*
- * What answers at `addr`: the region (NULL when nothing does), and in *offset where in it. Stable until a map change.
- * Takes no lock; safe beside map changes made by other threads in the sense that old or new map is seen.
+ * What answers at `addr`: the region (NULL when nothing does), and in *offset where in it. Stable until a map
+ * change. Takes no lock; safe beside map changes made by other threads in the sense that old or new map is
+ * seen.
  */
 struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset);
 
-/* A write to RAM that bypassed the bus (a CPU's own store) hit a page with flags: set dirty bits, tell listeners. */
+/* A write to RAM that bypassed the bus (a CPU's own store) hit a page with flags: set dirty bits, tell
+ * listeners. */
 void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size);
 
 /*

@@ -1,8 +1,8 @@
 /*
  * chardev.h - a stream of bytes between a chip (UART, debug port) and the host (terminal, file, socket).
  *
- * The chip holds a struct chardev and writes to it; bytes from the host arrive through the receiver that the chip
- * set. Host backends live in host/chardev.c.
+ * The chip holds a struct chardev and writes to it; bytes from the host arrive through the receiver that the
+ * chip set. Host backends live in host/chardev.c.
  *
  * Locking: all calls, both ways, with the machine lock held.
  */
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 struct char_receiver {
-    size_t (*room)(void *opaque);                                   /* bytes it can take now */
+    size_t (*room)(void *opaque);                                    /* bytes it can take now */
     void (*receive)(void *opaque, const uint8_t *data, size_t size); /* size <= room() */
     void *opaque;
 };
@@ -23,7 +23,7 @@ struct chardev {
     void (*write)(struct chardev *chr, const uint8_t *data, size_t size);
     void (*room_changed)(struct chardev *chr); /* the chip has room again; may be NULL */
     void (*close)(struct chardev *chr);
-    struct char_receiver receiver;             /* set by the chip; zero: input is dropped */
+    struct char_receiver receiver; /* set by the chip; zero: input is dropped */
 };
 
 static inline void chardev_write(struct chardev *chr, const uint8_t *data, size_t size)

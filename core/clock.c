@@ -140,8 +140,7 @@ uint64_t clock_ticks_to_ns(uint64_t ticks, uint64_t hz)
     return ns < CLOCK_NEVER ? (uint64_t)ns : CLOCK_NEVER;
 }
 
-/* --- the heap
- * -------------------------------------------------------------------------------------------------- */
+/* --- the heap ------------------------------------------------------------------------------------ */
 
 static bool before(const struct entry *a, const struct entry *b)
 {

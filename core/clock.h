@@ -1,13 +1,14 @@
 /*
  * clock.h - the only source of time, and the queue of what happens when.
  *
- * Time is nanoseconds since the machine was switched on, as a 64-bit count (584 years). Where it comes from is the
- * source given at creation: the host's monotonic clock (host/), or a count of guest instructions, or a test that
- * turns the hands itself. Stopping the clock (pause) freezes time for the guest.
+ * Time is nanoseconds since the machine was switched on, as a 64-bit count (584 years). Where it comes from
+ * is the source given at creation: the host's monotonic clock (host/), or a count of guest instructions, or a
+ * test that turns the hands itself. Stopping the clock (pause) freezes time for the guest.
  *
  * Devices arm named timers; the event loop asks for the next deadline, sleeps, and calls clock_run().
  *
- * Locking: timers are armed, disarmed and run with the machine lock held. clock_now() may be called without it.
+ * Locking: timers are armed, disarmed and run with the machine lock held. clock_now() may be called without
+ * it.
  */
 #ifndef CORE_CLOCK_H
 #define CORE_CLOCK_H
@@ -22,15 +23,15 @@ struct timer {
     const char *name;
     void (*fn)(void *opaque); /* called once when due, disarmed; may arm again */
     void *opaque;
-    uint64_t when;            /* clock ns, CLOCK_NEVER when disarmed */
-    unsigned slot;            /* place in the queue; the clock's own */
+    uint64_t when; /* clock ns, CLOCK_NEVER when disarmed */
+    unsigned slot; /* place in the queue; the clock's own */
     struct clock *clock;
 };
 
 struct clock_source {
-    uint64_t (*now)(void *opaque);     /* ns from any fixed origin, never going back */
-    uint64_t (*wall)(void *opaque);    /* ns since 1970-01-01 00:00 UTC */
-    void (*deadline)(void *opaque);    /* told when the earliest deadline moved nearer; may be NULL */
+    uint64_t (*now)(void *opaque);  /* ns from any fixed origin, never going back */
+    uint64_t (*wall)(void *opaque); /* ns since 1970-01-01 00:00 UTC */
+    void (*deadline)(void *opaque); /* told when the earliest deadline moved nearer; may be NULL */
     void *opaque;
 };
 
@@ -64,9 +65,9 @@ void timer_arm(struct timer *timer, uint64_t when);
 void timer_disarm(struct timer *timer);
 
 /*
- * The earliest deadline, or CLOCK_NEVER; and: run all timers that are due, those included that a callback arms for a
- * time already past. Machine lock held. Neither asks whether the clock goes: whoever drives the clock leaves a stopped
- * one alone.
+ * The earliest deadline, or CLOCK_NEVER; and: run all timers that are due, those included that a callback
+ * arms for a time already past. Machine lock held. Neither asks whether the clock goes: whoever drives the
+ * clock leaves a stopped one alone.
  */
 uint64_t clock_next(struct clock *clock);
 void clock_run(struct clock *clock);

@@ -14,7 +14,7 @@ struct device_class {
     void (*reset)(void *device);  /* as the RESET# pin would; machine lock held */
     void (*loaded)(void *device); /* after fields were loaded: re-arm timers, drive outputs; may be NULL */
     void (*free)(void *device);
-    const struct field *state;    /* what a guest could notice */
+    const struct field *state; /* what a guest could notice */
 };
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * display.h - the picture a graphics chip makes, and those who show it.
  *
- * The chip draws into a surface only when a viewer asks (display_refresh), and says which rectangles changed; viewers
- * (SDL window, PNG screenshot, terminal) copy those. An idle screen costs a look at some dirty bits.
+ * The chip draws into a surface only when a viewer asks (display_refresh), and says which rectangles changed;
+ * viewers (SDL window, PNG screenshot, terminal) copy those. An idle screen costs a look at some dirty bits.
  *
  * Locking: everything here with the machine lock held.
  */
@@ -16,7 +16,8 @@ struct rect {
     int x, y, width, height;
 };
 
-/* 32 bits a pixel, 0x00RRGGBB; rows follow each other without gap. Owned by the chip; valid until the next refresh. */
+/* 32 bits a pixel, 0x00RRGGBB; rows follow each other without gap. Owned by the chip; valid until the next
+ * refresh. */
 struct surface {
     int width, height;
     uint32_t *pixels;
@@ -25,16 +26,17 @@ struct surface {
 /* What a text mode shows, for terminals and tests. */
 struct text_screen {
     int columns, rows;
-    const uint16_t *cells; /* character (code page 437) in the low byte, attribute in the high one; row after row */
+    const uint16_t
+        *cells; /* character (code page 437) in the low byte, attribute in the high one; row after row */
     int cursor_x, cursor_y;
     bool cursor_visible;
-    bool blink;            /* attribute bit 7 means blinking, not a bright background */
+    bool blink; /* attribute bit 7 means blinking, not a bright background */
 };
 
 struct display_source {
     /*
-     * Brings the surface up to date. Adds what changed since the last call to *damage (its bounding box; width 0:
-     * nothing); `all` forces everything. Returns the surface.
+     * Brings the surface up to date. Adds what changed since the last call to *damage (its bounding box;
+     * width 0: nothing); `all` forces everything. Returns the surface.
      */
     const struct surface *(*refresh)(void *opaque, bool all, struct rect *damage);
     /* Fills *text when the chip is in a text mode; false when it is not. Valid until the next call. */

@@ -76,8 +76,7 @@ static uint64_t get_le(const uint8_t *data, size_t size)
     return value;
 }
 
-/* --- save
- * ------------------------------------------------------------------------------------------------------ */
+/* --- save ---------------------------------------------------------------------------------------- */
 
 static bool append(struct state_buf *buf, const void *data, size_t size)
 {
@@ -131,8 +130,7 @@ bool fields_save(const struct field *table, const void *object, struct state_buf
     return append(buf, "", 1);
 }
 
-/* --- load
- * ------------------------------------------------------------------------------------------------------ */
+/* --- load ---------------------------------------------------------------------------------------- */
 
 struct loader {
     const uint8_t *data;
@@ -235,8 +233,7 @@ size_t fields_load(const struct field *table, void *object, const uint8_t *data,
     return load_table(&in, table, object) ? in.at : 0;
 }
 
-/* --- print and compare
- * ----------------------------------------------------------------------------------------- */
+/* --- print and compare --------------------------------------------------------------------------- */
 
 /* A path through nested tables; each level knows the one above it. */
 struct path {

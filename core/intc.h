@@ -1,8 +1,9 @@
 /*
  * intc.h - the socket between a CPU and its local interrupt controller (the APIC inside a real package).
  *
- * The CPU knows no chip and the chip no CPU; the machine plugs one into the other. The controller drives the CPU's
- * INTR, NMI, SMI, INIT and SIPI through struct irq wires; the CPU reaches the controller through these calls.
+ * The CPU knows no chip and the chip no CPU; the machine plugs one into the other. The controller drives the
+ * CPU's INTR, NMI, SMI, INIT and SIPI through struct irq wires; the CPU reaches the controller through these
+ * calls.
  *
  * Locking: the CPU takes the machine lock around every call.
  */
@@ -25,8 +26,9 @@ struct intc_ops {
     uint64_t (*get_base)(void *intc);
     bool (*set_base)(void *intc, uint64_t value);
     /*
-     * TSC-deadline. `deadline` is the clock time in ns at which the CPU's TSC reaches the value written, 0 when the
-     * guest disarmed it, and `raw` the value written. `get_deadline` gives raw back, 0 once it fired or if the timer isn't in that mode.
+     * TSC-deadline. `deadline` is the clock time in ns at which the CPU's TSC reaches the value written, 0
+     * when the guest disarmed it, and `raw` the value written. `get_deadline` gives raw back, 0 once it fired
+     * or if the timer isn't in that mode.
      */
     void (*set_tsc_deadline)(void *intc, uint64_t deadline, uint64_t raw);
     uint64_t (*get_tsc_deadline)(void *intc);

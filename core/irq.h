@@ -1,8 +1,8 @@
 /*
  * irq.h - an interrupt line as a value.
  *
- * A device drives its line with irq_set(); it never knows which controller, pin or inverter is at the other end.
- * The machine wires lines when it creates devices. A line that nobody listens to is the zero value.
+ * A device drives its line with irq_set(); it never knows which controller, pin or inverter is at the other
+ * end. The machine wires lines when it creates devices. A line that nobody listens to is the zero value.
  *
  * Locking: the machine lock is held by whoever drives a line.
  */

@@ -2,8 +2,8 @@
  * log.h - one line of text to whoever runs the machine.
  *
  * Every machine has one struct log; parts that have something to say are handed a pointer to it. Guest
- * misbehaviour (a driver that programs a chip with nonsense) has a level of its own, LOG_GUEST, off by default:
- * it is news for the OS developer, not a fault of Oxbow.
+ * misbehaviour (a driver that programs a chip with nonsense) has a level of its own, LOG_GUEST, off by
+ * default: it is news for the OS developer, not a fault of Oxbow.
  *
  * Locking: log_at() may be called from any thread.
  */
@@ -23,8 +23,8 @@ enum log_level {
 };
 
 struct log {
-    FILE *out;             /* where lines go; stderr by default */
-    unsigned enabled;      /* bit n set: level n is printed */
+    FILE *out;                                                         /* where lines go; stderr by default */
+    unsigned enabled;                                                  /* bit n set: level n is printed */
     void (*tap)(void *opaque, enum log_level level, const char *line); /* also told every line; may be NULL */
     void *tap_opaque;
 };

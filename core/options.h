@@ -51,7 +51,7 @@ struct options {
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
-    const char *cpu; /* NULL: the default model */
+    const char *cpu;                     /* NULL: the default model */
     const char *serial[OPTIONS_SERIALS]; /* COM1 to COM4 */
     unsigned serials;
     bool serials_weak; /* the next --serial replaces them all */

@@ -1,9 +1,9 @@
 /*
  * breakpoint.c - the guest's own breakpoints: DR0-DR3 and DR7 (SDM 3B 18.2).
  *
- * While any is enabled the CPU runs an instruction at a time (interp/loop.c), and pages that data breakpoints watch have
- * no fast TLB entries, so that every access to them comes by linear_read and relatives (paging.c). With none
- * enabled nothing is paid. Breakpoints on I/O ports (CR4.DE, R/W = 10) are stored but never hit.
+ * While any is enabled the CPU runs an instruction at a time (interp/loop.c), and pages that data breakpoints
+ * watch have no fast TLB entries, so that every access to them comes by linear_read and relatives (paging.c).
+ * With none enabled nothing is paid. Breakpoints on I/O ports (CR4.DE, R/W = 10) are stored but never hit.
  */
 #include "cpu/internal.h"
 
@@ -48,8 +48,8 @@ void breakpoint_access(struct cpu *cpu, uint64_t linear, unsigned size, bool wri
         uint64_t start = start_of(cpu, n);
         unsigned rw = rw_of(cpu, n);
 
-        if (enabled(cpu, n) && (rw == RW_ACCESS || (rw == RW_WRITE && write)) &&
-            start < linear + size && linear < start + length_of(cpu, n))
+        if (enabled(cpu, n) && (rw == RW_ACCESS || (rw == RW_WRITE && write)) && start < linear + size &&
+            linear < start + length_of(cpu, n))
             cpu->s.pending_debug |= 1u << n;
     }
 }

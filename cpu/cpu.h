@@ -1,11 +1,12 @@
 /*
  * cpu.h - the public face of the software x86-64 processor.
  *
- * A cpu is created over a memory space and a port space (core/bus.h), plugged into a local interrupt controller
- * (core/intc.h) and run by one thread. No globals: start as many as wanted.
+ * A cpu is created over a memory space and a port space (core/bus.h), plugged into a local interrupt
+ * controller (core/intc.h) and run by one thread. No globals: start as many as wanted.
  *
- * Locking: cpu_run, cpu_reset, cpu_pull/push and everything that touches cpu_state belong to the CPU's own thread (or to anyone
- * while that thread is stopped). The wires (cpu_intr ... cpu_kick) may be called from any thread.
+ * Locking: cpu_run, cpu_reset, cpu_pull/push and everything that touches cpu_state belong to the CPU's own
+ * thread (or to anyone while that thread is stopped). The wires (cpu_intr ... cpu_kick) may be called from
+ * any thread.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
@@ -24,15 +25,15 @@
 struct cpu;
 
 struct cpu_config {
-    unsigned id;              /* APIC id */
-    unsigned count;           /* CPUs in the machine, for CPUID topology */
+    unsigned id;    /* APIC id */
+    unsigned count; /* CPUs in the machine, for CPUID topology */
     struct bus *memory, *ports;
     struct clock *clock;
-    pthread_mutex_t *lock;    /* the machine lock: taken around intc calls and I/O */
+    pthread_mutex_t *lock; /* the machine lock: taken around intc calls and I/O */
     struct log *log;
     struct intc intc;
-    const char *model;        /* CPU model and feature changes ("qemu64,+avx"), NULL for the default */
-    uint64_t tsc_hz;          /* 0: the default, 1 GHz */
+    const char *model; /* CPU model and feature changes ("qemu64,+avx"), NULL for the default */
+    uint64_t tsc_hz;   /* 0: the default, 1 GHz */
 };
 
 enum cpu_exit {
@@ -48,7 +49,8 @@ void cpu_free(struct cpu *cpu);
 /* RESET# (init = false) or INIT# (true): SDM 3A table 10-1. */
 void cpu_reset(struct cpu *cpu, bool init);
 
-/* Runs about `budget` instructions at most (never fewer than one when it can run), until something needs the machine. */
+/* Runs about `budget` instructions at most (never fewer than one when it can run), until something needs the
+ * machine. */
 enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget);
 
 /* Executes exactly one instruction or delivers one event, taking nothing from caches. */
@@ -80,17 +82,17 @@ uint64_t cpu_instructions(const struct cpu *cpu);
 /* Counters of the interpreter's caches, for --stats. */
 struct cpu_stats {
     uint64_t instructions;
-    uint64_t traces, trace_bytes;    /* decoded, and the arena's use */
-    uint64_t trace_flushes;          /* whole-cache flushes */
-    uint64_t trace_invalidations;    /* traces dropped because their code was written */
+    uint64_t traces, trace_bytes; /* decoded, and the arena's use */
+    uint64_t trace_flushes;       /* whole-cache flushes */
+    uint64_t trace_invalidations; /* traces dropped because their code was written */
     uint64_t tlb_misses, tlb_flushes;
     uint64_t interrupts, exceptions;
 };
 void cpu_get_stats(const struct cpu *cpu, struct cpu_stats *stats);
 
 /*
- * The exceptions that led to a triple fault, the original one first: for crash reports. Returns how many of `chain`
- * (at most `max`) were filled in.
+ * The exceptions that led to a triple fault, the original one first: for crash reports. Returns how many of
+ * `chain` (at most `max`) were filled in.
  */
 struct cpu_fault {
     uint8_t vector;
@@ -106,8 +108,8 @@ unsigned cpu_chain(const struct cpu *cpu, struct cpu_fault *chain, unsigned max)
 unsigned cpu_code_bits(const struct cpu_state *state);
 
 /*
- * Reads guest memory by linear address as a debugger would: no faults, no A/D bits set. Returns the bytes read before
- * the first unmapped page.
+ * Reads guest memory by linear address as a debugger would: no faults, no A/D bits set. Returns the bytes
+ * read before the first unmapped page.
  */
 size_t cpu_peek(struct cpu *cpu, uint64_t linear, void *data, size_t size);
 

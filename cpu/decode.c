@@ -1,9 +1,9 @@
 /*
  * decode.c - guest bytes to struct insn, by the rows of opcodes.def.
  *
- * A decoder is built for one CPU model: rows whose feature the model lacks are left out, so that their encodings raise
- * #UD like any other that doesn't exist. Decoding never looks at guest state other than the mode it is given, and what it
- * can't encode it turns into an instruction that faults when it runs.
+ * A decoder is built for one CPU model: rows whose feature the model lacks are left out, so that their
+ * encodings raise #UD like any other that doesn't exist. Decoding never looks at guest state other than the
+ * mode it is given, and what it can't encode it turns into an instruction that faults when it runs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 #include "cpu/internal.h"
 #include "cpu/interp/bodies.h"
 
-#define MAPS        4
-#define MAX_LENGTH  15 /* SDM 2A 2.3.11 */
+#define MAPS       4
+#define MAX_LENGTH 15 /* SDM 2A 2.3.11 */
 
 struct decoder {
     uint16_t first[MAPS][256]; /* index into rows */
@@ -173,7 +173,8 @@ static bool modrm_matches(const struct cursor *c, const struct opcode_row *row)
 }
 
 /* Picks the row; reads ModRM when the opcode has one. NULL: #UD. */
-static const struct opcode_row *find_row(const struct decoder *d, struct cursor *c, unsigned map, unsigned opcode)
+static const struct opcode_row *find_row(const struct decoder *d, struct cursor *c, unsigned map,
+                                         unsigned opcode)
 {
     const struct opcode_row *const *rows = &d->rows[d->first[map][opcode]];
     unsigned count = d->count[map][opcode];
@@ -276,43 +277,61 @@ static void take_operand(struct cursor *c, unsigned operand, unsigned opcode, st
     case O_Eb:
         i->rm = gpr8(c, rm);
         break;
-    case O_Ew: case O_Ed: case O_Eq: case O_Ev: case O_Ey: case O_Rv: case O_Ry:
+    case O_Ew:
+    case O_Ed:
+    case O_Eq:
+    case O_Ev:
+    case O_Ey:
+    case O_Rv:
+    case O_Ry:
         i->rm = REG_OFFSET(rm);
         break;
     case O_Gb:
         i->reg = gpr8(c, reg);
         break;
-    case O_Gw: case O_Gd: case O_Gv: case O_Gy:
+    case O_Gw:
+    case O_Gd:
+    case O_Gv:
+    case O_Gy:
         i->reg = REG_OFFSET(reg);
         break;
     case O_Zb:
         i->rm = gpr8(c, low);
         break;
-    case O_Zv: case O_Zy:
+    case O_Zv:
+    case O_Zy:
         i->rm = REG_OFFSET(low);
         break;
     case O_Sw:
         i->reg = (uint16_t)c->reg; /* REX.R is ignored */
         break;
-    case O_Cy: case O_Dy:
+    case O_Cy:
+    case O_Dy:
         i->reg = (uint16_t)reg;
         break;
     case O_Vx:
         i->reg = XMM_OFFSET(reg);
         break;
-    case O_Wx: case O_Wss: case O_Wsd: case O_Wq: case O_Ux:
+    case O_Wx:
+    case O_Wss:
+    case O_Wsd:
+    case O_Wq:
+    case O_Ux:
         i->rm = XMM_OFFSET(rm);
         break;
     case O_Pq:
         i->reg = (uint16_t)(offsetof(struct cpu, s.st) + sizeof(struct f80) * c->reg);
         break;
-    case O_Qq: case O_Qd: case O_Nq:
+    case O_Qq:
+    case O_Qd:
+    case O_Nq:
         i->rm = (uint16_t)(offsetof(struct cpu, s.st) + sizeof(struct f80) * c->rm);
         break;
     case O_STi:
         i->rm = (uint16_t)c->rm;
         break;
-    case O_Ib: case O_sIb:
+    case O_Ib:
+    case O_sIb:
         i->imm = take_signed(c, 1);
         break;
     case O_Iw:
@@ -334,10 +353,14 @@ static void take_operand(struct cursor *c, unsigned operand, unsigned opcode, st
         i->imm = (int64_t)take(c, i->osize == SIZE_W ? 2 : 4);
         i->imm |= (int64_t)(take(c, 2) << 32);
         break;
-    case O_Ob: case O_Ov:
+    case O_Ob:
+    case O_Ov:
         i->imm = (int64_t)take(c, 1u << i->asize);
         break;
-    case O_AL: case O_AX: case O_eAX: case O_rAX:
+    case O_AL:
+    case O_AX:
+    case O_eAX:
+    case O_rAX:
         if (i->rm == ZERO_OFFSET)
             i->rm = REG_OFFSET(RAX);
         break;
@@ -384,7 +407,8 @@ static unsigned pick_form(const struct cursor *c, const struct opcode_row *row, 
 unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsigned size, unsigned off,
                 unsigned page_offset, struct insn *i, unsigned *attr)
 {
-    struct cursor c = {.bytes = bytes, .size = size, .mode = mode, .bits = mode & MODE_BITS, .seg_override = -1};
+    struct cursor c = {
+        .bytes = bytes, .size = size, .mode = mode, .bits = mode & MODE_BITS, .seg_override = -1};
     const struct opcode_row *row;
     unsigned map = 0, opcode, form;
     bool rip_relative = false;
@@ -414,7 +438,10 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
 
     i->row = (uint16_t)(row - opcode_rows);
     i->osize = operand_size(&c, row) & 15;
-    i->asize = (c.bits == SIZE_Q ? (c.adsize ? SIZE_D : SIZE_Q) : (c.bits == SIZE_D) != c.adsize ? SIZE_D : SIZE_W) & 15;
+    i->asize = (c.bits == SIZE_Q                 ? (c.adsize ? SIZE_D : SIZE_Q)
+                : (c.bits == SIZE_D) != c.adsize ? SIZE_D
+                                                 : SIZE_W) &
+               15;
     i->flags = (c.rep ? INSN_REP : 0) | (c.repne ? INSN_REPNE : 0) | (c.lock ? INSN_LOCK : 0) |
                (c.has_rex ? INSN_REX : 0);
     if ((row->sel & SEL_FORM) && c.mod != 3 && !(row->attr & A_MODRM_REG)) {
@@ -456,7 +483,8 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
         if (!__builtin_add_overflow(i->disp, (int32_t)(off + c.pos), &sum)) {
             i->disp = sum;
         } else {
-            /* Out of 32 bits: the length goes into the index, which can say only 0 to 15, so start a trace here. */
+            /* Out of 32 bits: the length goes into the index, which can say only 0 to 15, so start a trace
+             * here. */
             i->index = SMALL_OFFSET(c.pos);
             *attr |= A_STARTS;
         }

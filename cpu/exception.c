@@ -11,7 +11,7 @@
  */
 #include "cpu/protect.h"
 
-/* --- Raising --------------------------------------------------------------------------------------- */
+/* --- Raising ------------------------------------------------------------------------------------- */
 
 #define NO_EVENT (-1)
 
@@ -130,7 +130,7 @@ void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear, uint32_t
     raise(cpu, i, EX_PF, true, error);
 }
 
-/* --- Delivery: what the modes share ---------------------------------------------------------------- */
+/* --- Delivery: what the modes share -------------------------------------------------------------- */
 
 /* The event under way is cpu->fault; this is what else its delivery needs. */
 struct delivery {
@@ -194,7 +194,7 @@ static void enter_handler(struct cpu *cpu, uint64_t rip, bool interrupt_gate)
     cpu->s.rip = rip;
 }
 
-/* --- Real mode, and virtual-8086 mode's own handlers ----------------------------------------------- */
+/* --- Real mode, and virtual-8086 mode's own handlers --------------------------------------------- */
 
 /* Through the table of far pointers at `table`; `image` has been adapted by the caller. */
 static void deliver_vector_table(struct cpu *cpu, const struct delivery *d, uint64_t table, uint64_t clear)
@@ -223,7 +223,7 @@ static void deliver_real(struct cpu *cpu, const struct delivery *d)
     deliver_vector_table(cpu, d, cpu->s.idtr.base, FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
 }
 
-/* --- Protected mode -------------------------------------------------------------------------------- */
+/* --- Protected mode ------------------------------------------------------------------------------ */
 
 static void deliver_task_gate(struct cpu *cpu, const struct delivery *d, uint64_t gate)
 {
@@ -307,7 +307,7 @@ static void deliver_protected(struct cpu *cpu, const struct delivery *d)
     enter_handler(cpu, offset, !(desc_type(gate) & 1));
 }
 
-/* --- Long mode ------------------------------------------------------------------------------------- */
+/* --- Long mode ----------------------------------------------------------------------------------- */
 
 static void deliver_long(struct cpu *cpu, const struct delivery *d)
 {
@@ -352,7 +352,7 @@ static void deliver_long(struct cpu *cpu, const struct delivery *d)
     enter_handler(cpu, rip, !(desc_type(gate) & 1));
 }
 
-/* --- Entry points ---------------------------------------------------------------------------------- */
+/* --- Entry points -------------------------------------------------------------------------------- */
 
 static void deliver(struct cpu *cpu, const struct insn *i, uint64_t next)
 {
@@ -452,7 +452,7 @@ void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uin
     delivered(cpu);
 }
 
-/* --- For reports ----------------------------------------------------------------------------------- */
+/* --- For reports --------------------------------------------------------------------------------- */
 
 unsigned cpu_chain(const struct cpu *cpu, struct cpu_fault *chain, unsigned max)
 {

@@ -58,7 +58,7 @@ static void enter_code(struct cpu *cpu, const struct insn *i, uint16_t selector,
     cpu->s.rip = offset;
 }
 
-/* --- Targets of JMP and CALL ----------------------------------------------------------------------- */
+/* --- Targets of JMP and CALL --------------------------------------------------------------------- */
 
 /* A code segment named directly: no change of ring. */
 static void check_direct(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t code)
@@ -142,7 +142,7 @@ static void far_task(struct cpu *cpu, const struct insn *i, uint16_t selector, u
     task_switch(cpu, i, selector, descriptor, reason, next, false, 0);
 }
 
-/* --- JMP ------------------------------------------------------------------------------------------- */
+/* --- JMP ----------------------------------------------------------------------------------------- */
 
 void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset)
 {
@@ -175,7 +175,7 @@ void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t
     enter_code(cpu, i, gate.selector, gate.code, cpu->s.cpl, gate.offset);
 }
 
-/* --- CALL ------------------------------------------------------------------------------------------ */
+/* --- CALL ---------------------------------------------------------------------------------------- */
 
 static void push_return(struct cpu *cpu, const struct insn *i, struct stack *stack, unsigned size,
                         uint64_t next)
@@ -269,7 +269,7 @@ void far_call(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t
         call_same(cpu, i, gate.selector, gate.code, gate.offset, gate.size, next);
 }
 
-/* --- What RET and IRET share ----------------------------------------------------------------------- */
+/* --- What RET and IRET share --------------------------------------------------------------------- */
 
 uint64_t read_return_cs(struct cpu *cpu, const struct insn *i, uint16_t selector)
 {
@@ -316,7 +316,7 @@ void set_returned_sp(struct cpu *cpu, uint64_t code, uint64_t sp)
     gpr_set(cpu, RSP, size, sp);
 }
 
-/* --- RET ------------------------------------------------------------------------------------------- */
+/* --- RET ----------------------------------------------------------------------------------------- */
 
 static void return_outer(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t code,
                          uint64_t rip, unsigned pop_bytes)

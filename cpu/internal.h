@@ -18,8 +18,24 @@
 
 /* Exception vectors */
 enum {
-    EX_DE, EX_DB, EX_NMI, EX_BP, EX_OF, EX_BR, EX_UD, EX_NM, EX_DF, EX_TS = 10, EX_NP, EX_SS, EX_GP, EX_PF,
-    EX_MF = 16, EX_AC, EX_MC, EX_XM
+    EX_DE,
+    EX_DB,
+    EX_NMI,
+    EX_BP,
+    EX_OF,
+    EX_BR,
+    EX_UD,
+    EX_NM,
+    EX_DF,
+    EX_TS = 10,
+    EX_NP,
+    EX_SS,
+    EX_GP,
+    EX_PF,
+    EX_MF = 16,
+    EX_AC,
+    EX_MC,
+    EX_XM
 };
 
 /* Page-fault error code */
@@ -39,9 +55,10 @@ enum cpu_feature {
 };
 
 /*
- * Software TLB, direct-mapped on the linear page number. A tag is the linear page with a generation (tlb_gen) in its low
- * 12 bits, which stands for the address space it was translated in; a tag that matches says: this access is allowed and goes to plain memory at
- * linear + addend. Comparing with (linear + size - 1)'s page makes page crossing a miss.
+ * Software TLB, direct-mapped on the linear page number. A tag is the linear page with a generation (tlb_gen)
+ * in its low 12 bits, which stands for the address space it was translated in; a tag that matches says: this
+ * access is allowed and goes to plain memory at linear + addend. Comparing with (linear + size - 1)'s page
+ * makes page crossing a miss.
  */
 #define TLB_SIZE 2048u
 #define TLB_NONE UINT64_MAX /* matches nothing: generation 0xfff is never used */
@@ -69,17 +86,18 @@ struct tlb {
 };
 
 /*
- * A trace: instructions decoded from one place, run from the first to the last. It starts at a physical address, in a mode
- * (how bytes decode), and never leaves its page, except that a trace of a single instruction may hang over the
- * edge: then phys2 is the second page. After each instruction that can branch comes a slot with a struct link.
+ * A trace: instructions decoded from one place, run from the first to the last. It starts at a physical
+ * address, in a mode (how bytes decode), and never leaves its page, except that a trace of a single
+ * instruction may hang over the edge: then phys2 is the second page. After each instruction that can branch
+ * comes a slot with a struct link.
  */
 struct trace {
     uint64_t phys;
-    uint64_t phys2;            /* NO_PAGE, or the second page's address */
+    uint64_t phys2; /* NO_PAGE, or the second page's address */
     uint32_t mode;
-    uint16_t count;            /* instructions */
+    uint16_t count; /* instructions */
     uint16_t bytes;
-    uint16_t slots;            /* in insn[], links included */
+    uint16_t slots; /* in insn[], links included */
     struct trace *hash_next, *page_next, *page2_next;
     struct insn insn[];
 };
@@ -104,10 +122,10 @@ struct target {
 };
 
 /* Trace mode: what decoding and the choice of bodies depend on. */
-#define MODE_BITS  0x03u /* SIZE_W, SIZE_D, SIZE_Q: 16-, 32-, 64-bit code */
-#define MODE_SS32  0x04u /* stack pointer is ESP (in 64-bit mode it is always RSP) */
-#define MODE_AC    0x08u /* alignment checks are on */
-#define MODE_USER  0x10u /* CPL 3: its links must not lead where only the supervisor may fetch */
+#define MODE_BITS 0x03u /* SIZE_W, SIZE_D, SIZE_Q: 16-, 32-, 64-bit code */
+#define MODE_SS32 0x04u /* stack pointer is ESP (in 64-bit mode it is always RSP) */
+#define MODE_AC   0x08u /* alignment checks are on */
+#define MODE_USER 0x10u /* CPL 3: its links must not lead where only the supervisor may fetch */
 
 enum attention {
     ATT_INTR = 1,
@@ -123,20 +141,22 @@ enum attention {
 };
 
 struct cpu {
-    struct cpu_state s; /* s.rip is the start of the running trace; s.rflags' arithmetic bits are stale: see lf_* */
+    struct cpu_state
+        s; /* s.rip is the start of the running trace; s.rflags' arithmetic bits are stale: see lf_* */
     uint64_t small[16]; /* the constants 0 to 15; small[0] is the register that is not there */
 
     /* Lazy arithmetic flags: interp/flags.h */
     uint64_t lf_result, lf_aux;
 
-    struct trace *trace;  /* the one running */
-    const struct insn *insn; /* the one that called a slow path, for faults */
-    uint64_t retired;     /* instructions; the running trace is counted as a whole when entered */
+    struct trace *trace;      /* the one running */
+    const struct insn *insn;  /* the one that called a slow path, for faults */
+    uint64_t retired;         /* instructions; the running trace is counted as a whole when entered */
     _Atomic uint64_t stop_at; /* trace chaining stops when retired gets here; 0 asks for attention */
-    uint64_t link_gen;    /* links out of a page made under another value are void: translations, CS or code changed */
-    uint64_t code_gen;    /* the same for links within a page: code was dropped */
-    uint32_t mode;        /* trace mode of what CS:RIP points at */
-    bool long64;          /* in 64-bit mode */
+    uint64_t link_gen; /* links out of a page made under another value are void: translations, CS or code
+                          changed */
+    uint64_t code_gen; /* the same for links within a page: code was dropped */
+    uint32_t mode;     /* trace mode of what CS:RIP points at */
+    bool long64;       /* in 64-bit mode */
 
     struct tlb_entry *tlb; /* the current one's entries */
     uint64_t tlb_gen[2];   /* low 12 bits of tags: of the lower and the upper half of the linear addresses */
@@ -144,25 +164,25 @@ struct cpu {
     uint64_t fetch_phys;
     uint64_t a20_mask;
 
-    jmp_buf env;           /* cpu_run's, where faults land */
-    pthread_t thread;      /* the one in cpu_run */
+    jmp_buf env;      /* cpu_run's, where faults land */
+    pthread_t thread; /* the one in cpu_run */
     uint64_t budget_end;
-    bool single;           /* executing one instruction only */
-    bool in_delivery;      /* an event is being delivered */
+    bool single;      /* executing one instruction only */
+    bool in_delivery; /* an event is being delivered */
 
     /* The exception on its way (exception.c). */
     struct {
-        int vector;            /* -1: none */
+        int vector; /* -1: none */
         uint32_t error;
         bool has_error, external, soft;
-        bool resume;           /* the flags image pushed has RF set (SDM 3B 17.3.1.1) */
+        bool resume; /* the flags image pushed has RF set (SDM 3B 17.3.1.1) */
     } fault;
     struct cpu_fault chain[6]; /* of the delivery under way; for crash reports */
     unsigned chain_length;
     struct {
         uint64_t base;
         uint32_t limit;
-    } code_seen[32];           /* CS when a trace mode was last in use (update_mode) */
+    } code_seen[32]; /* CS when a trace mode was last in use (update_mode) */
 
     /* Outside. */
     struct bus *memory, *ports;
@@ -184,7 +204,7 @@ struct cpu {
     struct decoder *decoder;
     struct trace_cache *cache;
     struct target targets[TARGETS];
-    struct tlb *tlbs;          /* TLB_COUNT of them */
+    struct tlb *tlbs; /* TLB_COUNT of them */
     struct pcid_table *pcids;
     struct cpu_stats stats;
 };
@@ -193,8 +213,9 @@ struct cpu {
 #define RIP_OFFSET      ((uint16_t)offsetof(struct cpu, s.rip))
 #define ZERO_OFFSET     ((uint16_t)offsetof(struct cpu, small))
 #define SMALL_OFFSET(n) ((uint16_t)(offsetof(struct cpu, small) + 8 * (n)))
-#define SEGBASE_OFFSET(n) ((uint16_t)(offsetof(struct cpu, s.seg) + sizeof(struct segment) * (n) + offsetof(struct segment, base)))
-#define XMM_OFFSET(n)   ((uint16_t)(offsetof(struct cpu, s.zmm) + 64 * (n)))
+#define SEGBASE_OFFSET(n)                                                                                    \
+    ((uint16_t)(offsetof(struct cpu, s.seg) + sizeof(struct segment) * (n) + offsetof(struct segment, base)))
+#define XMM_OFFSET(n) ((uint16_t)(offsetof(struct cpu, s.zmm) + 64 * (n)))
 
 static inline bool has_feature(const struct cpu *cpu, enum cpu_feature feature)
 {
@@ -216,11 +237,12 @@ static inline bool long_mode(const struct cpu *cpu)
     return cpu->s.efer & EFER_LMA;
 }
 
-/* --- exception.c: the only longjmp ------------------------------------------------------------------------------- */
+/* --- exception.c: the only longjmp --------------------------------------------------------------- */
 
 /*
- * Raises an exception at instruction `i` (NULL: at the instruction boundary s.rip); never returns. The state must be as it
- * was before the instruction. fault() is for exceptions with an error code, fault0() for those without.
+ * Raises an exception at instruction `i` (NULL: at the instruction boundary s.rip); never returns. The state
+ * must be as it was before the instruction. fault() is for exceptions with an error code, fault0() for those
+ * without.
  */
 _Noreturn void fault(struct cpu *cpu, const struct insn *i, int vector, uint32_t error);
 _Noreturn void fault0(struct cpu *cpu, const struct insn *i, int vector);
@@ -230,46 +252,51 @@ _Noreturn void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear
 #define ud(cpu, i)  fault0(cpu, i, EX_UD)
 
 /*
- * Delivers the exception in cpu->fault (called by cpu_run after the longjmp; may itself raise, which leads back here
- * and to #DF or shutdown), an external interrupt, or a software one (INT n, INT3, INTO, ICEBP: `next` is the
- * RIP to return to). s.rip is exact.
+ * Delivers the exception in cpu->fault (called by cpu_run after the longjmp; may itself raise, which leads
+ * back here and to #DF or shutdown), an external interrupt, or a software one (INT n, INT3, INTO, ICEBP:
+ * `next` is the RIP to return to). s.rip is exact.
  */
 void deliver_fault(struct cpu *cpu);
 void deliver_interrupt(struct cpu *cpu, int vector); /* external, or EX_NMI */
 void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint64_t next, bool icebp);
 
-/* --- segment.c ----------------------------------------------------------------------------------------------------- */
+/* --- segment.c ----------------------------------------------------------------------------------- */
 
 /* MOV/POP/LxS to ES, SS, DS, FS, GS with all checks of the mode; raises #GP/#SS/#NP. */
 void load_segment(struct cpu *cpu, const struct insn *i, unsigned seg, uint16_t selector);
 /* LLDT and LTR. */
 void load_ldtr(struct cpu *cpu, const struct insn *i, uint16_t selector);
 void load_tr(struct cpu *cpu, const struct insn *i, uint16_t selector);
-/* Sets a segment as real and virtual-8086 mode do: base = selector << 4; vm86 also sets limit and attributes. */
+/* Sets a segment as real and virtual-8086 mode do: base = selector << 4; vm86 also sets limit and attributes.
+ */
 void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector);
 /*
- * Reads the 8-byte descriptor at `selector` (raises `vector` with the selector as error code when it lies outside its
- * table); set_accessed writes the accessed bit back.
+ * Reads the 8-byte descriptor at `selector` (raises `vector` with the selector as error code when it lies
+ * outside its table); set_accessed writes the accessed bit back.
  */
 uint64_t read_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, int vector);
 void set_accessed(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t *descriptor);
 void unpack_descriptor(struct segment *segment, uint16_t selector, uint64_t descriptor);
-/* LAR, LSL, VERR, VERW: whether the selector is visible, never faults for it; the descriptor in *descriptor. */
+/* LAR, LSL, VERR, VERW: whether the selector is visible, never faults for it; the descriptor in *descriptor.
+ */
 bool probe_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t *descriptor);
 
-/* After CS, SS, CPL, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM changed: recompute mode, long64, and which TLB is used. */
+/* After CS, SS, CPL, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM changed: recompute mode, long64, and which TLB is
+ * used. */
 void update_mode(struct cpu *cpu);
 void set_cpl(struct cpu *cpu, unsigned cpl); /* does update_mode */
 
-/* --- far.c: far transfers; each leaves s.rip at the target and the trace must end. `next` is the return RIP. ------- */
+/* --- far.c: far transfers; each leaves s.rip at the target and the trace must end. `next` is the return RIP.
+ * --- */
 void far_jump(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset);
 void far_call(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t offset, uint64_t next);
 void far_return(struct cpu *cpu, const struct insn *i, unsigned pop_bytes);
 void interrupt_return(struct cpu *cpu, const struct insn *i);
 
-/* --- task.c --------------------------------------------------------------------------------------------------------- */
+/* --- task.c -------------------------------------------------------------------------------------- */
 enum task_reason { TASK_JUMP, TASK_CALL, TASK_GATE, TASK_IRET };
-/* Switches to the TSS `selector` (its descriptor given, checked for type and presence by the caller); next: RIP saved. */
+/* Switches to the TSS `selector` (its descriptor given, checked for type and presence by the caller); next:
+ * RIP saved. */
 void task_switch(struct cpu *cpu, const struct insn *i, uint16_t selector, uint64_t descriptor,
                  enum task_reason reason, uint64_t next, bool has_error, uint32_t error);
 /* Ring `dpl`'s stack pointer from the TSS (SDM 3A 6.12.1 / 7.2.1); raises #TS. */
@@ -278,25 +305,29 @@ uint64_t tss_ist(struct cpu *cpu, const struct insn *i, unsigned ist);
 /* Whether the I/O permission bitmap lets CPL > IOPL reach `size` ports at `port`; raises #GP(0) if not. */
 void check_io(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size);
 
-/* --- paging.c, tlb.c ------------------------------------------------------------------------------------------------- */
+/* --- paging.c, tlb.c ----------------------------------------------------------------------------- */
 
 /*
- * Memory by linear address, any size up to 8 (16 for the _block forms any length), with paging, as the current CPL or
- * (super) as the processor itself (descriptor tables, TSS). `seg` decides #SS or #GP for non-canonical addresses.
- * These are the slow paths too: they handle page crossing, chips, code pages.
+ * Memory by linear address, any size up to 8 (16 for the _block forms any length), with paging, as the
+ * current CPL or (super) as the processor itself (descriptor tables, TSS). `seg` decides #SS or #GP for
+ * non-canonical addresses. These are the slow paths too: they handle page crossing, chips, code pages.
  */
 uint64_t linear_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
-void linear_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, uint64_t value, unsigned size);
+void linear_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, uint64_t value,
+                  unsigned size);
 uint64_t super_read(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size);
 void super_write(struct cpu *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size);
-void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, void *data, unsigned size);
-void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, const void *data, unsigned size);
+void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, void *data,
+                       unsigned size);
+void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear,
+                        const void *data, unsigned size);
 /* Raises what a write of `size` bytes would raise, and writes nothing. */
 void probe_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
 void probe_read(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
 /*
- * Host address for a read-modify-write of `size` bytes at `linear` when it lies in one page of RAM, else NULL (chip, page
- * crossing: use read and write). All faults of a write are raised. The caller calls wrote_host() after the write.
+ * Host address for a read-modify-write of `size` bytes at `linear` when it lies in one page of RAM, else NULL
+ * (chip, page crossing: use read and write). All faults of a write are raised. The caller calls wrote_host()
+ * after the write.
  */
 void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
 void wrote_host(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned size);
@@ -308,15 +339,16 @@ bool canonical(const struct cpu *cpu, uint64_t linear);
 bool tlb_new(struct cpu *cpu);
 void tlb_free(struct cpu *cpu);
 
-void tlb_flush_all(struct cpu *cpu);               /* everything, global entries too */
+void tlb_flush_all(struct cpu *cpu); /* everything, global entries too */
 void tlb_flush_page(struct cpu *cpu, uint64_t linear);
-void tlb_new_cr3(struct cpu *cpu, bool keep);      /* s.cr3 changed; keep: bit 63 was set (PCID, no flush) */
+void tlb_new_cr3(struct cpu *cpu, bool keep); /* s.cr3 changed; keep: bit 63 was set (PCID, no flush) */
 void tlb_flush_pcid(struct cpu *cpu, unsigned pcid);
 /* PAE: loads s.pdpte from memory at `cr3`; false when reserved bits are set (#GP). */
 bool load_pdptes(struct cpu *cpu, uint64_t cr3);
-void tlb_code_page(struct cpu *cpu, uint64_t phys); /* the page now holds code: writes must take the slow path */
+void tlb_code_page(struct cpu *cpu,
+                   uint64_t phys); /* the page now holds code: writes must take the slow path */
 
-/* --- breakpoint.c ------------------------------------------------------------------------------------ */
+/* --- breakpoint.c -------------------------------------------------------------------------------- */
 
 /* Whether any of DR7's enable bits is set. */
 static inline bool breakpoints_armed(const struct cpu *cpu)
@@ -331,32 +363,34 @@ void breakpoint_access(struct cpu *cpu, uint64_t linear, unsigned size, bool wri
 /* Whether a data breakpoint watches something in the page: it gets no fast TLB entry. */
 bool breakpoint_in_page(const struct cpu *cpu, uint64_t page);
 
-/* --- trace cache: interp/trace.c -------------------------------------------------------------------------------------- */
-struct trace *trace_find(struct cpu *cpu);      /* for s.rip; decodes when new; raises fetch faults */
-struct trace *trace_single(struct cpu *cpu);    /* one instruction, nothing cached */
+/* --- trace cache: interp/trace.c ----------------------------------------------------------------- */
+struct trace *trace_find(struct cpu *cpu);   /* for s.rip; decodes when new; raises fetch faults */
+struct trace *trace_single(struct cpu *cpu); /* one instruction, nothing cached */
 void trace_flush(struct cpu *cpu);
 void trace_written(struct cpu *cpu, uint64_t phys, uint64_t size); /* on the CPU's own thread */
 bool trace_cache_new(struct cpu *cpu);
 void trace_cache_free(struct cpu *cpu);
 
-/* --- decode.c ---------------------------------------------------------------------------------------------------------- */
+/* --- decode.c ------------------------------------------------------------------------------------ */
 struct decoder *decoder_new(const struct cpu *cpu);
 void decoder_free(struct decoder *decoder);
 /*
- * Decodes one instruction from bytes[0..size) into *i (off is the caller's). Returns its length; 0 when it needs more
- * bytes than given; bad encodings become an instruction whose body raises #UD (or #GP beyond 15 bytes). `off` is its distance
- * from the trace's start, page_offset where in its page the trace starts. `attr` gets the row's attributes.
+ * Decodes one instruction from bytes[0..size) into *i (off is the caller's). Returns its length; 0 when it
+ * needs more bytes than given; bad encodings become an instruction whose body raises #UD (or #GP beyond 15
+ * bytes). `off` is its distance from the trace's start, page_offset where in its page the trace starts.
+ * `attr` gets the row's attributes.
  */
 unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsigned size, unsigned off,
                 unsigned page_offset, struct insn *i, unsigned *attr);
 
-/* --- system.c, msr.c, cpuid.c, interp/flags.h ----------------------------------------------------------------------- */
-uint64_t get_rflags(struct cpu *cpu);                 /* with the arithmetic flags made exact */
-void set_rflags(struct cpu *cpu, uint64_t value);     /* all bits as given; does update_mode when AC, VM changed */
+/* --- system.c, msr.c, cpuid.c, interp/flags.h ---------------------------------------------------- */
+uint64_t get_rflags(struct cpu *cpu); /* with the arithmetic flags made exact */
+void set_rflags(struct cpu *cpu,
+                uint64_t value); /* all bits as given; does update_mode when AC, VM changed */
 void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value);
 void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value);
 void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value);
-uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index);                /* raises #GP */
+uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index); /* raises #GP */
 void write_msr(struct cpu *cpu, const struct insn *i, uint32_t index, uint64_t value);
 uint64_t read_tsc(struct cpu *cpu);
 void cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* EAX EBX ECX EDX */

@@ -2,34 +2,35 @@
  * paging.c - page walks, and the software TLB that remembers them (SDM 3A chapter 4).
  *
  * A walk checks the reserved bits, finds the leaf, checks the access, and only then sets accessed and dirty
- * bits. The TLB holds plain memory in its entries, for the inline fast paths, and every translation in its side
- * table, for accesses to chips and to pages that hold code.
+ * bits. The TLB holds plain memory in its entries, for the inline fast paths, and every translation in its
+ * side table, for accesses to chips and to pages that hold code.
  *
- * Generations: each PCID has the generation in which its entries are tagged; flushing it means giving it a new one.
- * The upper half of the addresses, where kernels live, has one of its own for all PCIDs, which a change of CR3 leaves
- * alone as long as only global pages were translated there. When the numbers run out everything is cleared.
- * Global pages in the lower half are tagged like others: flushed more often than on silicon, which is allowed.
+ * Generations: each PCID has the generation in which its entries are tagged; flushing it means giving it a
+ * new one. The upper half of the addresses, where kernels live, has one of its own for all PCIDs, which a
+ * change of CR3 leaves alone as long as only global pages were translated there. When the numbers run out
+ * everything is cleared. Global pages in the lower half are tagged like others: flushed more often than on
+ * silicon, which is allowed.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cpu/interp/access.h"
 
-#define PTE_P   (1ull << 0)
-#define PTE_W   (1ull << 1)
-#define PTE_U   (1ull << 2)
-#define PTE_A   (1ull << 5)
-#define PTE_D   (1ull << 6)
-#define PTE_PS  (1ull << 7)
-#define PTE_G   (1ull << 8)
-#define PTE_NX  (1ull << 63)
+#define PTE_P  (1ull << 0)
+#define PTE_W  (1ull << 1)
+#define PTE_U  (1ull << 2)
+#define PTE_A  (1ull << 5)
+#define PTE_D  (1ull << 6)
+#define PTE_PS (1ull << 7)
+#define PTE_G  (1ull << 8)
+#define PTE_NX (1ull << 63)
 
 #define GENERATIONS 0xfffu /* 1 to 0xffe are given out */
 
 struct pcid_table {
     uint16_t gen[4096]; /* 0: none yet */
     uint16_t next;
-    bool private_high;  /* there may be entries of the upper half that are not global */
+    bool private_high; /* there may be entries of the upper half that are not global */
     /* Which 2 MiB and 1 GiB areas have entries of large pages: INVLPG drops a whole large page. Hashed. */
     uint8_t large_2m[1024], large_1g[1024];
 };
@@ -47,7 +48,7 @@ bool canonical(const struct cpu *cpu, uint64_t linear)
     return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
 }
 
-/* --- Walks -------------------------------------------------------------------------------------------------------- */
+/* --- Walks --------------------------------------------------------------------------------------- */
 
 struct level {
     uint8_t shift;    /* lowest bit of the linear address that the level's index takes */
@@ -55,7 +56,8 @@ struct level {
     bool large;       /* PS makes an entry a leaf */
 };
 
-static const struct level levels_64[] = {{39, false, false}, {30, false, true}, {21, false, true}, {12, true, false}};
+static const struct level levels_64[] = {
+    {39, false, false}, {30, false, true}, {21, false, true}, {12, true, false}};
 static const struct level levels_pae[] = {{21, false, true}, {12, true, false}};
 static const struct level levels_32[] = {{22, false, true}, {12, true, false}};
 
@@ -66,8 +68,8 @@ static uint64_t read_entry(struct cpu *cpu, uint64_t addr, unsigned size)
 }
 
 /*
- * Sets bits in a table entry as a locked operation, if it still is what the walk saw; false when another CPU changed it:
- * walk again.
+ * Sets bits in a table entry as a locked operation, if it still is what the walk saw; false when another CPU
+ * changed it: walk again.
  */
 static bool set_bits(struct cpu *cpu, uint64_t addr, unsigned size, uint64_t old, uint64_t bits)
 {
@@ -114,8 +116,10 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct level *l, uint
     return reserved;
 }
 
-/* Which page-fault bits an access of `access` by a user or supervisor gets for a present mapping; 0: it is allowed. */
-static bool allowed(const struct cpu *cpu, const struct walk *w, enum access access, bool user, bool smap_applies)
+/* Which page-fault bits an access of `access` by a user or supervisor gets for a present mapping; 0: it is
+ * allowed. */
+static bool allowed(const struct cpu *cpu, const struct walk *w, enum access access, bool user,
+                    bool smap_applies)
 {
     if (user) {
         if (!w->user)
@@ -145,8 +149,8 @@ static uint32_t fault_code(const struct cpu *cpu, enum access access, bool user)
 enum walk_result { WALK_OK, WALK_FAULT, WALK_AGAIN };
 
 /*
- * Translates a linear address. `commit` sets accessed and dirty bits; a debugger's look doesn't. On WALK_FAULT *code is the
- * page-fault error code.
+ * Translates a linear address. `commit` sets accessed and dirty bits; a debugger's look doesn't. On
+ * WALK_FAULT *code is the page-fault error code.
  */
 static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum access access, bool user,
                                     bool smap_applies, bool commit, struct walk *w, uint32_t *code)
@@ -212,13 +216,16 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
     return WALK_OK;
 }
 
-static bool walk(struct cpu *cpu, uint64_t linear, enum access access, bool user, bool smap_applies, bool commit,
-                 struct walk *w, uint32_t *code)
+static bool walk(struct cpu *cpu, uint64_t linear, enum access access, bool user, bool smap_applies,
+                 bool commit, struct walk *w, uint32_t *code)
 {
     enum walk_result result;
 
     if (!(cpu->s.cr0 & CR0_PG)) {
-        *w = (struct walk){.phys = linear & UINT32_MAX, .page_size = BUS_PAGE, .writable = true, .user = true,
+        *w = (struct walk){.phys = linear & UINT32_MAX,
+                           .page_size = BUS_PAGE,
+                           .writable = true,
+                           .user = true,
                            .dirty = true};
         return true;
     }
@@ -248,7 +255,8 @@ uint64_t cpu_translate(struct cpu *cpu, uint64_t linear)
 
     if (long_mode(cpu) && !canonical(cpu, linear))
         return UINT64_MAX;
-    return walk(cpu, linear, ACCESS_READ, false, false, false, &w, &code) ? w.phys & cpu->a20_mask : UINT64_MAX;
+    return walk(cpu, linear, ACCESS_READ, false, false, false, &w, &code) ? w.phys & cpu->a20_mask
+                                                                          : UINT64_MAX;
 }
 
 size_t cpu_peek(struct cpu *cpu, uint64_t linear, void *data, size_t size)
@@ -270,7 +278,7 @@ size_t cpu_peek(struct cpu *cpu, uint64_t linear, void *data, size_t size)
     return done;
 }
 
-/* --- The TLB ---------------------------------------------------------------------------------------------------- */
+/* --- The TLB ------------------------------------------------------------------------------------- */
 
 static void clear_slot(struct tlb *tlb, unsigned n)
 {
@@ -465,7 +473,8 @@ static struct tlb *current_tlb(struct cpu *cpu)
     return (struct tlb *)(void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
 }
 
-/* The processor's own accesses (descriptor tables, TSS) are a supervisor's, and SMAP holds whatever AC says. */
+/* The processor's own accesses (descriptor tables, TSS) are a supervisor's, and SMAP holds whatever AC says.
+ */
 static struct tlb *super_tlb(struct cpu *cpu)
 {
     return &cpu->tlbs[TLB_SUPER];
@@ -478,7 +487,7 @@ uint64_t fetch_translate(struct cpu *cpu, const struct insn *i, uint64_t linear)
     return s->phys | (linear & (BUS_PAGE - 1));
 }
 
-/* --- Slow paths ------------------------------------------------------------------------------------------------------ */
+/* --- Slow paths ---------------------------------------------------------------------------------- */
 
 /* An address in 32-bit linear space wraps at 4 GiB; in 64-bit mode not. */
 static uint64_t linear_add(const struct cpu *cpu, uint64_t linear, uint64_t n)
@@ -486,7 +495,8 @@ static uint64_t linear_add(const struct cpu *cpu, uint64_t linear, uint64_t n)
     return cpu->long64 ? linear + n : (uint32_t)(linear + n);
 }
 
-/* Where an access continues in its second page. That the address isn't canonical comes before any page fault. */
+/* Where an access continues in its second page. That the address isn't canonical comes before any page fault.
+ */
 static uint64_t edge_of(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear)
 {
     uint64_t edge = linear_add(cpu, linear, BUS_PAGE - (linear & (BUS_PAGE - 1)));
@@ -515,8 +525,8 @@ static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t
     return value;
 }
 
-static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, uint64_t linear, uint64_t value,
-                          unsigned size)
+static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, uint64_t linear,
+                          uint64_t value, unsigned size)
 {
     unsigned in_page = linear & (BUS_PAGE - 1);
     struct region *r = s->region;
@@ -535,11 +545,11 @@ static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, 
 }
 
 /*
- * Splits an access at its page's edge. The second page's slot may be the first one's when they are translated in turn,
- * so the first is copied.
+ * Splits an access at its page's edge. The second page's slot may be the first one's when they are translated
+ * in turn, so the first is copied.
  */
-static uint64_t read_any(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb, uint64_t linear,
-                         unsigned size)
+static uint64_t read_any(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb,
+                         uint64_t linear, unsigned size)
 {
     if (likely(!crosses_page(linear, size)))
         return read_in_page(cpu, translate(cpu, i, seg, tlb, linear, ACCESS_READ), linear, size);
@@ -626,8 +636,8 @@ void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint
     }
 }
 
-void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, const void *data,
-                        unsigned size)
+void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear,
+                        const void *data, unsigned size)
 {
     const uint8_t *in = data;
 
@@ -662,6 +672,7 @@ void wrote_host(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned
     struct tlb_side *s = translate(cpu, i, DS, current_tlb(cpu), linear, ACCESS_WRITE);
 
     if (s->region && s->region->kind == REGION_RAM &&
-        (__atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK)))
+        (__atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) &
+         (PAGE_CODE | PAGE_TRACK)))
         bus_ram_written(cpu->memory, s->region, s->offset + (linear & (BUS_PAGE - 1)), size);
 }

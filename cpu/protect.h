@@ -116,7 +116,7 @@ static inline uint64_t super_read64(struct cpu *cpu, const struct insn *i, uint6
     return value;
 }
 
-/* --- segment.c ------------------------------------------------------------------------------------- */
+/* --- segment.c ----------------------------------------------------------------------------------- */
 
 /* Whether `size` bytes at `offset` lie within the segment's limit, expand-down ones too. */
 bool within_limit(const struct segment *segment, uint64_t offset, unsigned size);
@@ -152,7 +152,7 @@ static inline void put_rflags(struct cpu *cpu, uint64_t value)
     set_arith_flags(cpu, (uint32_t)value);
 }
 
-/* --- frame.c --------------------------------------------------------------------------------------- */
+/* --- frame.c ------------------------------------------------------------------------------------- */
 
 /*
  * A stack that is about to be used, perhaps of another ring than the current one.
@@ -186,17 +186,17 @@ void stack_push64(struct cpu *cpu, const struct insn *i, struct stack *stack, co
 /* Installs the stack: RSP in the width of the new segment, and SS. update_mode() is left to the caller. */
 void commit_stack(struct cpu *cpu, const struct stack *stack);
 
-/* --- exception.c ----------------------------------------------------------------------------------- */
+/* --- exception.c --------------------------------------------------------------------------------- */
 
 /* INT n (not INT3): the rules of virtual-8086 mode apply to it alone. */
 void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uint64_t next);
 
-/* --- task.c ---------------------------------------------------------------------------------------- */
+/* --- task.c -------------------------------------------------------------------------------------- */
 
 /* VME: whether the TSS's redirection bitmap sends INT n through the protected-mode IDT. */
 bool interrupt_redirected(struct cpu *cpu, const struct insn *i, unsigned vector);
 
-/* --- far.c ----------------------------------------------------------------------------------------- */
+/* --- far.c --------------------------------------------------------------------------------------- */
 
 /* Raises #GP(0) unless `offset` can be the RIP of the code segment `code`. */
 void check_code_offset(struct cpu *cpu, const struct insn *i, uint64_t code, uint64_t offset);
@@ -211,7 +211,7 @@ void read_return_ss(struct cpu *cpu, const struct insn *i, uint16_t selector, un
 /* RSP after a return, in the width of the stack just loaded into SS. */
 void set_returned_sp(struct cpu *cpu, uint64_t code, uint64_t sp);
 
-/* --- syscall.c ------------------------------------------------------------------------------------- */
+/* --- syscall.c ----------------------------------------------------------------------------------- */
 
 /* AMD's SYSCALL and SYSRET, and SYSENTER and SYSEXIT (legacy mode only, as on AMD). */
 void fast_call(struct cpu *cpu, const struct insn *i, uint64_t next);

@@ -6,7 +6,7 @@
  */
 #include "cpu/protect.h"
 
-/* --- Descriptors ----------------------------------------------------------------------------------- */
+/* --- Descriptors --------------------------------------------------------------------------------- */
 
 /* Where the descriptor lies; false when `size` bytes of it are not inside its table. */
 static bool descriptor_address(const struct cpu *cpu, uint16_t selector, unsigned size, uint64_t *linear)
@@ -107,7 +107,7 @@ bool probe_descriptor(struct cpu *cpu, const struct insn *i, uint16_t selector, 
     return true;
 }
 
-/* --- Checks of accesses ---------------------------------------------------------------------------- */
+/* --- Checks of accesses -------------------------------------------------------------------------- */
 
 bool within_limit(const struct segment *segment, uint64_t offset, unsigned size)
 {
@@ -141,7 +141,7 @@ void alignment_fault(struct cpu *cpu, const struct insn *i)
     fault(cpu, i, EX_AC, 0);
 }
 
-/* --- Loading segment registers --------------------------------------------------------------------- */
+/* --- Loading segment registers ------------------------------------------------------------------- */
 
 void load_segment_real(struct cpu *cpu, unsigned seg, uint16_t selector)
 {
@@ -246,7 +246,7 @@ void drop_inner_segments(struct cpu *cpu)
     }
 }
 
-/* --- LDTR and TR ----------------------------------------------------------------------------------- */
+/* --- LDTR and TR --------------------------------------------------------------------------------- */
 
 /* A system segment's register; long mode's descriptors are 16 bytes and have a 64-bit base. */
 static void unpack_system(struct cpu *cpu, const struct insn *i, struct segment *segment, uint16_t selector,
@@ -301,7 +301,7 @@ void load_tr(struct cpu *cpu, const struct insn *i, uint16_t selector)
     cpu->s.tr = tr;
 }
 
-/* --- The mode -------------------------------------------------------------------------------------- */
+/* --- The mode ------------------------------------------------------------------------------------ */
 
 void update_mode(struct cpu *cpu)
 {
@@ -347,7 +347,7 @@ void set_cpl(struct cpu *cpu, unsigned cpl)
     update_mode(cpu);
 }
 
-/* --- RFLAGS ---------------------------------------------------------------------------------------- */
+/* --- RFLAGS -------------------------------------------------------------------------------------- */
 
 uint64_t get_rflags(struct cpu *cpu)
 {

@@ -1,10 +1,11 @@
 /*
  * state.h - the architectural state of one x86-64 processor, in its canonical form.
  *
- * Everything the manuals call state is here, hidden descriptor caches included, and nothing else. The interpreter, the
- * JIT, KVM, the debugger and snapshots all read and write this struct and agree on every bit of it. Engines may cache
- * parts elsewhere while they run (lazy flags, host registers, the kernel's vCPU); cpu_pull() brings this struct up to
- * date at an instruction boundary, cpu_push() makes an engine notice that it was changed.
+ * Everything the manuals call state is here, hidden descriptor caches included, and nothing else. The
+ * interpreter, the JIT, KVM, the debugger and snapshots all read and write this struct and agree on every bit
+ * of it. Engines may cache parts elsewhere while they run (lazy flags, host registers, the kernel's vCPU);
+ * cpu_pull() brings this struct up to date at an instruction boundary, cpu_push() makes an engine notice that
+ * it was changed.
  *
  * cpu_state_fields (state.c) describes it for save, load, compare and print.
  */
@@ -23,24 +24,24 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 enum { ES, CS, SS, DS, FS, GS, SEG_COUNT };
 
 /* RFLAGS */
-#define FLAG_CF   (1u << 0)
-#define FLAG_1    (1u << 1) /* always one */
-#define FLAG_PF   (1u << 2)
-#define FLAG_AF   (1u << 4)
-#define FLAG_ZF   (1u << 6)
-#define FLAG_SF   (1u << 7)
-#define FLAG_TF   (1u << 8)
-#define FLAG_IF   (1u << 9)
-#define FLAG_DF   (1u << 10)
-#define FLAG_OF   (1u << 11)
-#define FLAG_IOPL (3u << 12)
-#define FLAG_NT   (1u << 14)
-#define FLAG_RF   (1u << 16)
-#define FLAG_VM   (1u << 17)
-#define FLAG_AC   (1u << 18)
-#define FLAG_VIF  (1u << 19)
-#define FLAG_VIP  (1u << 20)
-#define FLAG_ID   (1u << 21)
+#define FLAG_CF     (1u << 0)
+#define FLAG_1      (1u << 1) /* always one */
+#define FLAG_PF     (1u << 2)
+#define FLAG_AF     (1u << 4)
+#define FLAG_ZF     (1u << 6)
+#define FLAG_SF     (1u << 7)
+#define FLAG_TF     (1u << 8)
+#define FLAG_IF     (1u << 9)
+#define FLAG_DF     (1u << 10)
+#define FLAG_OF     (1u << 11)
+#define FLAG_IOPL   (3u << 12)
+#define FLAG_NT     (1u << 14)
+#define FLAG_RF     (1u << 16)
+#define FLAG_VM     (1u << 17)
+#define FLAG_AC     (1u << 18)
+#define FLAG_VIF    (1u << 19)
+#define FLAG_VIP    (1u << 20)
+#define FLAG_ID     (1u << 21)
 #define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 #define CR0_PE (1u << 0)
@@ -82,8 +83,9 @@ enum { ES, CS, SS, DS, FS, GS, SEG_COUNT };
 #define EFER_FFXSR (1u << 14)
 
 /*
- * Segment attributes, in the layout of bits 47:40 and 55:52 of a descriptor moved to 15:0 (the form of VMX and KVM
- * too): type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, and one bit of our own for "null or unusable".
+ * Segment attributes, in the layout of bits 47:40 and 55:52 of a descriptor moved to 15:0 (the form of VMX
+ * and KVM too): type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, and one bit of our own for "null or
+ * unusable".
  */
 #define SEG_TYPE       0x000fu
 #define SEG_ACCESSED   0x0001u
@@ -180,17 +182,17 @@ struct cpu_state {
     uint64_t opmask[8];
 
     /* What is between instructions. */
-    uint8_t activity;           /* enum cpu_activity */
-    uint8_t shadow;             /* bit 0: after STI, bit 1: after MOV/POP SS: no interrupt (nor, for SS, a #DB) before
-                                   the next instruction is done */
-    uint8_t nmi_blocked;        /* inside an NMI handler, until IRET */
+    uint8_t activity; /* enum cpu_activity */
+    uint8_t shadow;   /* bit 0: after STI, bit 1: after MOV/POP SS: no interrupt (nor, for SS, a #DB) before
+                         the next instruction is done */
+    uint8_t nmi_blocked; /* inside an NMI handler, until IRET */
     uint8_t nmi_pending;
     uint8_t init_pending, smi_pending;
     uint8_t sipi_pending, sipi_vector;
-    uint8_t event_pending;      /* an event that was being delivered when an engine was left: */
+    uint8_t event_pending; /* an event that was being delivered when an engine was left: */
     uint8_t event_vector, event_type, event_has_error;
     uint32_t event_error;
-    uint64_t pending_debug;     /* DR6 bits of a #DB due at the next boundary */
+    uint64_t pending_debug; /* DR6 bits of a #DB due at the next boundary */
 };
 
 extern const struct field cpu_state_fields[];

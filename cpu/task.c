@@ -83,7 +83,7 @@ static void write_image(struct cpu *cpu, const struct insn *i, const struct segm
         tss_put(cpu, i, tss, (wide ? TSS32_SEG : TSS16_SEG) + n * size, cpu->s.seg[n].selector, 2);
 }
 
-/* --- The new task's segments; faults are its own --------------------------------------------------- */
+/* --- The new task's segments; faults are its own ------------------------------------------------- */
 
 static _Noreturn void bad_selector(struct cpu *cpu, uint16_t selector)
 {
@@ -173,7 +173,7 @@ static void load_task_segments(struct cpu *cpu, const struct task_image *image)
         task_data(cpu, data[n], image->seg[data[n]]);
 }
 
-/* --- The switch ------------------------------------------------------------------------------------ */
+/* --- The switch ---------------------------------------------------------------------------------- */
 
 static void load_cr3(struct cpu *cpu, uint64_t cr3)
 {
@@ -248,7 +248,7 @@ void task_switch(struct cpu *cpu, const struct insn *i, uint16_t selector, uint6
         gp0(cpu, NULL);
 }
 
-/* --- Other uses of the TSS ------------------------------------------------------------------------- */
+/* --- Other uses of the TSS ----------------------------------------------------------------------- */
 
 static _Noreturn void tss_too_short(struct cpu *cpu, const struct insn *i)
 {

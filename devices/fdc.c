@@ -118,8 +118,7 @@ static bool in_reset(const struct fdc *fdc)
     return !(fdc->dor & DOR_NO_RESET) || fdc->reset_end != CLOCK_NEVER;
 }
 
-/* --- seeks
- * ---------------------------------------------------------------------------------------------------- */
+/* --- seeks --------------------------------------------------------------------------------------- */
 
 static void arm_seek_timer(struct fdc *fdc)
 {
@@ -211,8 +210,7 @@ static void cmd_sense_interrupt(struct fdc *fdc)
     fdc_set_result(fdc, result, 2);
 }
 
-/* --- other commands
- * ------------------------------------------------------------------------------------------- */
+/* --- other commands ------------------------------------------------------------------------------ */
 
 static void cmd_specify(struct fdc *fdc)
 {
@@ -327,8 +325,7 @@ static void take_command_byte(struct fdc *fdc, uint8_t value)
     }
 }
 
-/* --- registers
- * ------------------------------------------------------------------------------------------------ */
+/* --- registers ----------------------------------------------------------------------------------- */
 
 static uint8_t read_msr(const struct fdc *fdc)
 {
@@ -472,8 +469,7 @@ uint8_t fdc_cmos_types(const struct fdc *fdc)
     return fdc->drives[0].type << 4 | fdc->drives[1].type;
 }
 
-/* --- class
- * ----------------------------------------------------------------------------------------------------- */
+/* --- class --------------------------------------------------------------------------------------- */
 
 /* Drives don't see the RESET pin: heads stay where they are, and the change line as it is. */
 static void fdc_reset(void *device)

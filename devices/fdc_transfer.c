@@ -51,7 +51,7 @@ static bool writes(const struct fdc *fdc)
     return fdc->op == FDC_OP_WRITE || fdc->op == FDC_OP_FORMAT;
 }
 
-/* --- the image ------------------------------------------------------------------------------------------ */
+/* --- the image ----------------------------------------------------------------------------------- */
 
 static void submit(struct fdc *fdc)
 {

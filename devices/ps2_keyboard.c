@@ -120,7 +120,7 @@ static void send_codes(struct ps2_keyboard *kb, const struct sequence *seq)
     tell_controller(kb);
 }
 
-/* --- keys to codes --------------------------------------------------------------------------------- */
+/* --- keys to codes ------------------------------------------------------------------------------- */
 
 static bool is_down(const struct ps2_keyboard *kb, unsigned usage)
 {
@@ -237,7 +237,7 @@ static void send_key(struct ps2_keyboard *kb, unsigned usage, const struct ps2_k
     send_codes(kb, &seq);
 }
 
-/* --- typematic ---------------------------------------------------------------------------------------- */
+/* --- typematic ----------------------------------------------------------------------------------- */
 
 static void set_repeat(struct ps2_keyboard *kb, uint8_t usage, uint64_t delay)
 {
@@ -298,7 +298,7 @@ static void sink_key(void *opaque, unsigned usage, bool down)
     key_event(opaque, usage, down);
 }
 
-/* --- the typist ---------------------------------------------------------------------------------------- */
+/* --- the typist ---------------------------------------------------------------------------------- */
 
 static void drop_text(struct ps2_keyboard *kb)
 {
@@ -578,8 +578,7 @@ uint8_t ps2_keyboard_leds(const struct ps2_keyboard *kb)
     return kb->leds;
 }
 
-/* --- class
- * --------------------------------------------------------------------------------------------------- */
+/* --- class --------------------------------------------------------------------------------------- */
 
 /* The keys that a hand holds stay down. */
 static void keyboard_reset(void *device)

@@ -98,7 +98,7 @@ static void reply(struct ps2_mouse *mouse, uint8_t value)
     tell_controller(mouse);
 }
 
-/* --- reports -------------------------------------------------------------------------------------------- */
+/* --- reports ------------------------------------------------------------------------------------- */
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
@@ -447,8 +447,7 @@ struct input_sink ps2_mouse_sink(struct ps2_mouse *mouse)
     return (struct input_sink){.pointer = sink_pointer, .opaque = mouse};
 }
 
-/* --- class
- * --------------------------------------------------------------------------------------------------- */
+/* --- class --------------------------------------------------------------------------------------- */
 
 static void mouse_reset(void *device)
 {

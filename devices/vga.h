@@ -46,8 +46,8 @@ struct vga *vga_new(struct pci_bus *pci_bus, struct bus *mem, struct bus *ports,
 struct display_source vga_display(struct vga *vga);
 
 /*
- * Does what a video BIOS does for mode 3: 80x25 characters of 9 by 16 dots, the usual colours, an empty screen
- * with the cursor in its corner. The font has a byte for each row of a character, bit 7 leftmost.
+ * Does what a video BIOS does for mode 3: 80x25 characters of 9 by 16 dots, the usual colours, an empty
+ * screen with the cursor in its corner. The font has a byte for each row of a character, bit 7 leftmost.
  */
 void vga_set_text_mode(struct vga *vga, const uint8_t font[256][VGA_FONT_ROWS]);
 

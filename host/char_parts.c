@@ -37,8 +37,7 @@ void *host_char_new(size_t size, struct loop *loop, struct log *log, char *why, 
     return host;
 }
 
-/* --- input
- * ----------------------------------------------------------------------------------------------------- */
+/* --- input --------------------------------------------------------------------------------------- */
 
 /* Gives the chip what it has room for, and reads on once nothing waits. */
 static void deliver(struct char_input *in)
@@ -120,8 +119,7 @@ void char_input_room_changed(struct char_input *in)
         loop_post(in->owner->loop, &in->retry);
 }
 
-/* --- output
- * ---------------------------------------------------------------------------------------------------- */
+/* --- output -------------------------------------------------------------------------------------- */
 
 int char_write_all(int fd, const uint8_t *data, size_t size)
 {

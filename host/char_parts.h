@@ -36,8 +36,7 @@ struct chardev *char_pty_open(struct loop *loop, struct log *log, char *why, siz
 struct chardev *char_unix_open(const char *path, struct loop *loop, struct log *log, char *why,
                                size_t why_size);
 
-/* --- input
- * ----------------------------------------------------------------------------------------------------- */
+/* --- input --------------------------------------------------------------------------------------- */
 
 struct char_input {
     struct host_char *owner;
@@ -58,8 +57,7 @@ bool char_input_start(struct char_input *in);
 void char_input_stop(struct char_input *in);
 void char_input_room_changed(struct char_input *in);
 
-/* --- output
- * ---------------------------------------------------------------------------------------------------- */
+/* --- output -------------------------------------------------------------------------------------- */
 
 struct char_output {
     struct host_char *owner;
@@ -81,8 +79,7 @@ void char_output_stop(struct char_output *out);
 /* Writes it all, waiting where it must. 0 or an errno. */
 int char_write_all(int fd, const uint8_t *data, size_t size);
 
-/* --- the terminal (char_terminal.c)
- * ---------------------------------------------------------------------------- */
+/* --- the terminal (char_terminal.c) -------------------------------------------------------------- */
 
 /* Claims the process's standard streams: once at a time. */
 bool terminal_claim(void);

@@ -75,8 +75,7 @@ void loop_free(struct loop *loop)
     free(loop);
 }
 
-/* --- wake-ups
- * -------------------------------------------------------------------------------------------------- */
+/* --- wake-ups ------------------------------------------------------------------------------------ */
 
 void loop_deadline(void *opaque)
 {
@@ -109,8 +108,7 @@ bool loop_quitting(struct loop *loop)
     return __atomic_load_n(&loop->quit, __ATOMIC_SEQ_CST);
 }
 
-/* --- watches
- * --------------------------------------------------------------------------------------------------- */
+/* --- watches ------------------------------------------------------------------------------------- */
 
 struct loop_watch *loop_watch_fd(struct loop *loop, int fd, short events,
                                  void (*fn)(void *opaque, short revents), void *opaque)
@@ -210,8 +208,7 @@ static void run_watches(struct loop *loop)
     }
 }
 
-/* --- tasks
- * ----------------------------------------------------------------------------------------------------- */
+/* --- tasks --------------------------------------------------------------------------------------- */
 
 void loop_post(struct loop *loop, struct loop_task *task)
 {
@@ -271,8 +268,7 @@ static void run_tasks(struct loop *loop)
         __atomic_store_n(&loop->kicked, true, __ATOMIC_SEQ_CST);
 }
 
-/* --- the loop
- * -------------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------------ */
 
 /* Nanoseconds to sleep at most, CLOCK_NEVER without end. */
 static uint64_t time_left(struct clock *clock)

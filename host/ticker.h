@@ -11,7 +11,8 @@
 
 struct ticker;
 
-/* Calls fn `hz` times a second from the loop; beats that were missed are not made up for. NULL when the host refuses. */
+/* Calls fn `hz` times a second from the loop; beats that were missed are not made up for. NULL when the host
+ * refuses. */
 struct ticker *ticker_new(struct loop *loop, unsigned hz, void (*fn)(void *opaque), void *opaque);
 void ticker_free(struct ticker *ticker);
 

@@ -1,7 +1,8 @@
 /*
  * viewer.c - who looks at the guest's screen and types: a window of the desktop, or the terminal.
  *
- * A viewer runs in the event loop's thread. It goes by the host's time, so it lives while the machine is paused.
+ * A viewer runs in the event loop's thread. It goes by the host's time, so it lives while the machine is
+ * paused.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,12 @@ struct viewer {
     struct text_display *text;
     struct ticker *ticker;
     struct window *window;
-    struct loop_watch *watch; /* of the window's descriptor, or the terminal */
-    bool due;                 /* the window wants to be polled */
+    struct loop_watch *watch;     /* of the window's descriptor, or the terminal */
+    bool due;                     /* the window wants to be polled */
     uint64_t counted, counted_at; /* instructions, and the clock's ns, when the title was last written */
 };
 
-/* --- The terminal ------------------------------------------------------------------------------------- */
+/* --- The terminal -------------------------------------------------------------------------------- */
 
 static void quit(void *opaque)
 {
@@ -92,7 +93,7 @@ static bool open_terminal(struct viewer *v, char *why, size_t why_size)
     return true;
 }
 
-/* --- The window ----------------------------------------------------------------------------------------- */
+/* --- The window ---------------------------------------------------------------------------------- */
 
 #ifdef HAVE_SDL2
 
@@ -169,8 +170,8 @@ static bool open_window(struct viewer *v, char *why, size_t why_size)
                                    .keys = &v->keys,
                                    .pointer = &v->pointer,
                                    .lock = &m->lock,
-                                   .commands = 1u << WINDOW_PAUSE | 1u << WINDOW_RESET | 1u << WINDOW_POWER_BUTTON |
-                                               1u << WINDOW_SWAP_CD,
+                                   .commands = 1u << WINDOW_PAUSE | 1u << WINDOW_RESET |
+                                               1u << WINDOW_POWER_BUTTON | 1u << WINDOW_SWAP_CD,
                                    .command = window_command,
                                    .status = window_status,
                                    .type = window_type,
@@ -198,7 +199,7 @@ static bool open_window(struct viewer *v, char *why, size_t why_size)
 
 #endif
 
-/* --- Either ------------------------------------------------------------------------------------------------ */
+/* --- Either -------------------------------------------------------------------------------------- */
 
 bool viewer_open(struct machine *m, char *why, size_t why_size)
 {

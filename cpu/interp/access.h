@@ -1,9 +1,9 @@
 /*
  * access.h - registers and memory as instruction bodies see them.
  *
- * Memory in three steps: the effective offset (ea), the linear address with the segment's checks (seg_linear, or mem_linear for
- * the instruction's own memory operand), and the access (ld8..ld64, st8..st64), which faults by itself. The fast case of
- * each is inline; linear_read and linear_write (tlb.c) do the rest.
+ * Memory in three steps: the effective offset (ea), the linear address with the segment's checks (seg_linear,
+ * or mem_linear for the instruction's own memory operand), and the access (ld8..ld64, st8..st64), which
+ * faults by itself. The fast case of each is inline; linear_read and linear_write (tlb.c) do the rest.
  */
 #ifndef CPU_INTERP_ACCESS_H
 #define CPU_INTERP_ACCESS_H
@@ -16,7 +16,7 @@ typedef uint32_t __attribute__((may_alias, aligned(1))) u32_any;
 typedef uint64_t __attribute__((may_alias, aligned(1))) u64_any;
 typedef uint8_t u8_any;
 
-/* --- Registers, by their offset ----------------------------------------------------------------------------------- */
+/* --- Registers, by their offset ------------------------------------------------------------------ */
 
 static forced_inline void *reg_at(const struct cpu *cpu, uint16_t offset)
 {
@@ -48,7 +48,8 @@ static forced_inline void set16(struct cpu *cpu, uint16_t reg, uint16_t value)
 {
     *(u16_any *)reg_at(cpu, reg) = value;
 }
-static forced_inline void set32(struct cpu *cpu, uint16_t reg, uint32_t value) /* zero-extends, as all 32-bit results do */
+static forced_inline void set32(struct cpu *cpu, uint16_t reg,
+                                uint32_t value) /* zero-extends, as all 32-bit results do */
 {
     *(uint64_t *)reg_at(cpu, reg) = value;
 }
@@ -75,7 +76,7 @@ static inline void gpr_set(struct cpu *cpu, unsigned n, unsigned size, uint64_t 
         cpu->s.gpr[n] = (cpu->s.gpr[n] & ~0xffffull) | (uint16_t)value;
 }
 
-/* --- Addresses -------------------------------------------------------------------------------------------------------- */
+/* --- Addresses ----------------------------------------------------------------------------------- */
 
 static inline uint64_t address_mask(unsigned asize)
 {
@@ -97,14 +98,16 @@ static forced_inline uint64_t ea64(const struct cpu *cpu, const struct insn *i)
            get64(cpu, i->segbase);
 }
 
-/* segment.c: the checks that are not the common case; raises #GP(0) or #SS(0), or returns when all is well. */
+/* segment.c: the checks that are not the common case; raises #GP(0) or #SS(0), or returns when all is well.
+ */
 void segment_check(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t offset, unsigned size,
                    enum access access);
 _Noreturn void alignment_fault(struct cpu *cpu, const struct insn *i);
 
 /*
- * Linear address of `size` bytes at seg:offset in any mode, with limit, rights and (for size a power of two) alignment
- * checked. Canonical form is checked by the access itself. `offset` is already truncated to the address size.
+ * Linear address of `size` bytes at seg:offset in any mode, with limit, rights and (for size a power of two)
+ * alignment checked. Canonical form is checked by the access itself. `offset` is already truncated to the
+ * address size.
  */
 static inline uint64_t seg_linear(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t offset,
                                   unsigned size, enum access access)
@@ -132,7 +135,7 @@ static inline uint64_t mem_linear(struct cpu *cpu, const struct insn *i, unsigne
     return seg_linear(cpu, i, i->seg, ea(cpu, i), size, access);
 }
 
-/* --- Accesses by linear address ------------------------------------------------------------------------------------- */
+/* --- Accesses by linear address ------------------------------------------------------------------ */
 
 static forced_inline uint64_t tlb_tag(const struct cpu *cpu, uint64_t linear)
 {
@@ -167,22 +170,23 @@ static forced_inline void *tlb_write_host(const struct cpu *cpu, uint64_t linear
     return likely(e->write == tlb_tag(cpu, linear + size - 1)) ? host_pointer(linear + e->addend) : NULL;
 }
 
-#define DEFINE_ACCESS(bits)                                                                                            \
-    static forced_inline uint##bits##_t ld##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear)        \
-    {                                                                                                                  \
-        const u##bits##_any *p = tlb_read_host(cpu, linear, bits / 8);                                                 \
-                                                                                                                       \
-        return likely(p != NULL) ? *p : (uint##bits##_t)linear_read(cpu, i, seg, linear, bits / 8);                    \
-    }                                                                                                                  \
-    static forced_inline void st##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear,                  \
-                                uint##bits##_t value)                                                                  \
-    {                                                                                                                  \
-        u##bits##_any *p = tlb_write_host(cpu, linear, bits / 8);                                                      \
-                                                                                                                       \
-        if (likely(p != NULL))                                                                                         \
-            *p = value;                                                                                                \
-        else                                                                                                           \
-            linear_write(cpu, i, seg, linear, value, bits / 8);                                                        \
+#define DEFINE_ACCESS(bits)                                                                                  \
+    static forced_inline uint##bits##_t ld##bits(struct cpu *cpu, const struct insn *i, unsigned seg,        \
+                                                 uint64_t linear)                                            \
+    {                                                                                                        \
+        const u##bits##_any *p = tlb_read_host(cpu, linear, bits / 8);                                       \
+                                                                                                             \
+        return likely(p != NULL) ? *p : (uint##bits##_t)linear_read(cpu, i, seg, linear, bits / 8);          \
+    }                                                                                                        \
+    static forced_inline void st##bits(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, \
+                                       uint##bits##_t value)                                                 \
+    {                                                                                                        \
+        u##bits##_any *p = tlb_write_host(cpu, linear, bits / 8);                                            \
+                                                                                                             \
+        if (likely(p != NULL))                                                                               \
+            *p = value;                                                                                      \
+        else                                                                                                 \
+            linear_write(cpu, i, seg, linear, value, bits / 8);                                              \
     }
 DEFINE_ACCESS(8)
 DEFINE_ACCESS(16)
@@ -227,7 +231,7 @@ static inline void mem_write(struct cpu *cpu, const struct insn *i, unsigned siz
     }
 }
 
-/* --- The stack ---------------------------------------------------------------------------------------------------------- */
+/* --- The stack ----------------------------------------------------------------------------------- */
 
 /* log2 of the stack pointer's size. */
 static inline unsigned stack_size(const struct cpu *cpu)
@@ -239,11 +243,13 @@ static inline uint64_t stack_read(struct cpu *cpu, const struct insn *i, uint64_
 {
     uint64_t linear = seg_linear(cpu, i, SS, sp & address_mask(stack_size(cpu)), 1u << size, ACCESS_READ);
 
-    return size == SIZE_Q ? ld64(cpu, i, SS, linear) : size == SIZE_D ? ld32(cpu, i, SS, linear)
-                                                                         : ld16(cpu, i, SS, linear);
+    return size == SIZE_Q   ? ld64(cpu, i, SS, linear)
+           : size == SIZE_D ? ld32(cpu, i, SS, linear)
+                            : ld16(cpu, i, SS, linear);
 }
 
-static inline void stack_write(struct cpu *cpu, const struct insn *i, uint64_t sp, unsigned size, uint64_t value)
+static inline void stack_write(struct cpu *cpu, const struct insn *i, uint64_t sp, unsigned size,
+                               uint64_t value)
 {
     uint64_t linear = seg_linear(cpu, i, SS, sp & address_mask(stack_size(cpu)), 1u << size, ACCESS_WRITE);
 

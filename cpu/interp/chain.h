@@ -6,7 +6,8 @@
 
 #include "cpu/interp/body.h"
 
-/* Runs a trace. Its instructions are counted as done; a branch out of it, or a fault, takes back what wasn't. */
+/* Runs a trace. Its instructions are counted as done; a branch out of it, or a fault, takes back what wasn't.
+ */
 static forced_inline void enter(struct cpu *cpu, struct trace *t)
 {
     cpu->trace = t;
@@ -14,7 +15,8 @@ static forced_inline void enter(struct cpu *cpu, struct trace *t)
     t->insn[0].fn(cpu, t->insn);
 }
 
-/* The target of a near branch is not remembered: check it (SDM 2A JMP: #GP(0) at the branch), find the trace. */
+/* The target of a near branch is not remembered: check it (SDM 2A JMP: #GP(0) at the branch), find the trace.
+ */
 void jump_slow(struct cpu *cpu, const struct insn *i, uint64_t rip);
 
 /* Near branch to `rip` in any page. The last thing a body does; takes back what the trace has left. */
@@ -34,7 +36,8 @@ static forced_inline void jump(struct cpu *cpu, const struct insn *i, uint64_t r
     jump_slow(cpu, i, rip);
 }
 
-/* Near branch by i->imm within the trace's own page, whose mapping therefore stands: only the code can have changed. */
+/* Near branch by i->imm within the trace's own page, whose mapping therefore stands: only the code can have
+ * changed. */
 static forced_inline void jump_near(struct cpu *cpu, const struct insn *i)
 {
     const struct link *l = (const struct link *)(i + 1);

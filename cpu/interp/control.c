@@ -1,18 +1,18 @@
 /*
  * control.c - near jumps, calls and returns, loops, ENTER and LEAVE, and the ends of traces.
  *
- * Relative branches have three bodies: here, whose target is in the trace's own page; away, elsewhere in 64-bit
- * mode; any, where EIP wraps and CS has a limit.
+ * Relative branches have three bodies: here, whose target is in the trace's own page; away, elsewhere in
+ * 64-bit mode; any, where EIP wraps and CS has a limit.
  */
 #include "cpu/interp/bodies.h"
 #include "cpu/interp/chain.h"
 
 /* Past the link that follows a conditional branch. */
-#define NEXT_PAST_LINK                                                                                                 \
-    do {                                                                                                               \
-        const struct insn *next_insn = i + 2;                                                                          \
-        next_insn->fn(cpu, next_insn);                                                                                 \
-        return;                                                                                                        \
+#define NEXT_PAST_LINK                                                                                       \
+    do {                                                                                                     \
+        const struct insn *next_insn = i + 2;                                                                \
+        next_insn->fn(cpu, next_insn);                                                                       \
+        return;                                                                                              \
     } while (0)
 
 BODY(body_undefined)
@@ -58,30 +58,30 @@ BODY(pause)
     LEAVE(next_rip(cpu, i));
 }
 
-#define DEFINE_JCC(name, cc)                                                                                           \
-    BODY(j##name##_here)                                                                                               \
-    {                                                                                                                  \
-        if (condition(cpu, cc)) {                                                                                      \
-            jump_near(cpu, i);                                                                                         \
-            return;                                                                                                    \
-        }                                                                                                              \
-        NEXT_PAST_LINK;                                                                                                \
-    }                                                                                                                  \
-    BODY(j##name##_away)                                                                                                \
-    {                                                                                                                  \
-        if (condition(cpu, cc)) {                                                                                      \
-            jump(cpu, i, cpu->s.rip + (uint64_t)i->imm);                                                               \
-            return;                                                                                                    \
-        }                                                                                                              \
-        NEXT_PAST_LINK;                                                                                                \
-    }                                                                                                                  \
-    BODY(j##name##_any)                                                                                                \
-    {                                                                                                                  \
-        if (condition(cpu, cc)) {                                                                                      \
-            jump(cpu, i, wrapped_target(cpu, i));                                                                      \
-            return;                                                                                                    \
-        }                                                                                                              \
-        NEXT_PAST_LINK;                                                                                                \
+#define DEFINE_JCC(name, cc)                                                                                 \
+    BODY(j##name##_here)                                                                                     \
+    {                                                                                                        \
+        if (condition(cpu, cc)) {                                                                            \
+            jump_near(cpu, i);                                                                               \
+            return;                                                                                          \
+        }                                                                                                    \
+        NEXT_PAST_LINK;                                                                                      \
+    }                                                                                                        \
+    BODY(j##name##_away)                                                                                     \
+    {                                                                                                        \
+        if (condition(cpu, cc)) {                                                                            \
+            jump(cpu, i, cpu->s.rip + (uint64_t)i->imm);                                                     \
+            return;                                                                                          \
+        }                                                                                                    \
+        NEXT_PAST_LINK;                                                                                      \
+    }                                                                                                        \
+    BODY(j##name##_any)                                                                                      \
+    {                                                                                                        \
+        if (condition(cpu, cc)) {                                                                            \
+            jump(cpu, i, wrapped_target(cpu, i));                                                            \
+            return;                                                                                          \
+        }                                                                                                    \
+        NEXT_PAST_LINK;                                                                                      \
     }
 DEFINE_JCC(o, 0)
 DEFINE_JCC(no, 1)
@@ -175,18 +175,18 @@ BODY(call_any)
 }
 
 /* Through a register or memory. */
-#define DEFINE_INDIRECT(bits, suffix)                                                                                  \
-    BODY(jmp_e_r##suffix)                                                                                              \
-    {                                                                                                                  \
-        jump(cpu, i, get##bits(cpu, i->rm));                                                                           \
-    }                                                                                                                  \
-    BODY(jmp_e_m##suffix)                                                                                              \
-    {                                                                                                                  \
-        jump(cpu, i, ld##bits(cpu, i, i->seg, ea64(cpu, i)));                                                          \
-    }                                                                                                                  \
-    BODY(jmp_e_g##suffix)                                                                                              \
-    {                                                                                                                  \
-        jump(cpu, i, mem_read(cpu, i, bits / 8));                                                                      \
+#define DEFINE_INDIRECT(bits, suffix)                                                                        \
+    BODY(jmp_e_r##suffix)                                                                                    \
+    {                                                                                                        \
+        jump(cpu, i, get##bits(cpu, i->rm));                                                                 \
+    }                                                                                                        \
+    BODY(jmp_e_m##suffix)                                                                                    \
+    {                                                                                                        \
+        jump(cpu, i, ld##bits(cpu, i, i->seg, ea64(cpu, i)));                                                \
+    }                                                                                                        \
+    BODY(jmp_e_g##suffix)                                                                                    \
+    {                                                                                                        \
+        jump(cpu, i, mem_read(cpu, i, bits / 8));                                                            \
     }
 DEFINE_INDIRECT(16, _w)
 DEFINE_INDIRECT(32, _d)
@@ -200,18 +200,18 @@ static inline void call_to(struct cpu *cpu, const struct insn *i, unsigned size,
         call_general(cpu, i, rip);
 }
 
-#define DEFINE_CALL_E(bits, suffix, size)                                                                              \
-    BODY(call_e_r##suffix)                                                                                             \
-    {                                                                                                                  \
-        call_to(cpu, i, size, get##bits(cpu, i->rm));                                                                  \
-    }                                                                                                                  \
-    BODY(call_e_m##suffix)                                                                                             \
-    {                                                                                                                  \
-        call_to(cpu, i, size, ld##bits(cpu, i, i->seg, ea64(cpu, i)));                                                 \
-    }                                                                                                                  \
-    BODY(call_e_g##suffix)                                                                                             \
-    {                                                                                                                  \
-        call_to(cpu, i, size, mem_read(cpu, i, bits / 8));                                                             \
+#define DEFINE_CALL_E(bits, suffix, size)                                                                    \
+    BODY(call_e_r##suffix)                                                                                   \
+    {                                                                                                        \
+        call_to(cpu, i, size, get##bits(cpu, i->rm));                                                        \
+    }                                                                                                        \
+    BODY(call_e_m##suffix)                                                                                   \
+    {                                                                                                        \
+        call_to(cpu, i, size, ld##bits(cpu, i, i->seg, ea64(cpu, i)));                                       \
+    }                                                                                                        \
+    BODY(call_e_g##suffix)                                                                                   \
+    {                                                                                                        \
+        call_to(cpu, i, size, mem_read(cpu, i, bits / 8));                                                   \
     }
 DEFINE_CALL_E(16, _w, SIZE_W)
 DEFINE_CALL_E(32, _d, SIZE_D)
@@ -255,20 +255,20 @@ static inline uint64_t counter(const struct cpu *cpu, const struct insn *i)
 }
 
 /* The target is checked before rCX changes. */
-#define DEFINE_LOOP(name, also)                                                                                        \
-    BODY(name)                                                                                                         \
-    {                                                                                                                  \
-        uint64_t count = (counter(cpu, i) - 1) & address_mask(i->asize), rip = wrapped_target(cpu, i);                 \
-        bool taken = count && (also);                                                                                  \
-                                                                                                                       \
-        if (taken)                                                                                                     \
-            check_target(cpu, i, rip);                                                                                 \
-        gpr_set(cpu, RCX, i->asize, count);                                                                            \
-        if (taken) {                                                                                                   \
-            jump(cpu, i, rip);                                                                                         \
-            return;                                                                                                    \
-        }                                                                                                              \
-        NEXT_PAST_LINK;                                                                                                \
+#define DEFINE_LOOP(name, also)                                                                              \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        uint64_t count = (counter(cpu, i) - 1) & address_mask(i->asize), rip = wrapped_target(cpu, i);       \
+        bool taken = count && (also);                                                                        \
+                                                                                                             \
+        if (taken)                                                                                           \
+            check_target(cpu, i, rip);                                                                       \
+        gpr_set(cpu, RCX, i->asize, count);                                                                  \
+        if (taken) {                                                                                         \
+            jump(cpu, i, rip);                                                                               \
+            return;                                                                                          \
+        }                                                                                                    \
+        NEXT_PAST_LINK;                                                                                      \
     }
 DEFINE_LOOP(loop, true)
 DEFINE_LOOP(loopz, get_zf(cpu))

@@ -63,7 +63,7 @@ static inline void require_protected(struct cpu *cpu, const struct insn *i)
         ud(cpu, i);
 }
 
-/* --- Far transfers --------------------------------------------------------------------------------- */
+/* --- Far transfers ------------------------------------------------------------------------------- */
 
 BODY(jmp_far)
 {
@@ -148,7 +148,7 @@ BODY(sysexit)
     legacy_fast_return(cpu, i);
 }
 
-/* --- Segment registers ----------------------------------------------------------------------------- */
+/* --- Segment registers --------------------------------------------------------------------------- */
 
 BODY(mov_from_seg)
 {
@@ -244,7 +244,7 @@ BODY(swapgs)
     NEXT;
 }
 
-/* --- Descriptor tables' registers and probes ------------------------------------------------------- */
+/* --- Descriptor tables' registers and probes ----------------------------------------------------- */
 
 BODY(lldt)
 {
@@ -382,7 +382,7 @@ BODY(arpl)
     NEXT;
 }
 
-/* --- Flags ----------------------------------------------------------------------------------------- */
+/* --- Flags --------------------------------------------------------------------------------------- */
 
 /* Which bit CLI and STI may change: IF, VIF under VME and PVI, or none (SDM 2, CLI, table 3-7). */
 static inline uint64_t interrupt_flag(struct cpu *cpu, const struct insn *i)

@@ -7,11 +7,11 @@
  *     lf_aux      bit 63 carry out of the operand's top bit      = CF
  *                 bit 62 carry out of the bit below it    CF ^ this = OF
  *                 bit 3  carry out of bit 3                     = AF
- *                 bit 4  inverts SF, bits 15:8 are XORed into the byte whose parity is PF: for flag images (POPF, SAHF)
- *                        that no result could have produced, such as ZF and SF both set
+ *                 bit 4  inverts SF, bits 15:8 are XORed into the byte whose parity is PF: for flag images
+ * (POPF, SAHF) that no result could have produced, such as ZF and SF both set
  *
- * Example: an 8-bit 0x7f + 1 stores lf_result = 0xffffffffffffff80 and carries 0x7f: out of bit 7 none, out of bit
- * 6 one, so lf_aux = 1 << 62 | 1 << 3: CF 0, OF 1, SF 1, ZF 0, AF 1.
+ * Example: an 8-bit 0x7f + 1 stores lf_result = 0xffffffffffffff80 and carries 0x7f: out of bit 7 none, out
+ * of bit 6 one, so lf_aux = 1 << 62 | 1 << 3: CF 0, OF 1, SF 1, ZF 0, AF 1.
  */
 #ifndef CPU_INTERP_FLAGS_H
 #define CPU_INTERP_FLAGS_H
@@ -52,7 +52,8 @@ static forced_inline void flags_logic(struct cpu *cpu, uint64_t result, unsigned
 }
 
 /* ZF, SF and PF by the result; CF, OF and AF as given (0 or 1). */
-static forced_inline void flags_result(struct cpu *cpu, uint64_t result, unsigned bits, unsigned cf, unsigned of, unsigned af)
+static forced_inline void flags_result(struct cpu *cpu, uint64_t result, unsigned bits, unsigned cf,
+                                       unsigned of, unsigned af)
 {
     cpu->lf_result = (uint64_t)((int64_t)(result << (64 - bits)) >> (64 - bits));
     cpu->lf_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62 | (uint64_t)af << 3;
@@ -110,7 +111,8 @@ static inline uint32_t get_arith_flags(const struct cpu *cpu)
 
 static inline void set_arith_flags(struct cpu *cpu, uint32_t flags)
 {
-    bool zf = flags & FLAG_ZF, sf = flags & FLAG_SF, pf = flags & FLAG_PF, cf = flags & FLAG_CF, of = flags & FLAG_OF;
+    bool zf = flags & FLAG_ZF, sf = flags & FLAG_SF, pf = flags & FLAG_PF, cf = flags & FLAG_CF,
+         of = flags & FLAG_OF;
 
     /* Result 0 has ZF 1, SF 0, PF 1; result 1 has ZF 0, SF 0, PF 0. The rest by the inverting bits. */
     cpu->lf_result = zf ? 0 : 1;

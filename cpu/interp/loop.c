@@ -1,10 +1,10 @@
 /*
  * loop.c - cpu_run: traces, and what happens between them.
  *
- * Faults arrive here by longjmp and are delivered; interrupts, traps and requests from outside are looked at whenever
- * a trace chain ends. Whoever wants the CPU's attention sets a bit in cpu->attention and then stop_at to 0, which
- * breaks the chain at the next trace boundary; the loop sets stop_at again before it reads the bits, so that
- * none is lost.
+ * Faults arrive here by longjmp and are delivered; interrupts, traps and requests from outside are looked at
+ * whenever a trace chain ends. Whoever wants the CPU's attention sets a bit in cpu->attention and then
+ * stop_at to 0, which breaks the chain at the next trace boundary; the loop sets stop_at again before it
+ * reads the bits, so that none is lost.
  */
 #include "cpu/interp/chain.h"
 
@@ -83,8 +83,8 @@ static void take_init_sipi(struct cpu *cpu, uint32_t bits)
 }
 
 /*
- * One instruction, decoded anew, with what is checked at each when debugging: its own breakpoint before it (a fault), and a
- * #DB due after it when TF was set before it.
+ * One instruction, decoded anew, with what is checked at each when debugging: its own breakpoint before it (a
+ * fault), and a #DB due after it when TF was set before it.
  */
 static void run_single(struct cpu *cpu)
 {
@@ -96,7 +96,8 @@ static void run_single(struct cpu *cpu)
         cpu->s.dr[6] |= hits;
         fault0(cpu, NULL, EX_DB);
     }
-    cpu->s.rflags &= ~(uint64_t)FLAG_RF; /* it holds back one instruction's breakpoint; a fault pushes it set */
+    cpu->s.rflags &=
+        ~(uint64_t)FLAG_RF; /* it holds back one instruction's breakpoint; a fault pushes it set */
     cpu->single = true;
     atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed);
     enter(cpu, trace_single(cpu));
@@ -107,7 +108,8 @@ static void run_single(struct cpu *cpu)
 }
 
 /*
- * What must be looked at before the next instruction. Returns true when *exit says to leave cpu_run, false to go on.
+ * What must be looked at before the next instruction. Returns true when *exit says to leave cpu_run, false to
+ * go on.
  */
 static bool between(struct cpu *cpu, enum cpu_exit *exit)
 {

@@ -1,11 +1,12 @@
 /*
- * mov.c - data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, BSWAP, CBW and relatives, XLAT.
+ * mov.c - data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, BSWAP, CBW and relatives,
+ * XLAT.
  */
 #include "cpu/interp/rmw.h"
 
-#define DEFINE_MOV(b, bits, suffix)                                                                                    \
-    WRITE_BODIES(mov##b##_e_g, suffix, bits, get##bits(cpu, i->reg))                                                   \
-    WRITE_BODIES(mov##b##_e_i, suffix, bits, i->imm)                                                                   \
+#define DEFINE_MOV(b, bits, suffix)                                                                          \
+    WRITE_BODIES(mov##b##_e_g, suffix, bits, get##bits(cpu, i->reg))                                         \
+    WRITE_BODIES(mov##b##_e_i, suffix, bits, i->imm)                                                         \
     READ_BODIES(mov##b##_g_e, suffix, bits, set##bits(cpu, i->reg, a))
 DEFINE_MOV(b, 8, )
 DEFINE_MOV(, 16, _w)
@@ -35,20 +36,20 @@ BODY(mov_z_i_q)
 }
 
 /* moffs: the offset is in the instruction, as wide as an address. */
-#define DEFINE_MOFFS(b, bits, suffix)                                                                                  \
-    BODY(mov##b##_a_o##suffix)                                                                                         \
-    {                                                                                                                  \
-        uint64_t linear = seg_linear(cpu, i, i->seg, (uint64_t)i->imm, bits / 8, ACCESS_READ);                         \
-                                                                                                                       \
-        set##bits(cpu, REG_OFFSET(RAX), ld##bits(cpu, i, i->seg, linear));                                             \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    BODY(mov##b##_o_a##suffix)                                                                                         \
-    {                                                                                                                  \
-        uint64_t linear = seg_linear(cpu, i, i->seg, (uint64_t)i->imm, bits / 8, ACCESS_WRITE);                        \
-                                                                                                                       \
-        st##bits(cpu, i, i->seg, linear, get##bits(cpu, REG_OFFSET(RAX)));                                             \
-        NEXT;                                                                                                          \
+#define DEFINE_MOFFS(b, bits, suffix)                                                                        \
+    BODY(mov##b##_a_o##suffix)                                                                               \
+    {                                                                                                        \
+        uint64_t linear = seg_linear(cpu, i, i->seg, (uint64_t)i->imm, bits / 8, ACCESS_READ);               \
+                                                                                                             \
+        set##bits(cpu, REG_OFFSET(RAX), ld##bits(cpu, i, i->seg, linear));                                   \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    BODY(mov##b##_o_a##suffix)                                                                               \
+    {                                                                                                        \
+        uint64_t linear = seg_linear(cpu, i, i->seg, (uint64_t)i->imm, bits / 8, ACCESS_WRITE);              \
+                                                                                                             \
+        st##bits(cpu, i, i->seg, linear, get##bits(cpu, REG_OFFSET(RAX)));                                   \
+        NEXT;                                                                                                \
     }
 DEFINE_MOFFS(b, 8, )
 DEFINE_MOFFS(, 16, _w)
@@ -56,7 +57,7 @@ DEFINE_MOFFS(, 32, _d)
 DEFINE_MOFFS(, 64, _q)
 
 /* MOVZX, MOVSX, MOVSXD: source bits, destination bits. */
-#define DEFINE_EXTEND(name, from, type, to, suffix)                                                                    \
+#define DEFINE_EXTEND(name, from, type, to, suffix)                                                          \
     READ_BODIES(name, suffix, from, set##to(cpu, i->reg, (uint##to##_t)(type)a))
 DEFINE_EXTEND(movzx_g_eb, 8, uint8_t, 16, _w)
 DEFINE_EXTEND(movzx_g_eb, 8, uint8_t, 32, _d)
@@ -94,41 +95,41 @@ BODY(lea_q)
 /*
  * XCHG. With memory it is locked, LOCK prefix or not (SDM 2B XCHG): forms 1 and 2 are the same.
  */
-#define DEFINE_XCHG(b, bits, suffix)                                                                                   \
-    BODY(xchg##b##_r##suffix)                                                                                          \
-    {                                                                                                                  \
-        uint##bits##_t a = get##bits(cpu, i->rm);                                                                      \
-                                                                                                                       \
-        set##bits(cpu, i->rm, get##bits(cpu, i->reg));                                                                 \
-        set##bits(cpu, i->reg, a);                                                                                     \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    NO_ALIGNMENT BODY(xchg##b##_g##suffix)                                                                             \
-    {                                                                                                                  \
-        uint64_t linear = mem_linear(cpu, i, bits / 8, ACCESS_WRITE);                                                  \
-        uint##bits##_t *p = host_for_write(cpu, i, i->seg, linear, bits / 8);                                          \
-        uint##bits##_t a;                                                                                              \
-                                                                                                                       \
-        if (p) {                                                                                                       \
-            a = __atomic_exchange_n(p, get##bits(cpu, i->reg), __ATOMIC_SEQ_CST);                                      \
-            wrote_host(cpu, i, linear, bits / 8);                                                                      \
-        } else {                                                                                                       \
-            a = (uint##bits##_t)linear_read(cpu, i, i->seg, linear, bits / 8);                                         \
-            linear_write(cpu, i, i->seg, linear, get##bits(cpu, i->reg), bits / 8);                                    \
-        }                                                                                                              \
-        set##bits(cpu, i->reg, a);                                                                                     \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    NO_ALIGNMENT BODY(xchg##b##_m##suffix)                                                                             \
-    {                                                                                                                  \
-        uint##bits##_t *p = tlb_write_host(cpu, ea64(cpu, i), bits / 8);                                               \
-                                                                                                                       \
-        if (unlikely(!p)) {                                                                                            \
-            xchg##b##_g##suffix(cpu, i);                                                                               \
-            return;                                                                                                    \
-        }                                                                                                              \
-        set##bits(cpu, i->reg, __atomic_exchange_n(p, get##bits(cpu, i->reg), __ATOMIC_SEQ_CST));                      \
-        NEXT;                                                                                                          \
+#define DEFINE_XCHG(b, bits, suffix)                                                                         \
+    BODY(xchg##b##_r##suffix)                                                                                \
+    {                                                                                                        \
+        uint##bits##_t a = get##bits(cpu, i->rm);                                                            \
+                                                                                                             \
+        set##bits(cpu, i->rm, get##bits(cpu, i->reg));                                                       \
+        set##bits(cpu, i->reg, a);                                                                           \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    NO_ALIGNMENT BODY(xchg##b##_g##suffix)                                                                   \
+    {                                                                                                        \
+        uint64_t linear = mem_linear(cpu, i, bits / 8, ACCESS_WRITE);                                        \
+        uint##bits##_t *p = host_for_write(cpu, i, i->seg, linear, bits / 8);                                \
+        uint##bits##_t a;                                                                                    \
+                                                                                                             \
+        if (p) {                                                                                             \
+            a = __atomic_exchange_n(p, get##bits(cpu, i->reg), __ATOMIC_SEQ_CST);                            \
+            wrote_host(cpu, i, linear, bits / 8);                                                            \
+        } else {                                                                                             \
+            a = (uint##bits##_t)linear_read(cpu, i, i->seg, linear, bits / 8);                               \
+            linear_write(cpu, i, i->seg, linear, get##bits(cpu, i->reg), bits / 8);                          \
+        }                                                                                                    \
+        set##bits(cpu, i->reg, a);                                                                           \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    NO_ALIGNMENT BODY(xchg##b##_m##suffix)                                                                   \
+    {                                                                                                        \
+        uint##bits##_t *p = tlb_write_host(cpu, ea64(cpu, i), bits / 8);                                     \
+                                                                                                             \
+        if (unlikely(!p)) {                                                                                  \
+            xchg##b##_g##suffix(cpu, i);                                                                     \
+            return;                                                                                          \
+        }                                                                                                    \
+        set##bits(cpu, i->reg, __atomic_exchange_n(p, get##bits(cpu, i->reg), __ATOMIC_SEQ_CST));            \
+        NEXT;                                                                                                \
     }
 DEFINE_XCHG(b, 8, )
 DEFINE_XCHG(, 16, _w)
@@ -136,26 +137,27 @@ DEFINE_XCHG(, 32, _d)
 DEFINE_XCHG(, 64, _q)
 
 /* XCHG rAX, register (90-97). 90 itself is NOP: it doesn't even zero-extend EAX. */
-#define DEFINE_XCHG_A(bits, suffix)                                                                                    \
-    BODY(xchg_z_a##suffix)                                                                                             \
-    {                                                                                                                  \
-        uint##bits##_t a = get##bits(cpu, REG_OFFSET(RAX));                                                            \
-                                                                                                                       \
-        if (i->rm != REG_OFFSET(RAX)) {                                                                                \
-            set##bits(cpu, REG_OFFSET(RAX), get##bits(cpu, i->rm));                                                    \
-            set##bits(cpu, i->rm, a);                                                                                  \
-        }                                                                                                              \
-        NEXT;                                                                                                          \
+#define DEFINE_XCHG_A(bits, suffix)                                                                          \
+    BODY(xchg_z_a##suffix)                                                                                   \
+    {                                                                                                        \
+        uint##bits##_t a = get##bits(cpu, REG_OFFSET(RAX));                                                  \
+                                                                                                             \
+        if (i->rm != REG_OFFSET(RAX)) {                                                                      \
+            set##bits(cpu, REG_OFFSET(RAX), get##bits(cpu, i->rm));                                          \
+            set##bits(cpu, i->rm, a);                                                                        \
+        }                                                                                                    \
+        NEXT;                                                                                                \
     }
 DEFINE_XCHG_A(16, _w)
 DEFINE_XCHG_A(32, _d)
 DEFINE_XCHG_A(64, _q)
 
-/* CMOVcc: the memory operand is read, and faults, whether or not the condition holds; 32 bits always zero-extend. */
-#define DEFINE_CC(name, cc)                                                                                            \
-    READ_BODIES(cmov##name, _w, 16, if (condition(cpu, cc)) set16(cpu, i->reg, a))                                     \
-    READ_BODIES(cmov##name, _d, 32, set32(cpu, i->reg, condition(cpu, cc) ? a : get32(cpu, i->reg)))                   \
-    READ_BODIES(cmov##name, _q, 64, set64(cpu, i->reg, condition(cpu, cc) ? a : get64(cpu, i->reg)))                   \
+/* CMOVcc: the memory operand is read, and faults, whether or not the condition holds; 32 bits always
+ * zero-extend. */
+#define DEFINE_CC(name, cc)                                                                                  \
+    READ_BODIES(cmov##name, _w, 16, if (condition(cpu, cc)) set16(cpu, i->reg, a))                           \
+    READ_BODIES(cmov##name, _d, 32, set32(cpu, i->reg, condition(cpu, cc) ? a : get32(cpu, i->reg)))         \
+    READ_BODIES(cmov##name, _q, 64, set64(cpu, i->reg, condition(cpu, cc) ? a : get64(cpu, i->reg)))         \
     WRITE_BODIES(set##name, , 8, condition(cpu, cc))
 DEFINE_CC(o, 0)
 DEFINE_CC(no, 1)
@@ -175,8 +177,8 @@ DEFINE_CC(le, 14)
 DEFINE_CC(nle, 15)
 
 /*
- * PUSH and POP. The 64-bit forms exist only in 64-bit mode, where the stack is flat; what isn't an aligned or unchecked
- * access to a page that the TLB knows goes the general way.
+ * PUSH and POP. The 64-bit forms exist only in 64-bit mode, where the stack is flat; what isn't an aligned or
+ * unchecked access to a page that the TLB knows goes the general way.
  */
 static inline u64_any *stack64_host(struct cpu *cpu, uint64_t sp, bool write)
 {
@@ -185,24 +187,24 @@ static inline u64_any *stack64_host(struct cpu *cpu, uint64_t sp, bool write)
     return write ? tlb_write_host(cpu, sp, 8) : tlb_read_host(cpu, sp, 8);
 }
 
-#define DEFINE_PUSH64(name, value)                                                                                     \
-    static void name##_general(struct cpu *cpu, const struct insn *i)                                                  \
-    {                                                                                                                  \
-        push(cpu, i, SIZE_Q, value);                                                                                   \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    BODY(name)                                                                                                         \
-    {                                                                                                                  \
-        uint64_t sp = cpu->s.gpr[RSP] - 8;                                                                             \
-        u64_any *p = stack64_host(cpu, sp, true);                                                                      \
-                                                                                                                       \
-        if (unlikely(!p)) {                                                                                            \
-            name##_general(cpu, i);                                                                                    \
-            return;                                                                                                    \
-        }                                                                                                              \
-        *p = value;                                                                                                    \
-        cpu->s.gpr[RSP] = sp;                                                                                          \
-        NEXT;                                                                                                          \
+#define DEFINE_PUSH64(name, value)                                                                           \
+    static void name##_general(struct cpu *cpu, const struct insn *i)                                        \
+    {                                                                                                        \
+        push(cpu, i, SIZE_Q, value);                                                                         \
+        NEXT;                                                                                                \
+    }                                                                                                        \
+    BODY(name)                                                                                               \
+    {                                                                                                        \
+        uint64_t sp = cpu->s.gpr[RSP] - 8;                                                                   \
+        u64_any *p = stack64_host(cpu, sp, true);                                                            \
+                                                                                                             \
+        if (unlikely(!p)) {                                                                                  \
+            name##_general(cpu, i);                                                                          \
+            return;                                                                                          \
+        }                                                                                                    \
+        *p = value;                                                                                          \
+        cpu->s.gpr[RSP] = sp;                                                                                \
+        NEXT;                                                                                                \
     }
 DEFINE_PUSH64(push_z_q, get64(cpu, i->rm))
 DEFINE_PUSH64(push_i_q, (uint64_t)i->imm)
@@ -272,8 +274,9 @@ DEFINE_PUSH_E(32, _d, SIZE_D)
 DEFINE_PUSH_E(64, _q, SIZE_Q)
 
 /*
- * POP E. An address that uses rSP is computed after the increment (SDM 2B POP); when the store faults rSP must be as
- * before. So: pop, store, and on a fault's way out nothing was committed because the store is checked first.
+ * POP E. An address that uses rSP is computed after the increment (SDM 2B POP); when the store faults rSP
+ * must be as before. So: pop, store, and on a fault's way out nothing was committed because the store is
+ * checked first.
  */
 static void pop_mem(struct cpu *cpu, const struct insn *i)
 {
@@ -313,7 +316,8 @@ static void push_all(struct cpu *cpu, const struct insn *i)
 
     for (unsigned n = 0; n < 8; n++)
         probe_write(cpu, i, SS,
-                    seg_linear(cpu, i, SS, (sp - bytes * (n + 1)) & address_mask(stack_size(cpu)), bytes, ACCESS_WRITE),
+                    seg_linear(cpu, i, SS, (sp - bytes * (n + 1)) & address_mask(stack_size(cpu)), bytes,
+                               ACCESS_WRITE),
                     bytes);
     for (unsigned n = 0; n < 8; n++)
         stack_write(cpu, i, sp - bytes * (n + 1), size, gpr_get(cpu, n, size));
@@ -406,8 +410,8 @@ BODY(nop)
 }
 
 /* MOVBE: READ_BODIES and WRITE_BODIES with the bytes turned round. */
-#define DEFINE_MOVBE(bits, suffix)                                                                                     \
-    READ_BODIES(movbe_g_m, suffix, bits, set##bits(cpu, i->reg, __builtin_bswap##bits(a)))                             \
+#define DEFINE_MOVBE(bits, suffix)                                                                           \
+    READ_BODIES(movbe_g_m, suffix, bits, set##bits(cpu, i->reg, __builtin_bswap##bits(a)))                   \
     WRITE_BODIES(movbe_m_g, suffix, bits, __builtin_bswap##bits(get##bits(cpu, i->reg)))
 DEFINE_MOVBE(16, _w)
 DEFINE_MOVBE(32, _d)

@@ -18,7 +18,7 @@
 #include "cpu/interp/body.h"
 #include "cpu/interp/sse_ops.h"
 
-/* --- Registers -------------------------------------------------------------------------------------- */
+/* --- Registers ----------------------------------------------------------------------------------- */
 
 ALWAYS_INLINE v128 *xmm(struct cpu *cpu, uint16_t reg)
 {
@@ -41,7 +41,7 @@ static inline uint64_t shuffle_words(uint64_t v, unsigned imm)
            (v >> 16 * (imm >> 4 & 3) & 0xffff) << 32 | (v >> 16 * (imm >> 6 & 3)) << 48;
 }
 
-/* --- Memory operands -------------------------------------------------------------------------------- */
+/* --- Memory operands ----------------------------------------------------------------------------- */
 
 v128 sse_load_slow(struct cpu *cpu, const struct insn *i, uint64_t linear);
 void sse_store_slow(struct cpu *cpu, const struct insn *i, uint64_t linear, v128 value);
@@ -91,7 +91,7 @@ enum { ALIGN_x = 15, ALIGN_u = 0, ALIGN_q = 0, ALIGN_d = 0 };
 #define save_q(cpu, i, value) mem_write(cpu, i, 8, (value)[0])
 #define save_d(cpu, i, value) mem_write(cpu, i, 4, (uint32_t)(value)[0])
 
-/* --- Forms ------------------------------------------------------------------------------------------ */
+/* --- Forms --------------------------------------------------------------------------------------- */
 
 /* Not inlined into the memory form. */
 #define GENERAL_BODY(name) __attribute__((noinline)) BODY(name)
@@ -189,7 +189,7 @@ enum { ALIGN_x = 15, ALIGN_u = 0, ALIGN_q = 0, ALIGN_d = 0 };
 
 #define DO(name) ALWAYS_INLINE void name##_do(struct cpu *cpu, const struct insn *i, v128 source)
 
-/* --- Floating point under the guest's MXCSR --------------------------------------------------------- */
+/* --- Floating point under the guest's MXCSR ------------------------------------------------------ */
 
 /*
  * The host's MXCSR always has the default control bits outside sse_float_slow(); its sticky flags are

@@ -9,7 +9,7 @@
 
 FLOAT_CONVERT(CONVERT)
 
-/* --- To a general register of 32 or 64 bits --------------------------------------------------------- */
+/* --- To a general register of 32 or 64 bits ------------------------------------------------------ */
 
 #define TO_GPR(name, kind)                                                                                   \
     FLOAT_TRY(name##32, op_##name##32, source, 0, RESULT_NONE, set32(cpu, i->reg, (uint32_t)r[0]))           \
@@ -47,7 +47,7 @@ TO_GPR(cvttss2si, d)
 TO_GPR(cvtsd2si, q)
 TO_GPR(cvttsd2si, q)
 
-/* --- From a general register or memory of 32 or 64 bits --------------------------------------------- */
+/* --- From a general register or memory of 32 or 64 bits ------------------------------------------ */
 
 #define FROM_GPR(name)                                                                                       \
     FLOAT_TRY(name##32, op_##name##32, *xmm(cpu, i->reg), 0, RESULT_NONE, *xmm(cpu, i->reg) = r)             \
@@ -85,7 +85,7 @@ TO_GPR(cvttsd2si, q)
 FROM_GPR(cvtsi2ss)
 FROM_GPR(cvtsi2sd)
 
-/* --- MMX registers ---------------------------------------------------------------------------------- */
+/* --- MMX registers ------------------------------------------------------------------------------- */
 
 /*
  * From an MMX register these are MMX instructions too; from memory, on AMD's processors, not. Unused lanes

@@ -115,7 +115,7 @@ v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsig
     return r;
 }
 
-/* --- Arithmetic ------------------------------------------------------------------------------------- */
+/* --- Arithmetic ---------------------------------------------------------------------------------- */
 
 #define ARITHMETIC(name, kind, result)                                                                       \
     FLOAT_BODIES(name, kind, op_##name, *xmm(cpu, i->reg), 0, result, *xmm(cpu, i->reg) = r)
@@ -136,7 +136,7 @@ APPROXIMATION(rcpss, d)
 APPROXIMATION(rsqrtps, x)
 APPROXIMATION(rsqrtss, d)
 
-/* --- Comparisons ------------------------------------------------------------------------------------ */
+/* --- Comparisons --------------------------------------------------------------------------------- */
 
 #define PREDICATE(name, op, kind)                                                                            \
     FLOAT_BODIES(name, kind, op, *xmm(cpu, i->reg), (unsigned)i->imm & 7, RESULT_NONE, *xmm(cpu, i->reg) = r)

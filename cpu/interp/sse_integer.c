@@ -18,7 +18,7 @@ INTEGER_PAIRS(PLAIN)
 INTEGER_XMM_ONLY(PLAIN)
 FLOAT_UNPACK(PLAIN)
 
-/* --- Shifts by an immediate ------------------------------------------------------------------------- */
+/* --- Shifts by an immediate ---------------------------------------------------------------------- */
 
 #define SHIFT_IMMEDIATE(name)                                                                                \
     BODY(name##_imm)                                                                                         \
@@ -82,7 +82,7 @@ DO(palignr)
 }
 SSE_BODIES(palignr, x)
 
-/* --- Shuffles by an immediate ----------------------------------------------------------------------- */
+/* --- Shuffles by an immediate -------------------------------------------------------------------- */
 
 DO(pshufd)
 {
@@ -124,7 +124,7 @@ DO(shufpd)
 }
 SSE_BODIES(shufpd, x)
 
-/* --- Words in and out ------------------------------------------------------------------------------- */
+/* --- Words in and out ---------------------------------------------------------------------------- */
 
 static inline void insert_word(struct cpu *cpu, const struct insn *i, uint16_t word)
 {

@@ -8,7 +8,7 @@
 
 #define GET_REG (*xmm(cpu, i->reg))
 
-/* --- 128 bits --------------------------------------------------------------------------------------- */
+/* --- 128 bits ------------------------------------------------------------------------------------ */
 
 DO(movaps_load) /* MOVAPD, MOVDQA too */
 {
@@ -35,7 +35,7 @@ SSE_STORE_BODIES(movaps_store, x, GET_REG) /* MOVNTPS, MOVNTPD, MOVNTDQ too */
 REGISTER_STORE(movups_store_r, GET_REG)
 SSE_STORE_BODIES(movups_store, u, GET_REG)
 
-/* --- Scalars ---------------------------------------------------------------------------------------- */
+/* --- Scalars ------------------------------------------------------------------------------------- */
 
 /* From a register MOVSS and MOVSD leave the upper bits, from memory they clear them. */
 BODY(movss_load_r)
@@ -79,7 +79,7 @@ SSE_BODIES(movq_load, q)
 REGISTER_STORE(movq_store_r, low64(GET_REG[0]))
 SSE_STORE_BODIES(movq_store, q, GET_REG)
 
-/* --- Halves ----------------------------------------------------------------------------------------- */
+/* --- Halves -------------------------------------------------------------------------------------- */
 
 /* 0F 12 and 66 0F 12: MOVLPS, MOVLPD from memory; MOVHLPS between registers. 0F 16 likewise with the
  * halves changed. */
@@ -113,7 +113,7 @@ SSE_MEM_BODIES(movhps_load, q)
 SSE_STORE_BODIES(movhps_store, q, low64(GET_REG[1]))
 REGISTER_STORE(movhps_store_r, (*xmm(cpu, i->rm))) /* no row's: MOVHPS has no register form */
 
-/* --- Duplicating moves (SSE3) ----------------------------------------------------------------------- */
+/* --- Duplicating moves (SSE3) -------------------------------------------------------------------- */
 
 DO(movddup)
 {
@@ -137,7 +137,7 @@ DO(movshdup)
 }
 SSE_BODIES(movshdup, x)
 
-/* --- General registers ------------------------------------------------------------------------------ */
+/* --- General registers --------------------------------------------------------------------------- */
 
 /* MOVD and, with REX.W, MOVQ between E and an XMM register. */
 BODY(movd_xmm_load_r)
@@ -224,7 +224,7 @@ BODY(pmovmskb)
     NEXT;
 }
 
-/* --- MASKMOVDQU ------------------------------------------------------------------------------------- */
+/* --- MASKMOVDQU ---------------------------------------------------------------------------------- */
 
 /*
  * Stores the bytes of `data` whose mask byte has its top bit set at DS:rDI (MASKMOVQ's eight, MASKMOVDQU's

@@ -17,7 +17,7 @@
 
 #define COUNT(field) (sizeof(((union vec *)0)->field) / sizeof(((union vec *)0)->field[0]))
 
-/* --- Integers --------------------------------------------------------------------------------------- */
+/* --- Integers ------------------------------------------------------------------------------------ */
 
 /* Each element r.field[k] is `expr` of a, b and k. */
 #define LANES(name, field, expr)                                                                             \
@@ -155,7 +155,7 @@ SIGNS(pmovmskb, u8, 7)
 SIGNS(movmskps, u32, 31)
 SIGNS(movmskpd, u64, 63)
 
-/* --- Floating point --------------------------------------------------------------------------------- */
+/* --- Floating point ------------------------------------------------------------------------------ */
 
 /* The two formats: type, bits, the quiet bit, infinity, and the NaN of invalid operations. */
 #define FORMAT(s, type, word, quiet, infinity, indefinite)                                                   \

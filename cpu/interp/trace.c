@@ -1,10 +1,10 @@
 /*
  * trace.c - the cache of decoded traces.
  *
- * Keyed by physical address and mode, so that a trace survives address space switches and is shared by all who map its
- * page. Which 64-byte granules of a page hold decoded code is noted per page; a write to such a page takes the slow
- * path (the TLB has no write entry for it), and only a write into such a granule looks at traces at all. What
- * overlaps the bytes written is dropped.
+ * Keyed by physical address and mode, so that a trace survives address space switches and is shared by all
+ * who map its page. Which 64-byte granules of a page hold decoded code is noted per page; a write to such a
+ * page takes the slow path (the TLB has no write entry for it), and only a write into such a granule looks at
+ * traces at all. What overlaps the bytes written is dropped.
  *
  * Memory comes from an arena that is emptied as a whole when it is full.
  */
@@ -14,7 +14,7 @@
 #include "cpu/interp/bodies.h"
 #include "cpu/interp/chain.h"
 
-#define TRACE_INSNS  32u                 /* instructions of a trace at most */
+#define TRACE_INSNS  32u                   /* instructions of a trace at most */
 #define TRACE_SLOTS  (2 * TRACE_INSNS + 2) /* with links and the end */
 #define HASH_SIZE    65536u
 #define PAGE_BUCKETS 4096u
@@ -22,8 +22,8 @@
 #define GRANULE      64u
 
 struct code_page {
-    uint64_t page;   /* physical address */
-    uint64_t mask;   /* granules that hold code */
+    uint64_t page; /* physical address */
+    uint64_t mask; /* granules that hold code */
     struct trace *traces;
     struct code_page *next;
 };
@@ -257,8 +257,8 @@ static void append_end(struct trace *t, unsigned *slot, unsigned off, unsigned p
 }
 
 /*
- * Decodes up to `max` instructions from bytes[0..size), which start at `page_offset` of their page, into t. False when
- * not even the first is complete in `size`.
+ * Decodes up to `max` instructions from bytes[0..size), which start at `page_offset` of their page, into t.
+ * False when not even the first is complete in `size`.
  */
 static bool decode_trace(struct cpu *cpu, struct trace *t, const uint8_t *bytes, unsigned size,
                          unsigned page_offset, unsigned max)
@@ -268,7 +268,9 @@ static bool decode_trace(struct cpu *cpu, struct trace *t, const uint8_t *bytes,
     while (count < max && off < 240) {
         unsigned left = size - off, length;
 
-        length = left ? decode(cpu, t->mode, bytes + off, left < 16 ? left : 16, off, page_offset, &t->insn[slot], &attr) : 0;
+        length = left ? decode(cpu, t->mode, bytes + off, left < 16 ? left : 16, off, page_offset,
+                               &t->insn[slot], &attr)
+                      : 0;
         if (!length || ((attr & A_STARTS) && off)) {
             attr = 0;
             break;
@@ -316,8 +318,8 @@ static const uint8_t *page_host(struct cpu *cpu, uint64_t page)
 }
 
 /*
- * One instruction, fetched byte by byte as far as it needs: at a page's edge, at the limit of CS, or from a chip. In
- * *phys2 the second page when it has one.
+ * One instruction, fetched byte by byte as far as it needs: at a page's edge, at the limit of CS, or from a
+ * chip. In *phys2 the second page when it has one.
  */
 static void decode_careful(struct cpu *cpu, struct trace *t, uint64_t phys, uint64_t *phys2)
 {
@@ -364,7 +366,8 @@ struct trace *trace_single(struct cpu *cpu)
     return t;
 }
 
-/* A cached trace that hangs over its page's edge is right only while the second page is mapped where it was. */
+/* A cached trace that hangs over its page's edge is right only while the second page is mapped where it was.
+ */
 static bool second_page_stands(struct cpu *cpu, const struct trace *t)
 {
     uint64_t edge = (cpu->s.rip | (BUS_PAGE - 1)) + 1;
@@ -385,7 +388,8 @@ static struct trace *new_trace(struct cpu *cpu, uint64_t phys)
 
     if (!host)
         return trace_single(cpu);
-    if (c->used + sizeof(*t) + TRACE_SLOTS * sizeof(struct insn) + 2 * sizeof(struct code_page) + 64 > ARENA_SIZE)
+    if (c->used + sizeof(*t) + TRACE_SLOTS * sizeof(struct insn) + 2 * sizeof(struct code_page) + 64 >
+        ARENA_SIZE)
         trace_flush(cpu);
     t = (struct trace *)(c->arena + c->used);
     *t = (struct trace){.phys = phys, .phys2 = NO_PAGE, .mode = cpu->mode};
@@ -430,8 +434,9 @@ struct trace *trace_find(struct cpu *cpu)
 /* As trace_find, by way of the targets lately branched to. NULL unless `rip` is one in this mode. */
 static inline struct trace *known_target(const struct cpu *cpu, const struct target *target, uint64_t rip)
 {
-    return target->rip == rip && target->gen == cpu->link_gen && target->trace->mode == cpu->mode ? target->trace
-                                                                                                  : NULL;
+    return target->rip == rip && target->gen == cpu->link_gen && target->trace->mode == cpu->mode
+               ? target->trace
+               : NULL;
 }
 
 void jump_slow(struct cpu *cpu, const struct insn *i, uint64_t rip)

@@ -6,7 +6,7 @@
  */
 #include "cpu/interp/x87.h"
 
-/* --- ST(0) op source -------------------------------------------------------------------------------- */
+/* --- ST(0) op source ----------------------------------------------------------------------------- */
 
 /* r = ST(0) op b to ST(to); true when it was stored. */
 static __attribute__((noinline)) bool arithmetic(struct cpu *cpu, const struct insn *i, unsigned op,
@@ -101,7 +101,7 @@ ARITHMETIC(fsubr, X87_SUBR)
 ARITHMETIC(fdiv, X87_DIV)
 ARITHMETIC(fdivr, X87_DIVR)
 
-/* --- Comparisons ------------------------------------------------------------------------------------ */
+/* --- Comparisons --------------------------------------------------------------------------------- */
 
 /*
  * The outcome of a comparison as C3, C2 and C0; all of them for unordered. False when an unmasked exception
@@ -217,7 +217,7 @@ BODY(fxam)
     NEXT;
 }
 
-/* --- Functions of ST(0) and ST(1) ------------------------------------------------------------------- */
+/* --- Functions of ST(0) and ST(1) ---------------------------------------------------------------- */
 
 static bool is_nan(const struct f80 *v)
 {

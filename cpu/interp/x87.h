@@ -43,7 +43,7 @@ x87_op x87_sincos, x87_ptan, x87_xtract;
 /* FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ, in the order of their encodings. */
 extern x87_op *const x87_constants[7];
 
-/* --- The stack -------------------------------------------------------------------------------------- */
+/* --- The stack ----------------------------------------------------------------------------------- */
 
 static inline struct f80 *st(struct cpu *cpu, unsigned n)
 {
@@ -80,7 +80,7 @@ static inline void push_st(struct cpu *cpu, const struct f80 *value)
     set_st(cpu, 0, value);
 }
 
-/* --- Outcomes --------------------------------------------------------------------------------------- */
+/* --- Outcomes ------------------------------------------------------------------------------------ */
 
 /*
  * What comes out of an exception depends on its mask (SDM 1 8.5 and 8.6):

@@ -65,7 +65,7 @@ BODY(fnstsw_ax)
     NEXT;
 }
 
-/* --- Environment and state -------------------------------------------------------------------------- */
+/* --- Environment and state ----------------------------------------------------------------------- */
 
 static bool is_wide(const struct insn *i)
 {

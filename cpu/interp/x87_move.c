@@ -3,7 +3,7 @@
  */
 #include "cpu/interp/x87.h"
 
-/* --- Loads ------------------------------------------------------------------------------------------ */
+/* --- Loads --------------------------------------------------------------------------------------- */
 
 /* Pushes a value; `sw` is what making it told. */
 static void load_value(struct cpu *cpu, const struct insn *i, unsigned sw, const struct f80 *value)
@@ -134,7 +134,7 @@ BODY(fld_sti)
     NEXT;
 }
 
-/* --- Stores ----------------------------------------------------------------------------------------- */
+/* --- Stores -------------------------------------------------------------------------------------- */
 
 /* How a memory format is stored: its size, and what a stack fault stores (above 8 bytes the default NaN).
  */
@@ -282,7 +282,7 @@ BODY(fstp1)
     NEXT;
 }
 
-/* --- Exchanges and conditional moves ---------------------------------------------------------------- */
+/* --- Exchanges and conditional moves ------------------------------------------------------------- */
 
 static __attribute__((noinline)) void exchange(struct cpu *cpu, const struct insn *i)
 {
@@ -340,7 +340,7 @@ FCMOV(fcmovne, !get_zf(cpu))
 FCMOV(fcmovnbe, !get_cf(cpu) && !get_zf(cpu))
 FCMOV(fcmovnu, !get_pf(cpu))
 
-/* --- The stack pointer and tags --------------------------------------------------------------------- */
+/* --- The stack pointer and tags ------------------------------------------------------------------ */
 
 static __attribute__((noinline)) void rotate(struct cpu *cpu, const struct insn *i, unsigned by)
 {

@@ -106,7 +106,7 @@ uint64_t pick_code(struct builder *b)
     return one_in(&b->random, 2) ? b->c->entry + b->c->length + 15 : CODE + 64 + below(&b->random, CODE_SIZE - 64);
 }
 
-/* --- Choices ------------------------------------------------------------------------------------------- */
+/* --- Choices ------------------------------------------------------------------------------------- */
 
 static void choose_prefixes(struct builder *b, struct parts *p)
 {
@@ -411,7 +411,7 @@ static void choose_immediates(struct builder *b, struct parts *p)
     }
 }
 
-/* --- What kinds of instructions need ----------------------------------------------------------------- */
+/* --- What kinds of instructions need ------------------------------------------------------------- */
 
 static void put64(struct builder *b, uint64_t linear, uint64_t value)
 {
@@ -644,7 +644,7 @@ static void mark_dirty(struct builder *b, const struct parts *p)
         b->dirty |= 1u << RBX;
 }
 
-/* --- Bytes --------------------------------------------------------------------------------------------- */
+/* --- Bytes --------------------------------------------------------------------------------------- */
 
 struct writer {
     uint8_t bytes[32];

@@ -71,7 +71,7 @@ static void start_registers(struct builder *b)
     m->seg[CS] = b->c->bits == 64 ? USER_CS64 : USER_CS32;
     m->seg[SS] = USER_DS;
     m->seg[DS] = m->seg[ES] = b->c->bits == 32 ? USER_DS : one_in(r, 4) ? USER_DS : 0;
-    m->seg[FS] = m->seg[GS] = b->c->bits == 32 ? USER_DS : 0;
+    m->seg[FS] = m->seg[GS] = b->c->bits == 32 && b->features->fsgsbase ? USER_DS : 0;
     if (b->c->bits == 64 && b->features->fsgsbase) {
         m->fs_base = one_in(r, 2) ? below(r, 1u << 24) : DATA - below(r, 4096);
         m->gs_base = one_in(r, 2) ? DATA_HIGH - below(r, 1u << 31) : edge_integer(r) & 0x7fffffffff;
@@ -115,10 +115,13 @@ static void start_floating(struct builder *b, enum value_kind kind)
     b->c->start.xsave_header[0] = b->features->avx ? 7 : 3;
 }
 
-/* What reads a flag that an instruction before left undefined can't be compared. */
+/*
+ * What reads a flag that an instruction before left undefined can't be compared, nor what stores the x87's pointers after
+ * an instruction that may have set them (compare.c).
+ */
 static bool reads_undefined(const struct builder *b, const struct opcode_row *row)
 {
-    return row->flags_read & b->c->undefined_flags;
+    return (row->flags_read & b->c->undefined_flags) || (b->x87 && b->facts[row - opcode_rows].stores_pointers);
 }
 
 static void account_flags(struct builder *b, const struct opcode_row *row, bool branched)
@@ -152,7 +155,7 @@ static uint64_t pick_entry(struct random *r)
 
 void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number)
 {
-    struct builder b = {.c = c, .facts = g->facts, .features = g->features, .low = g->low};
+    struct builder b = {.c = c, .facts = g->facts, .features = g->features};
     unsigned want, mode, room;
     bool branched = false;
 
@@ -183,6 +186,7 @@ void generate(const struct generator *g, struct test_case *c, uint64_t seed, uin
         c->row[n - (want - c->row_count)] = (uint16_t)index;
         encode(&b, row);
         account_flags(&b, row, branched);
+        b.x87 |= row->map == 0 && (row->attr & A_X87);
         branched |= row->attr & (A_LINK | A_END);
     }
     /* What doesn't fit before the end of the code is cut off there. */

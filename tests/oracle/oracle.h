@@ -95,7 +95,7 @@ struct test_case {
     uint8_t data[DATA_SIZE];
 };
 
-/* --- rows.c --- */
+/* --- rows.c -------------------------------------------------------------------------------------- */
 
 /* What a row's instruction needs of its state, or does to it, beyond its operands. */
 enum row_kind {
@@ -129,6 +129,7 @@ struct row_facts {
     bool usable;        /* the generator may use it */
     const char *reason; /* else, why it can't be judged by the host */
     bool any_prefix;    /* F2 and F3 do nothing */
+    bool stores_pointers; /* the x87's FOP, FIP and FDP */
 };
 
 struct features {
@@ -145,7 +146,7 @@ void features_find(struct features *features, const struct cpu *cpu);
 /* The 32-bit or 64-bit mode exists for this row. */
 bool row_in_mode(const struct opcode_row *row, unsigned bits);
 
-/* --- values.c --- */
+/* --- values.c ------------------------------------------------------------------------------------ */
 uint64_t edge_integer(struct random *r);
 uint32_t edge_f32(struct random *r);
 uint64_t edge_f64(struct random *r);
@@ -153,7 +154,7 @@ void edge_f80(struct random *r, uint8_t image[10]);
 void edge_bcd(struct random *r, uint8_t image[10]);
 void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned size);
 
-/* --- encode.c --- */
+/* --- encode.c ------------------------------------------------------------------------------------ */
 
 /* A case that is being made. */
 struct builder {
@@ -161,10 +162,10 @@ struct builder {
     struct test_case *c;
     const struct row_facts *facts;
     const struct features *features;
-    bool low; /* DATA_LOW exists */
     uint16_t settled; /* registers whose value at the start something relies on */
     uint16_t dirty;   /* registers that an instruction before may have changed */
     uint64_t target;  /* of the last memory operand */
+    bool x87;         /* an x87 instruction came before */
 };
 
 /* Appends the row's instruction, and gives registers and memory what it needs. */
@@ -175,11 +176,10 @@ void put_memory(struct builder *b, uint64_t linear, const void *bytes, unsigned 
 uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned align);
 uint64_t pick_code(struct builder *b);
 
-/* --- generate.c --- */
+/* --- generate.c ---------------------------------------------------------------------------------- */
 struct generator {
     const struct row_facts *facts;
     const struct features *features;
-    bool low;
     const char *only; /* instruction names, NULL for all */
     unsigned bits;    /* 32 or 64 only, 0 for both */
     unsigned rows;    /* instructions in a case, 0 for any */
@@ -192,7 +192,7 @@ void generator_free(struct generator *g);
 void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number);
 const uint8_t *generator_const_page(const struct generator *g);
 
-/* --- soft.c --- */
+/* --- soft.c -------------------------------------------------------------------------------------- */
 struct soft;
 struct soft *soft_new(const uint8_t *const_page, bool low);
 void soft_free(struct soft *s);
@@ -201,14 +201,14 @@ void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
 /* The rows of the instructions that it executes, by running it in steps: at most `max`. */
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max);
 
-/* --- native.c --- */
+/* --- native.c ------------------------------------------------------------------------------------ */
 bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why, size_t why_size);
 void native_run(const struct test_case *c, struct outcome *out);
 /* Whether this process has something mapped near `linear`, other than the pages above. */
 bool native_occupied(uint64_t linear);
 bool native_has_fsgsbase(void);
 
-/* --- compare.c --- */
+/* --- compare.c ----------------------------------------------------------------------------------- */
 
 /* Says in `text` what differs; false when nothing does. */
 bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text, size_t size);

@@ -79,6 +79,8 @@ static const char *why_not(const struct opcode_row *row, const struct features *
         return "what it gives is each machine's own";
     if (one_of(name, "sgdt sidt smsw sldt str"))
         return "the host's kernel emulates it";
+    if (!strcmp(name, "int1"))
+        return "virtual machines report it as a fault";
     if (one_of(name, "syscall sysenter"))
         return "it calls the host's kernel";
     if ((row->operand[0] == O_Sw && (row->sel & SEL_EXT(7)) == SEL_EXT(SS)) || !strcmp(name, "lss") ||
@@ -196,7 +198,8 @@ void rows_examine(struct row_facts *facts, const struct features *features)
         facts[n] = (struct row_facts){.kind = (uint8_t)kind_of(row),
                                       .values = (uint8_t)values_of(row),
                                       .reason = why_not(row, features),
-                                      .any_prefix = takes_any_prefix(row)};
+                                      .any_prefix = takes_any_prefix(row),
+                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave")};
         facts[n].usable = !facts[n].reason;
     }
 }

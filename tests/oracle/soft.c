@@ -191,6 +191,7 @@ struct soft *soft_new(const uint8_t *const_page, bool low)
     make_gdt(s);
     make_idt(s);
     put64(s, TSS + 4, KERNEL + STACK_TOP);
+    s->ram[TSS + 0x66] = 0x68; /* no I/O permissions */
     make_start(s);
     s->cpu->s = s->start;
     cpu_push(s->cpu);

@@ -60,6 +60,12 @@ if [ -e /dev/full ]; then
     report $? "--help into a full disk is an error"
 fi
 
+# A window where there is no desktop.
+unset DISPLAY WAYLAND_DISPLAY SDL_VIDEODRIVER
+run --display sdl
+[ "$status" = 5 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q '^oxbow: --display sdl: ' "$work/err"
+report $? "--display sdl without a desktop says so, with status 5"
+
 # Usage.
 refuses 'did you mean --kernel' "an option with a slip" --kernal x
 refuses 'oxbow --help lists' "an option that doesn't exist" --frobnicate
@@ -69,7 +75,6 @@ refuses '0 is too little' "no memory" -m 0
 refuses 'is not a size' "memory that isn't a size" -m many
 refuses 'at most' "memory beyond all bounds" -m 9999T
 refuses 'one processor' "two processors" -c 2
-refuses 'window' "a window" --display sdl
 refuses 'is not a time' "a timeout that isn't a time" --timeout soon
 refuses 'level "loud"' "a log level that doesn't exist" --log loud
 refuses 'teletype' "a serial port that leads nowhere" --serial teletype

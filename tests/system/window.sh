@@ -18,7 +18,7 @@ for tool in Xvfb xdotool; do
 done
 
 work=$(mktemp -d)
-pids=
+pids= window=none mark=0
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 99
 
@@ -29,7 +29,7 @@ report() {
         echo "ok $number - $2"
     else
         echo "not ok $number - $2"
-        sed "1,${mark}d" out | head -n 40 | sed 's/^/# says: /'
+        tail -n +$((mark + 1)) out | head -n 40 | sed 's/^/# says: /'
         sed 's/^/# stderr: /' err | head -n 20
     fi
 }
@@ -57,7 +57,7 @@ set_mark() {
 
 # Does a line since the mark match $1?
 says_now() {
-    sed "1,${mark}d" out | grep -q -- "$1"
+    tail -n +$((mark + 1)) out | grep -q -- "$1"
 }
 
 says() {
@@ -68,7 +68,7 @@ says() {
 said() {
     xdotool key F12
     says '^key 45 up' || return 1
-    sed "1,${mark}d" out | sed '/^key 45 down/,$d' >said
+    tail -n +$((mark + 1)) out | sed '/^key 45 down/,$d' >said
     printf '%s' "$1" | diff - said >difference
 }
 
@@ -159,7 +159,7 @@ check_picture() {
 mkfifo close display
 exec 3<>close 4>close
 : >out
-mark=0
+
 Xvfb -displayfd 5 -screen 0 1280x1024x24 -nolisten tcp >xvfb.log 2>&1 5>display &
 pids=$!
 read -r screen <display

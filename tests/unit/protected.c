@@ -9,7 +9,7 @@
 
 #include "core/clock.h"
 
-/* --- A machine of one CPU and RAM ------------------------------------------------------------------ */
+/* --- A machine of one CPU and RAM ---------------------------------------------------------------- */
 
 static uint64_t no_time(void *opaque)
 {
@@ -89,7 +89,7 @@ void box_code(struct box *box, uint32_t at, const char *bytes, unsigned size)
     bus_write_block(box->memory, at, bytes, size);
 }
 
-/* --- Tables ---------------------------------------------------------------------------------------- */
+/* --- Tables -------------------------------------------------------------------------------------- */
 
 /* `attr` in descriptor layout; with G the limit is given in bytes and must end in fff. */
 uint64_t segment_descriptor(uint32_t base, uint32_t limit, uint32_t attr)
@@ -255,7 +255,7 @@ void start_real(struct box *box)
     cpu_push(box->cpu);
 }
 
-/* --- Stepping -------------------------------------------------------------------------------------- */
+/* --- Stepping ------------------------------------------------------------------------------------ */
 
 static uint64_t base_of(struct box *box, unsigned seg)
 {

@@ -7,6 +7,8 @@
 /* clang-format off */
 #define SUITES(X) \
     X(acpi_pm) \
+    X(ata) \
+    X(atapi) \
     X(boot) \
     X(core_bus) \
     X(core_clock) \
@@ -14,7 +16,9 @@
     X(cpu_random) \
     X(cpu_state) \
     X(cpuid) \
+    X(disk) \
     X(dma) \
+    X(fdc) \
     X(font) \
     X(fpu) \
     X(fw_cfg) \
@@ -33,14 +37,19 @@
     X(pic) \
     X(piix) \
     X(pit) \
+    X(png) \
     X(protection) \
+    X(ps2) \
     X(rtc) \
     X(sse) \
     X(string) \
     X(system) \
     X(tables) \
     X(task) \
+    X(text_display) \
     X(uart) \
+    X(vga) \
+    X(vga_picture) \
     X(vga_text)
 /* clang-format on */
 

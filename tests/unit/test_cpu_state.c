@@ -9,7 +9,7 @@
 #include "cpu/interp/flags.h"
 #include "tests/unit/suites.h"
 
-/* --- The table ------------------------------------------------------------------------------------- */
+/* --- The table ----------------------------------------------------------------------------------- */
 
 static void mark(const struct field *table, uint8_t *covered)
 {
@@ -66,7 +66,7 @@ START_TEST(state_survives_saving)
 }
 END_TEST
 
-/* --- Flags ----------------------------------------------------------------------------------------- */
+/* --- Flags --------------------------------------------------------------------------------------- */
 
 static const uint32_t arith[6] = {FLAG_CF, FLAG_PF, FLAG_AF, FLAG_ZF, FLAG_SF, FLAG_OF};
 
@@ -102,7 +102,7 @@ START_TEST(rflags_have_no_reserved_bits)
 }
 END_TEST
 
-/* --- Descriptors ----------------------------------------------------------------------------------- */
+/* --- Descriptors --------------------------------------------------------------------------------- */
 
 static const struct {
     uint64_t descriptor, base;

@@ -216,8 +216,7 @@ START_TEST(input_waits_for_room)
 }
 END_TEST
 
-/* --- the socket
- * ------------------------------------------------------------------------------------------------ */
+/* --- the socket ---------------------------------------------------------------------------------- */
 
 static int connect_to(const char *path)
 {
@@ -348,8 +347,7 @@ START_TEST(socket_stale_file_is_replaced_others_are_not)
 }
 END_TEST
 
-/* --- standard streams, in a child process
- * ---------------------------------------------------------------------- */
+/* --- standard streams, in a child process -------------------------------------------------------- */
 
 /* The child: says "ready", gives back what it gets, ends with 7 on Ctrl-A x and 8 after `want` bytes. */
 static void echo_child(size_t room, size_t want)

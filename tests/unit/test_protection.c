@@ -25,7 +25,7 @@ static void teardown(void)
 
 #define GATE_ERROR(vector) ((vector)*8u + 2u)
 
-/* --- Interrupts and exceptions, protected mode ----------------------------------------------------- */
+/* --- Interrupts and exceptions, protected mode --------------------------------------------------- */
 
 START_TEST(interrupt_to_inner_ring)
 {
@@ -312,7 +312,7 @@ START_TEST(sti_and_mov_ss_shadow)
 }
 END_TEST
 
-/* --- Segment registers ----------------------------------------------------------------------------- */
+/* --- Segment registers --------------------------------------------------------------------------- */
 
 static const struct {
     unsigned cpl;
@@ -487,7 +487,7 @@ START_TEST(pop_ss_and_lss)
 }
 END_TEST
 
-/* --- Far transfers --------------------------------------------------------------------------------- */
+/* --- Far transfers ------------------------------------------------------------------------------- */
 
 START_TEST(far_jump_checks)
 {
@@ -665,7 +665,7 @@ START_TEST(hlt_needs_ring_0)
 }
 END_TEST
 
-/* --- Real mode ------------------------------------------------------------------------------------- */
+/* --- Real mode ----------------------------------------------------------------------------------- */
 
 START_TEST(real_mode_interrupt)
 {
@@ -751,7 +751,7 @@ START_TEST(protected_instructions_need_protected_mode)
 }
 END_TEST
 
-/* --- Suite ----------------------------------------------------------------------------------------- */
+/* --- Suite --------------------------------------------------------------------------------------- */
 
 Suite *protection_suite(void)
 {

@@ -21,7 +21,7 @@ static void teardown(void)
     box_free(box);
 }
 
-/* --- Task switches --------------------------------------------------------------------------------- */
+/* --- Task switches ------------------------------------------------------------------------------- */
 
 /* The second task: ring 3 at AT_CODE1 with its own registers. */
 static void put_task(uint32_t rflags)
@@ -202,7 +202,7 @@ START_TEST(io_permission_map)
 }
 END_TEST
 
-/* --- Virtual-8086 mode ----------------------------------------------------------------------------- */
+/* --- Virtual-8086 mode --------------------------------------------------------------------------- */
 
 START_TEST(vm86_interrupt_to_ring_0)
 {

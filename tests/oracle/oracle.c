@@ -1,0 +1,430 @@
+/*
+ * oracle.c - runs cases in as many processes as wanted, and reports.
+ *
+ *     oracle                      a million cases from seed 1, as TAP: a test a CPUID feature
+ *     oracle --seconds 600 --seed 7
+ *     oracle --case 7:123456      one case again, with both states printed
+ *     oracle --only shl,shr --rows 1 --flags
+ *
+ * Each worker is a process of its own, so that a case that tears it down can be named.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cpu/internal.h"
+#include "tests/oracle/oracle.h"
+
+#define MAX_JOBS  64
+#define SHOWN     3   /* differences shown of one instruction, a worker */
+#define FLAG_BITS 6
+
+static const struct {
+    uint32_t flag;
+    const char *name;
+} flag_names[FLAG_BITS] = {{FLAG_OF, "OF"}, {FLAG_SF, "SF"}, {FLAG_ZF, "ZF"},
+                           {FLAG_AF, "AF"}, {FLAG_PF, "PF"}, {FLAG_CF, "CF"}};
+
+struct row_count {
+    uint64_t cases, differ, faults;
+    /* Of single instructions that leave flags undefined: how often there were some, and how often both differed. */
+    uint64_t undefined, unlike[FLAG_BITS];
+};
+
+/* What a worker counts, in memory shared with the parent. */
+struct tally {
+    uint64_t now; /* the case it is at */
+    uint64_t cases, instructions, differ, endless, kernel, occupied, excused;
+    uint64_t vectors[32];
+    struct row_count row[];
+};
+
+struct options {
+    uint64_t seed, cases, number;
+    unsigned seconds, jobs;
+    bool one_case, flags, list, quiet;
+};
+
+struct oracle {
+    struct options opt;
+    char same[300]; /* options that a case depends on */
+    struct generator generator;
+    struct features features;
+    struct row_facts *facts;
+    struct tally *tallies[MAX_JOBS];
+};
+
+struct worker {
+    const struct oracle *o;
+    struct tally *tally;
+    struct soft *soft;
+    struct test_case c;
+    struct outcome by_soft, by_host;
+};
+
+static void die(const char *what)
+{
+    printf("Bail out! %s\n", what);
+    exit(1);
+}
+
+static void worker_start(struct worker *w, const struct oracle *o)
+{
+    const uint8_t *const_page = generator_const_page(&o->generator);
+    char why[200] = "";
+    bool low;
+
+    w->o = o;
+    if (!native_init(const_page, &o->features, &low, why, sizeof(why)))
+        die(why);
+    w->soft = soft_new(const_page, low);
+}
+
+/* Whether the host may run it: not when the case would touch what this process has mapped elsewhere. */
+static bool fit_for_host(struct worker *w)
+{
+    const struct outcome *s = &w->by_soft;
+
+    if (s->end == END_NEVER) {
+        w->tally->endless++;
+    } else if (s->end == END_KERNEL) {
+        w->tally->kernel++;
+    } else if (s->end == END_EXCEPTION && s->vector == EX_PF && (s->cr2 - (CODE - GUARD) > 2 * GUARD) &&
+               (s->cr2 < USER_END || s->cr2 >= 0xffffffff00000000ull) && native_occupied(s->cr2)) {
+        w->tally->occupied++;
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* Whether an instruction took part that can't be judged: jumps can lead into the middle of instructions. */
+static bool excused(struct worker *w)
+{
+    uint16_t rows[64];
+    unsigned n = soft_executed(w->soft, &w->c, rows, 64);
+
+    for (unsigned k = 0; k < n; k++)
+        if (rows[k] != UINT16_MAX && !w->o->facts[rows[k]].usable)
+            return true;
+    return false;
+}
+
+static void count_flags(struct worker *w)
+{
+    const struct opcode_row *row = &opcode_rows[w->c.row[0]];
+    struct row_count *count = &w->tally->row[w->c.row[0]];
+    uint32_t different;
+
+    if (w->c.row_count != 1 || !row->flags_undefined || w->by_host.vector != EX_BP)
+        return;
+    different = flag_differences(&w->by_soft, &w->by_host) & row->flags_undefined;
+    count->undefined++;
+    for (unsigned n = 0; n < FLAG_BITS; n++)
+        count->unlike[n] += (different & flag_names[n].flag) != 0;
+}
+
+static void run_case(struct worker *w, uint64_t number)
+{
+    struct tally *t = w->tally;
+    char text[1024];
+
+    t->now = number;
+    generate(&w->o->generator, &w->c, w->o->opt.seed, number);
+    soft_run(w->soft, &w->c, &w->by_soft);
+    if (w->by_soft.end != END_SHUTDOWN && !fit_for_host(w))
+        return;
+    native_run(&w->c, &w->by_host);
+    t->cases++;
+    t->instructions += w->c.row_count;
+    t->vectors[w->by_host.vector & 31]++;
+    for (unsigned n = 0; n < w->c.row_count; n++) {
+        t->row[w->c.row[n]].cases++;
+        t->row[w->c.row[n]].faults += w->c.row_count == 1 && w->by_host.vector != EX_BP;
+    }
+    count_flags(w);
+    if (!differ(&w->c, &w->by_soft, &w->by_host, text, sizeof(text)))
+        return;
+    if (excused(w)) {
+        t->excused++;
+        return;
+    }
+    t->differ++;
+    for (unsigned n = 0; n < w->c.row_count; n++)
+        t->row[w->c.row[n]].differ++;
+    if (t->row[w->c.row[0]].differ <= SHOWN && !w->o->opt.quiet) {
+        printf("# %s--case %" PRIu64 ":%" PRIu64 " ", w->o->same, w->c.seed, number);
+        print_case(stdout, &w->c);
+        printf(" ours%s\n", text);
+        fflush(stdout);
+    }
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void work(const struct oracle *o, unsigned job)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    double end = seconds_now() + o->opt.seconds;
+
+    w->tally = o->tallies[job];
+    worker_start(w, o);
+    for (uint64_t n = job; o->opt.seconds || n < o->opt.cases; n += o->opt.jobs) {
+        if (o->opt.seconds && n / o->opt.jobs % 256 == 0 && seconds_now() >= end)
+            break;
+        run_case(w, n);
+    }
+    soft_free(w->soft);
+    free(w);
+}
+
+/* --- One case, in full ----------------------------------------------------------------------------- */
+
+static int show_case(const struct oracle *o)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    char text[4096];
+    uint16_t rows[64];
+    unsigned n;
+    bool different;
+
+    worker_start(w, o);
+    generate(&o->generator, &w->c, o->opt.seed, o->opt.number);
+    print_case(stdout, &w->c);
+    printf("\n");
+    print_outcome(stdout, "start", &w->c, NULL);
+    soft_run(w->soft, &w->c, &w->by_soft);
+    print_outcome(stdout, "ours", &w->c, &w->by_soft);
+    n = soft_executed(w->soft, &w->c, rows, 64);
+    printf("executes:");
+    for (unsigned k = 0; k < n; k++)
+        printf(" %s", rows[k] == UINT16_MAX ? "-" : opcode_rows[rows[k]].name);
+    printf("\n");
+    fflush(stdout);
+    if (w->by_soft.end != END_EXCEPTION)
+        printf("not run on the host\n");
+    else
+        native_run(&w->c, &w->by_host);
+    print_outcome(stdout, "host", &w->c, &w->by_host);
+    different = differ(&w->c, &w->by_soft, &w->by_host, text, sizeof(text));
+    printf("%s%s\n", different ? "differs: ours" : "agrees", text);
+    soft_free(w->soft);
+    free(w);
+    return different;
+}
+
+/* --- Report ---------------------------------------------------------------------------------------- */
+
+static struct tally *sum(const struct oracle *o)
+{
+    struct tally *all = calloc(1, sizeof(*all) + opcode_row_count * sizeof(all->row[0]));
+    size_t words = (sizeof(*all) + opcode_row_count * sizeof(all->row[0])) / 8;
+
+    for (unsigned j = 0; j < o->opt.jobs; j++)
+        for (size_t n = 0; n < words; n++)
+            ((uint64_t *)all)[n] += ((const uint64_t *)o->tallies[j])[n];
+    return all;
+}
+
+static void report_flags(const struct tally *all)
+{
+    printf("# flags that are undefined, and how often ours were not the host's:\n");
+    for (unsigned n = 0; n < opcode_row_count; n++) {
+        const struct row_count *c = &all->row[n];
+
+        if (!c->undefined)
+            continue;
+        printf("# %-8s %u %02x %8" PRIu64 ":", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode, c->undefined);
+        for (unsigned k = 0; k < FLAG_BITS; k++)
+            if (opcode_rows[n].flags_undefined & flag_names[k].flag)
+                printf(" %s %" PRIu64, flag_names[k].name, c->unlike[k]);
+        printf("\n");
+    }
+}
+
+static void report_list(const struct oracle *o)
+{
+    for (unsigned n = 0; n < opcode_row_count; n++)
+        if (!o->facts[n].usable)
+            printf("# not checked: %s (%u %02x): %s\n", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode,
+                   o->facts[n].reason);
+}
+
+/* A test for each feature that has instructions. */
+static int report_tap(const struct oracle *o, const struct tally *all, int lost)
+{
+    unsigned tests = 0;
+    int failed = lost;
+
+    for (unsigned f = 0; f < feature_count(); f++) {
+        uint64_t rows = 0, checked = 0, cases = 0, differences = 0;
+        const char *why = "";
+
+        for (unsigned n = 0; n < opcode_row_count; n++) {
+            if (opcode_rows[n].feature != f)
+                continue;
+            rows++;
+            checked += all->row[n].cases != 0;
+            cases += all->row[n].cases;
+            differences += all->row[n].differ;
+            if (!o->facts[n].usable)
+                why = o->facts[n].reason;
+        }
+        if (!rows)
+            continue;
+        tests++;
+        failed += differences != 0;
+        printf("%s %u - %s: %" PRIu64 " of %" PRIu64 " encodings, %" PRIu64 " runs", differences ? "not ok" : "ok", tests,
+               feature_name(f), checked, rows, cases);
+        if (differences)
+            printf(", %" PRIu64 " differ", differences);
+        printf(cases ? "\n" : " # SKIP %s\n", why);
+    }
+    printf("%s %u - every worker lived\n", lost ? "not ok" : "ok", ++tests);
+    printf("1..%u\n", tests);
+    return failed != 0;
+}
+
+static int run_all(struct oracle *o)
+{
+    pid_t pids[MAX_JOBS];
+    struct tally *all;
+    double start = seconds_now();
+    int lost = 0, status, failed;
+
+    fflush(stdout);
+    for (unsigned j = 0; j < o->opt.jobs; j++) {
+        pids[j] = fork();
+        if (pids[j] == 0) {
+            work(o, j);
+            exit(0);
+        }
+    }
+    for (unsigned j = 0; j < o->opt.jobs; j++) {
+        if (pids[j] < 0 || waitpid(pids[j], &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) {
+            printf("# --case %" PRIu64 ":%" PRIu64 " ended its worker\n", o->opt.seed, o->tallies[j]->now);
+            lost++;
+        }
+    }
+    all = sum(o);
+    if (o->opt.list)
+        report_list(o);
+    if (o->opt.flags)
+        report_flags(all);
+    printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64 " differ\n", o->opt.seed,
+           all->cases, all->instructions, seconds_now() - start, all->differ);
+    printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
+           " at addresses in use; not judged: %" PRIu64 "\n",
+           all->endless, all->kernel, all->occupied, all->excused);
+    printf("# exceptions:");
+    for (unsigned v = 0; v < 32; v++)
+        if (all->vectors[v])
+            printf(" %s %" PRIu64, v == EX_BP ? "none" : cpu_exception_name(v), all->vectors[v]);
+    printf("\n");
+    failed = report_tap(o, all, lost);
+    free(all);
+    return failed;
+}
+
+static void parse(struct oracle *o, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"cases", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'}, {"jobs", 1, NULL, 'j'},
+        {"only", 1, NULL, 'o'},  {"bits", 1, NULL, 'b'},    {"rows", 1, NULL, 'r'}, {"case", 1, NULL, 'c'},
+        {"flags", 0, NULL, 'f'}, {"list", 0, NULL, 'l'},    {"quiet", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'n':
+            o->opt.cases = strtoull(optarg, NULL, 0);
+            break;
+        case 't':
+            o->opt.seconds = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 's':
+            o->opt.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'j':
+            o->opt.jobs = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'o':
+            o->generator.only = optarg;
+            break;
+        case 'b':
+            o->generator.bits = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'r':
+            o->generator.rows = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'c':
+            o->opt.one_case = sscanf(optarg, "%" SCNu64 ":%" SCNu64, &o->opt.seed, &o->opt.number) == 2;
+            break;
+        case 'f':
+            o->opt.flags = true;
+            break;
+        case 'l':
+            o->opt.list = true;
+            break;
+        case 'q':
+            o->opt.quiet = true;
+            break;
+        default:
+            die("unknown option");
+        }
+    }
+    if (o->opt.jobs < 1 || o->opt.jobs > MAX_JOBS || o->generator.rows > MAX_ROWS)
+        die("that number of jobs or rows is out of range");
+}
+
+int main(int argc, char **argv)
+{
+    struct oracle *o = calloc(1, sizeof(*o));
+    static const uint8_t no_page[PAGE];
+    struct soft *soft;
+    int result;
+
+    o->opt = (struct options){.seed = 1, .cases = 1000000, .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
+    if (o->opt.jobs > MAX_JOBS)
+        o->opt.jobs = MAX_JOBS;
+    parse(o, argc, argv);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+
+    if (o->generator.only)
+        snprintf(o->same, sizeof(o->same), "--only %.200s ", o->generator.only);
+    if (o->generator.bits)
+        snprintf(o->same + strlen(o->same), 20, "--bits %u ", o->generator.bits);
+    if (o->generator.rows)
+        snprintf(o->same + strlen(o->same), 20, "--rows %u ", o->generator.rows);
+    o->facts = calloc(opcode_row_count, sizeof(*o->facts));
+    o->features.host = calloc(feature_count(), sizeof(bool));
+    o->features.cpu = calloc(feature_count(), sizeof(bool));
+    soft = soft_new(no_page, false);
+    features_find(&o->features, soft_cpu(soft));
+    soft_free(soft);
+    rows_examine(o->facts, &o->features);
+    o->generator.facts = o->facts;
+    o->generator.features = &o->features;
+    if (!generator_init(&o->generator))
+        die("no such instructions");
+    for (unsigned j = 0; j < o->opt.jobs; j++) {
+        o->tallies[j] = mmap(NULL, sizeof(struct tally) + opcode_row_count * sizeof(struct row_count),
+                             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (o->tallies[j] == MAP_FAILED)
+            die("out of memory");
+    }
+    result = o->opt.one_case ? show_case(o) : run_all(o);
+    generator_free(&o->generator);
+    return result;
+}

@@ -32,8 +32,8 @@ static void on_signal(int number)
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
-/* Signals that end the run end it tidily, and SIGUSR1 asks for a picture; those that whoever started us ignores stay
- * ignored. */
+/* Signals that end the run end it tidily, and SIGUSR1 asks for a picture; those that whoever started us
+ * ignores stay ignored. */
 static void catch_signals(void (*handler)(int))
 {
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {

@@ -23,8 +23,8 @@ struct option_text {
 };
 
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
-static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy, set_serial,
-    set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_action;
+static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
+    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_action;
 
 #define AT(member) .offset = offsetof(struct options, member)
 
@@ -51,7 +51,8 @@ const struct option_row option_table[] = {
      "\",snapshot\" what it writes is gone at the end.",
      set_disk, AT(disk)},
     {"cdrom", 0, "FILE", NULL, BOOT,
-     "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the next one in.",
+     "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the "
+     "next one in.",
      set_cdrom, AT(cdrom)},
     {"floppy", 0, "FILE", NULL, BOOT,
      "A raw floppy disk image; up to two. Takes the same additions as --disk.", set_floppy, AT(floppy)},
@@ -79,17 +80,20 @@ const struct option_row option_table[] = {
 
     {"serial", 0, "WHERE", NULL, WIRES,
      "Where COM1 leads: stdio, file:PATH, pty, unix:PATH (listens there) or none. Ctrl-A then X quits on "
-     "stdio. It is stdio unless --display text has the terminal. Given again, it says the same of COM2, COM3 and COM4.",
+     "stdio. It is stdio unless --display text has the terminal. Given again, it says the same of COM2, COM3 "
+     "and COM4.",
      set_serial, AT(serial)},
     {"debugcon", 0, "WHERE", "none", WIRES, "The same for what the guest writes to ports 0xE9 and 0x402.",
      set_text, AT(debugcon)},
     {"parallel", 0, "WHERE", NULL, WIRES,
      "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
     {"display", 0, "KIND", "auto", WIRES,
-     "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this terminal, with the "
+     "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this "
+     "terminal, with the "
      "keyboard; or none. auto is the window where there is a desktop and the machine starts by its BIOS.",
      set_choice, AT(display), .choices = "auto|sdl|text|none"},
-    {"screenshot", 0, "FILE", NULL, WIRES, "Writes the guest's screen to a PNG file when the run ends, and whenever Oxbow gets the signal USR1.",
+    {"screenshot", 0, "FILE", NULL, WIRES,
+     "Writes the guest's screen to a PNG file when the run ends, and whenever Oxbow gets the signal USR1.",
      set_text, AT(screenshot)},
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
      AT(display)},

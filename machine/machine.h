@@ -85,7 +85,8 @@ struct machine {
     const char *kernel_name;         /* NULL: none is given */
     const char *boot_order;          /* letters as for --boot; NULL: nothing speaks for another than usual */
 
-    struct drive_option disk[OPTIONS_DISKS], disc[OPTIONS_DISCS], floppy[OPTIONS_FLOPPIES]; /* IMAGE among them */
+    struct drive_option disk[OPTIONS_DISKS], disc[OPTIONS_DISCS],
+        floppy[OPTIONS_FLOPPIES]; /* IMAGE among them */
     unsigned disks, discs, floppies;
     unsigned disc_in; /* which disc lies in the CD-ROM drive; discs: none */
     bool image_is_drive;

@@ -16,8 +16,8 @@
  *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
  *             01.3  power management, SMBus                       02.0  VGA
  *
- *     IRQ     0 PIT or HPET   1 keyboard   3 COM2, COM4   4 COM1, COM3   8 RTC or HPET   9 ACPI (SCI)   12 mouse
- *             6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told
+ *     IRQ     0 PIT or HPET   1 keyboard   3 COM2, COM4   4 COM1, COM3   8 RTC or HPET   9 ACPI (SCI)   12
+ * mouse 6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told
  *
  * An ISA interrupt line n leads to input n of the PIC pair and to the same input of the I/O APIC, but for
  * line 0, which is the I/O APIC's input 2 (the ACPI MADT says so). The PIC's output is LINT0 of the local
@@ -349,8 +349,8 @@ static bool wire_serial(struct machine *m)
 
     for (unsigned n = 0; n < OPTIONS_SERIALS && (!n || n < m->options->serials); n++)
         if (!add(m, &uart_class,
-                 uart_new(m->ports, com[n].port, isa_input(m, com[n].irq, com[n].source), m->serial[n], m->clock,
-                          m->log)))
+                 uart_new(m->ports, com[n].port, isa_input(m, com[n].irq, com[n].source), m->serial[n],
+                          m->clock, m->log)))
             return false;
     return true;
 }
@@ -361,8 +361,7 @@ static bool wire_board(struct machine *m)
     const struct debug_port_wires debug_wires = {.console = m->debugcon, .firmware = m->debugcon};
 
     m->dma = dma_new(m->ports, m->memory, m->log);
-    return add(m, &dma_class, m->dma) &&
-           wire_serial(m) &&
+    return add(m, &dma_class, m->dma) && wire_serial(m) &&
            add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) &&
            (m->options->exit_port < 0 ||
             add(m, &exit_port_class, exit_port_new(m->ports, (uint16_t)m->options->exit_port, exit_port, m)));

@@ -9,7 +9,7 @@
  * probes fail quickly.
  *
  * In: ports 0x60, 0x64, 0x92, two cables. Out: IRQ 1 and 12 while their output is full and enabled, A20
- * (either port's gate opens it), reset pulses.
+ * (as the last write to either port said), reset pulses.
  *
  * Differences from the chip: input never fills (commands take no time), and passwords are never set.
  */
@@ -104,9 +104,16 @@ static void update_irq(struct i8042 *kbc)
     irq_set(&kbc->wires.irq_mouse, full && mouse && (kbc->ram[0] & MODE_IRQ_MOUSE));
 }
 
-static void update_a20(struct i8042 *kbc)
+/*
+ * Both ports move one latch, and the last write counts. Chip sets that join two latches with an OR leave it
+ * to the BIOS to close that of the controller; SeaBIOS, whose int 15h 2400 closes port 0x92 alone, counts on
+ * there being one.
+ */
+static void set_a20(struct i8042 *kbc, bool open)
 {
-    irq_set(&kbc->wires.a20, (kbc->output_port & OUTPUT_A20) || (kbc->system_port & SYSTEM_A20));
+    kbc->output_port = open ? kbc->output_port | OUTPUT_A20 : kbc->output_port & ~OUTPUT_A20;
+    kbc->system_port = open ? kbc->system_port | SYSTEM_A20 : kbc->system_port & ~SYSTEM_A20;
+    irq_set(&kbc->wires.a20, open);
 }
 
 static void put_output(struct i8042 *kbc, uint8_t value, uint8_t flags)
@@ -224,7 +231,7 @@ static uint8_t read_output_port(const struct i8042 *kbc)
 static void write_output_port(struct i8042 *kbc, uint8_t value)
 {
     kbc->output_port = (value & ~(OUTPUT_KEYBOARD | OUTPUT_MOUSE)) | OUTPUT_NOT_RESET;
-    update_a20(kbc);
+    set_a20(kbc, value & OUTPUT_A20);
     if (!(value & OUTPUT_NOT_RESET))
         irq_pulse(&kbc->wires.reset);
 }
@@ -388,8 +395,8 @@ static void system_write(void *dev, uint64_t addr, uint64_t value, unsigned size
 
     (void)addr;
     (void)size;
-    kbc->system_port = value & (SYSTEM_FAST_RESET | SYSTEM_A20);
-    update_a20(kbc);
+    kbc->system_port = value & SYSTEM_FAST_RESET;
+    set_a20(kbc, value & SYSTEM_A20);
     if (rising)
         irq_pulse(&kbc->wires.reset);
 }
@@ -422,7 +429,7 @@ static void i8042_loaded(void *device)
     if (kbc->clock)
         timer_arm(&kbc->frame_timer, kbc->frame_end);
     update_irq(kbc);
-    update_a20(kbc);
+    set_a20(kbc, kbc->output_port & OUTPUT_A20);
     refill_output(kbc);
 }
 

@@ -9,10 +9,10 @@
 
 #include <stdint.h>
 
-#define FONT_WIDTH    6
-#define FONT_HEIGHT   10
-#define FONT_FIRST    0x20
-#define FONT_COUNT    96 /* ASCII's characters, and a box as the last for all others */
+#define FONT_WIDTH  6
+#define FONT_HEIGHT 10
+#define FONT_FIRST  0x20
+#define FONT_COUNT  96 /* ASCII's characters, and a box as the last for all others */
 
 /* Which of the FONT_COUNT glyphs shows a character. */
 unsigned font_glyph(char character);

@@ -44,7 +44,8 @@ void overlay_forget(struct overlay *overlay)
     }
 }
 
-static void draw_lines(SDL_Renderer *renderer, SDL_Texture *font, int unit, const char *lines, int left, int top)
+static void draw_lines(SDL_Renderer *renderer, SDL_Texture *font, int unit, const char *lines, int left,
+                       int top)
 {
     int width = FONT_WIDTH * unit, height = FONT_HEIGHT * unit, x = left, y = top;
 
@@ -112,5 +113,6 @@ void overlay_draw(struct overlay *overlay, const char *text, enum overlay_place 
     SDL_RenderFillRect(renderer, &box);
     SDL_SetRenderDrawColor(renderer, 255, 255, 255, FRAME_INK);
     SDL_RenderDrawRect(renderer, &box);
-    draw_lines(renderer, overlay->fonts[unit], unit, layout.lines, box.x + 2 * MARGIN * unit, box.y + MARGIN * unit);
+    draw_lines(renderer, overlay->fonts[unit], unit, layout.lines, box.x + 2 * MARGIN * unit,
+               box.y + MARGIN * unit);
 }

@@ -1,9 +1,9 @@
 /*
  * window.c - see window.h.
  *
- * SDL has one queue of events for all windows of a process; whoever takes an event gives it to the window that it is
- * about. SDL is told to leave signals alone, for they are the program's, and not to treat the last window's closing
- * as the program's end.
+ * SDL has one queue of events for all windows of a process; whoever takes an event gives it to the window
+ * that it is about. SDL is told to leave signals alone, for they are the program's, and not to treat the last
+ * window's closing as the program's end.
  */
 #include "gui/window.h"
 
@@ -217,21 +217,23 @@ void window_poll(struct window *w)
 /* --- made and freed */
 
 /*
- * Where SDL finds no desktop it may draw on a console, which a user at the other end of a network doesn't see, or
- * nowhere. It does so for us only when SDL_VIDEODRIVER asks for it.
+ * Where SDL finds no desktop it may draw on a console, which a user at the other end of a network doesn't
+ * see, or nowhere. It does so for us only when SDL_VIDEODRIVER asks for it.
  */
 static bool is_visible(void)
 {
     const char *driver = SDL_GetCurrentVideoDriver();
 
-    return SDL_GetHint(SDL_HINT_VIDEODRIVER) || (driver && (!strcmp(driver, "x11") || !strcmp(driver, "wayland")));
+    return SDL_GetHint(SDL_HINT_VIDEODRIVER) ||
+           (driver && (!strcmp(driver, "x11") || !strcmp(driver, "wayland")));
 }
 
 static bool init_sdl(char *why, size_t why_size)
 {
     if (!window_likely() && !SDL_GetHint(SDL_HINT_VIDEODRIVER)) {
-        snprintf(why, why_size, "there is no desktop to open a window on: neither DISPLAY nor WAYLAND_DISPLAY is set; "
-                                "--display text or --headless do without");
+        snprintf(why, why_size,
+                 "there is no desktop to open a window on: neither DISPLAY nor WAYLAND_DISPLAY is set; "
+                 "--display text or --headless do without");
         return false;
     }
     SDL_SetMainReady();
@@ -257,14 +259,15 @@ static bool open_window(struct window *w, char *why, size_t why_size)
     Uint32 flags = SDL_WINDOW_RESIZABLE | (w->config.full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
 
     w->asked = (struct rect){.width = FIRST_WIDTH, .height = FIRST_HEIGHT};
-    w->window = SDL_CreateWindow("Oxbow", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, FIRST_WIDTH, FIRST_HEIGHT,
-                                 flags);
+    w->window = SDL_CreateWindow("Oxbow", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, FIRST_WIDTH,
+                                 FIRST_HEIGHT, flags);
     if (w->window)
         w->renderer = SDL_CreateRenderer(w->window, -1, 0);
     if (w->window && !w->renderer)
         w->renderer = SDL_CreateRenderer(w->window, -1, SDL_RENDERER_SOFTWARE);
     if (!w->renderer) {
-        snprintf(why, why_size, "the desktop has no window for us (SDL says: %s); --display text or --headless do without",
+        snprintf(why, why_size,
+                 "the desktop has no window for us (SDL says: %s); --display text or --headless do without",
                  SDL_GetError());
         return false;
     }

@@ -1,17 +1,18 @@
 /*
- * window.h - the guest's screen as a window of the desktop, and the desktop's keyboard and mouse for the guest.
+ * window.h - the guest's screen as a window of the desktop, and the desktop's keyboard and mouse for the
+ * guest.
  *
- * The thread that makes the window also polls and frees it. It waits for window_fd() to be readable beside whatever
- * else it waits for, then calls window_poll(), which says in the same way when it wants to be called again: some sixty
- * times a second while something happens, less often when nothing does or nobody can see the window. Time for that
- * is the host's, so a window of a paused machine is alive.
+ * The thread that makes the window also polls and frees it. It waits for window_fd() to be readable beside
+ * whatever else it waits for, then calls window_poll(), which says in the same way when it wants to be called
+ * again: some sixty times a second while something happens, less often when nothing does or nobody can see
+ * the window. Time for that is the host's, so a window of a paused machine is alive.
  *
- * Keys go to the guest by their place on the keyboard, whatever the host's layout. Ctrl-Alt and a letter, named by
- * the host's layout, is for the window: Ctrl-Alt-H lists what there is. The window's close button presses the guest's
- * power button; closed again, the window asks, and then switches off.
+ * Keys go to the guest by their place on the keyboard, whatever the host's layout. Ctrl-Alt and a letter,
+ * named by the host's layout, is for the window: Ctrl-Alt-H lists what there is. The window's close button
+ * presses the guest's power button; closed again, the window asks, and then switches off.
  *
- * Locking: window_*() are called without the machine lock, which the window takes around calls of the display and
- * the sinks. What they get back from the surface is copied with the lock held; drawing is done without.
+ * Locking: window_*() are called without the machine lock, which the window takes around calls of the display
+ * and the sinks. What they get back from the surface is copied with the lock held; drawing is done without.
  */
 #ifndef GUI_WINDOW_H
 #define GUI_WINDOW_H
@@ -59,7 +60,7 @@ struct window_config {
     /* May leave a line in `note` that the window shows. For the power button: does anybody listen? */
     bool (*command)(void *opaque, enum window_command command, char *note, size_t note_size);
     void (*status)(void *opaque, struct window_status *status); /* twice a second */
-    void (*type)(void *opaque, const char *text);               /* UTF-8 from the clipboard; NULL: not offered */
+    void (*type)(void *opaque, const char *text); /* UTF-8 from the clipboard; NULL: not offered */
     void *opaque;
 };
 
@@ -78,7 +79,8 @@ void window_poll(struct window *window);
 /* Shows a line for some seconds, such as one of the log. */
 void window_note(struct window *window, const char *text);
 
-/* The next poll fetches the whole picture: for when somebody else refreshed the display and took the damage. */
+/* The next poll fetches the whole picture: for when somebody else refreshed the display and took the damage.
+ */
 void window_refresh_all(struct window *window);
 
 #endif

@@ -27,23 +27,25 @@ static void new_texture(struct window *w, const struct surface *surface)
 
     if (w->texture)
         SDL_DestroyTexture(w->texture);
-    w->texture = SDL_CreateTexture(w->renderer, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, surface->width,
-                                   surface->height);
+    w->texture = SDL_CreateTexture(w->renderer, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING,
+                                   surface->width, surface->height);
     w->guest_width = surface->width;
     w->guest_height = surface->height;
     if (w->texture)
         return;
-    snprintf(note, sizeof(note), "The desktop cannot show a picture of %dx%d: %s", surface->width, surface->height,
-             SDL_GetError());
+    snprintf(note, sizeof(note), "The desktop cannot show a picture of %dx%d: %s", surface->width,
+             surface->height, SDL_GetError());
     window_note(w, note);
 }
 
 static struct rect clip(struct rect rect, const struct surface *surface)
 {
     int left = SDL_max(rect.x, 0), top = SDL_max(rect.y, 0);
-    int right = SDL_min(rect.x + rect.width, surface->width), bottom = SDL_min(rect.y + rect.height, surface->height);
+    int right = SDL_min(rect.x + rect.width, surface->width),
+        bottom = SDL_min(rect.y + rect.height, surface->height);
 
-    return right > left && bottom > top ? (struct rect){left, top, right - left, bottom - top} : (struct rect){0};
+    return right > left && bottom > top ? (struct rect){left, top, right - left, bottom - top}
+                                        : (struct rect){0};
 }
 
 static void upload(struct window *w, const struct surface *surface, struct rect damage)

@@ -1,8 +1,9 @@
 /*
  * window_events.c - what the desktop reports becomes keys and pointer motion of the guest.
  *
- * With an absolute pointer in the guest, the host's pointer is its. Without one the guest hears of motion only
- * while the mouse is grabbed, which a click does. Motion is summed up and sent once a poll, and before a button.
+ * With an absolute pointer in the guest, the host's pointer is its. Without one the guest hears of motion
+ * only while the mouse is grabbed, which a click does. Motion is summed up and sent once a poll, and before a
+ * button.
  */
 #include "gui/window_internal.h"
 

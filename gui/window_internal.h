@@ -33,8 +33,8 @@ struct window {
     SDL_Texture *texture;          /* the guest's picture */
     int guest_width, guest_height; /* of the texture; 0: there was no picture yet */
     bool screen_on;
-    bool fetch_all;                /* the next refresh fetches everything */
-    bool stale;                    /* the window must be drawn anew */
+    bool fetch_all; /* the next refresh fetches everything */
+    bool stale;     /* the window must be drawn anew */
     enum scale_mode scale;
     struct rect picture; /* where it lies in the window */
     struct overlay overlay;
@@ -44,7 +44,7 @@ struct window {
     struct screenshot *screenshot; /* being written */
 
     /* --- the window's size */
-    bool user_sized;                /* as the user likes it: left alone */
+    bool user_sized;                 /* as the user likes it: left alone */
     struct rect asked, asked_before; /* sizes that we asked for; events about them are not the user's doing */
 
     /* --- title and closing */

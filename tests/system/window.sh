@@ -160,7 +160,7 @@ mkfifo close display
 exec 3<>close 4>close
 : >out
 
-Xvfb -displayfd 5 -screen 0 1280x1024x24 -nolisten tcp >xvfb.log 2>&1 5>display &
+Xvfb -displayfd 5 -screen 0 1600x1000x24 -nolisten tcp >xvfb.log 2>&1 5>display &
 pids=$!
 read -r screen <display
 DISPLAY=:$screen
@@ -186,8 +186,9 @@ done)
 report $? "keys by their place"
 
 set_mark
-xdotool key Control_L Shift_L Alt_L Super_L Control_R Shift_R Super_R Num_Lock KP_Divide KP_Enter
-said "$(for key in e0 e1 e2 e3 e4 e5 e7 53 54 58; do printf 'key %s down\nkey %s up\n' $key $key; done)
+# By keycode: xdotool presses the left ones along with the right ones' names.
+xdotool key Control_L Shift_L Alt_L Super_L 105 62 108 134 Num_Lock KP_Divide KP_Enter
+said "$(for key in e0 e1 e2 e3 e4 e5 e6 e7 53 54 58; do printf 'key %s down\nkey %s up\n' $key $key; done)
 "
 report $? "modifiers and the keypad"
 
@@ -260,20 +261,20 @@ shortcut p 'command pause
 ' "Ctrl-Alt-P pauses"
 wait_for name_is ' - paused, interp$'
 report $? "the title says so"
-check_picture "and the screen" eval 'sleep 0.5; picture paused; ! pixel_is paused 250 5 000000 || ! pixel_is paused 360 20 000000'
+check_picture "and the screen" eval 'wait_for pixel_differs 523 15; picture paused; pixel_differs 523 15'
 shortcut p 'command pause
 ' "Ctrl-Alt-P goes on"
 wait_for name_is ' - running'
 report $? "the title says so"
 
 set_mark
-xdotool key ctrl+alt+F2
+xdotool key ctrl+alt+End
 said 'key e0 down
 key e2 down
-key 3b down
-key 3b up
-key e2 up
+key 4d down
 key e0 up
+key e2 up
+key 4d up
 '
 report $? "other keys with Ctrl-Alt are the guest's"
 
@@ -305,7 +306,7 @@ key e0 up
 report $? "modifiers still held after a shortcut are held for the guest's next key"
 
 xdotool key ctrl+alt+h
-check_picture "the list is on the screen" eval 'wait_for pixel_differs 71 200; picture list; pixel_differs 71 200'
+check_picture "the list is on the screen" eval 'wait_for pixel_differs 70 200; picture list; pixel_differs 70 200'
 xdotool key ctrl+alt+h
 
 # --- screenshots
@@ -361,7 +362,7 @@ xdotool click 5
 says '^pointer 0 0 wheel -1 buttons 0'
 report $? "and towards"
 
-xdotool windowsize "$window" 1440 800
+xdotool windowmove "$window" 0 0 windowsize "$window" 1440 800
 wait_for size_is 1440x800
 sleep 0.3
 set_mark
@@ -404,7 +405,7 @@ wait_for size_is 640x400
 report $? "which then follows the guest's; a small one is enlarged"
 check_picture "that in sharp pixels" eval 'shows 0 399 FF0000 && shows 0 320 FF0000 && shows 0 319 000000'
 xdotool key F8
-wait_for size_is 74x422 || wait_for size_is 37x211 || size_is 111x633
+wait_for size_is 74x422
 report $? "a picture of odd shape"
 xdotool key ctrl+alt+h
 sleep 0.3
@@ -425,6 +426,9 @@ xdotool key F7
 "$demo" --name other --bare </dev/null >other 2>&1 3<&- &
 pids="$pids $!"
 wait_for xdotool search --name '^other - '
+sleep 0.5
+xdotool windowfocus "$window"
+wait_for type_f11
 set_mark
 xdotool keydown shift keydown a
 says '^key 04 down'
@@ -441,12 +445,19 @@ wait_for type_f11
 
 # --- closing
 
+# The first Enter may come before the question.
+confirm() {
+    xdotool key Return
+    sleep 0.1
+    says_now '^command switch off'
+}
+
 set_mark
 close_button
 says '^command power button'
 report $? "closing presses the power button"
 close_button
-check_picture "closing again asks" eval 'wait_for pixel_differs 360 200 || picture question; picture question'
+check_picture "closing again asks" eval 'wait_for pixel_differs 94 200; picture question; pixel_differs 94 200'
 set_mark
 xdotool key x Escape
 said ''
@@ -454,18 +465,15 @@ report $? "and the guest doesn't hear the answer"
 set_mark
 close_button
 says '^command power button'
-sleep 0.3
 close_button
-sleep 0.3
-xdotool key Return
-says '^command switch off' && wait "$pid"
+wait_for confirm && wait "$pid"
 report $? "Enter switches off"
 
-start --deaf && close_button && sleep 0.3 && close_button
+start --deaf && close_button && close_button
 says '^command switch off' && wait "$pid"
 report $? "closing twice, when the guest doesn't listen"
 
-start --bare && close_button && sleep 0.3 && close_button
+start --bare && close_button && close_button
 says '^command switch off' && ! says_now '^command power' && wait "$pid"
 report $? "closing twice, without a power button"
 
@@ -509,9 +517,9 @@ if [ -n "$manager" ]; then
     pids="$pids $!"
     sleep 1
     start && xdotool key ctrl+alt+f
-    wait_for size_is 1280x1024
+    wait_for size_is 1600x1000
     report $? "Ctrl-Alt-F: full screen"
-    check_picture "the picture in it" eval 'shows 0 860 FF0000 && picture full'
+    check_picture "the picture in it" eval 'shows 0 900 FF0000 && picture full'
     xdotool key F5
     xdotool key ctrl+alt+f
     wait_for size_is 800x600
@@ -522,12 +530,15 @@ if [ -n "$manager" ]; then
     report $? "the close button"
     stop
     start --full-screen
-    wait_for size_is 1280x1024
+    wait_for size_is 1600x1000
     report $? "full screen from the start"
     stop
 else
     skip "full screen" "there is no window manager; install openbox"
 fi
+
+! grep -q lock out
+report $? "the display and the sinks are called with the machine lock, callbacks without"
 
 # --- no desktop
 

@@ -1,15 +1,18 @@
 /*
- * window_demo.c - a window over a screen of its own making, which prints what comes of keys, mouse and shortcuts, a
- * line each. For tests/system/window.sh, and to try the window by hand:
+ * window_demo.c - a window over a screen of its own making, which prints what comes of keys, mouse and
+ * shortcuts, a line each. For tests/system/window.sh, and to try the window by hand:
  *
- *     tests/system/window_demo [--name NAME] [--absolute] [--deaf] [--bare] [--clipboard TEXT] [--full-screen]
+ *     tests/system/window_demo [--name NAME] [--absolute] [--deaf] [--bare] [--clipboard TEXT]
+ * [--full-screen]
  *
- * --absolute: the guest has an absolute pointer. --deaf: it does not listen to its power button. --bare: no commands
- * are offered. Keys: F5 is a picture of another size, F6 a screen that is off, F7 a rectangle that moves, F8 a picture
- * of odd shape. A line on standard input is the window's close button, for desktops without one.
+ * --absolute: the guest has an absolute pointer. --deaf: it does not listen to its power button. --bare: no
+ * commands are offered. Keys: F5 is a picture of another size, F6 a screen that is off, F7 a rectangle that
+ * moves, F8 a picture of odd shape. A line on standard input is the window's close button, for desktops
+ * without one.
  */
 #include <SDL.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,7 @@
 struct demo {
     struct window_config config;
     struct input_sink sink;
+    pthread_mutex_t lock;
     struct surface surface;
     uint32_t pixels[MAX_WIDTH * MAX_HEIGHT];
     bool off, moving, deaf, paused, quit;
@@ -41,6 +45,17 @@ struct demo {
 static const struct {
     int width, height;
 } sizes[] = {{720, 400}, {800, 600}, {320, 200}, {37, 211}};
+
+/* The lock can tell whether it is held. */
+static void check_lock(struct demo *demo, bool held, const char *where)
+{
+    int result = pthread_mutex_trylock(&demo->lock);
+
+    if (!result)
+        pthread_mutex_unlock(&demo->lock);
+    if (held != (result != 0))
+        printf("the lock is %sheld in %s\n", held ? "not " : "", where);
+}
 
 /* --- the screen */
 
@@ -73,7 +88,8 @@ static void draw_screen(struct demo *demo)
 
     fill(demo, 0, 0, demo->surface.width, demo->surface.height, 0);
     for (int i = 0; i < 4; i++)
-        fill(demo, i * demo->surface.width / 4, demo->surface.height - 40, demo->surface.width / 4, 40, bars[i]);
+        fill(demo, i * demo->surface.width / 4, demo->surface.height - 40, demo->surface.width / 4, 40,
+             bars[i]);
     for (int i = 0; i < FONT_COUNT; i++)
         line[i] = (char)(FONT_FIRST + i);
     for (int row = 0; row < 3; row++) {
@@ -107,6 +123,7 @@ static const struct surface *refresh(void *opaque, bool all, struct rect *damage
 {
     struct demo *demo = opaque;
 
+    check_lock(demo, true, "refresh");
     if (demo->off)
         return NULL;
     if (demo->moving)
@@ -123,6 +140,7 @@ static void on_key(void *opaque, unsigned usage, bool down)
 {
     struct demo *demo = opaque;
 
+    check_lock(demo, true, "key");
     printf("key %02x %s\n", usage, down ? "down" : "up");
     if (!down)
         return;
@@ -136,13 +154,13 @@ static void on_key(void *opaque, unsigned usage, bool down)
 
 static void on_pointer(void *opaque, int dx, int dy, int wheel, unsigned buttons)
 {
-    (void)opaque;
+    check_lock(opaque, true, "pointer");
     printf("pointer %d %d wheel %d buttons %x\n", dx, dy, wheel, buttons);
 }
 
 static void on_pointer_at(void *opaque, int x, int y, int wheel, unsigned buttons)
 {
-    (void)opaque;
+    check_lock(opaque, true, "pointer_at");
     printf("pointer at %d %d wheel %d buttons %x\n", x, y, wheel, buttons);
 }
 
@@ -157,6 +175,7 @@ static bool on_command(void *opaque, enum window_command command, char *note, si
                                         [WINDOW_SWITCH_OFF] = "switch off"};
     struct demo *demo = opaque;
 
+    check_lock(demo, false, "command");
     printf("command %s\n", names[command]);
     if (command == WINDOW_PAUSE)
         demo->paused = !demo->paused;
@@ -171,6 +190,7 @@ static void on_status(void *opaque, struct window_status *status)
 {
     struct demo *demo = opaque;
 
+    check_lock(demo, false, "status");
     status->name = demo->name;
     status->engine = "interp";
     status->mips = 123.4;
@@ -179,7 +199,7 @@ static void on_status(void *opaque, struct window_status *status)
 
 static void on_type(void *opaque, const char *text)
 {
-    (void)opaque;
+    check_lock(opaque, false, "type");
     printf("type %s\n", text);
 }
 
@@ -193,6 +213,7 @@ static const char *set_up(struct demo *demo, int argc, char **argv)
     demo->config = (struct window_config){.source = {.refresh = refresh, .opaque = demo},
                                           .keys = &demo->sink,
                                           .pointer = &demo->sink,
+                                          .lock = &demo->lock,
                                           .commands = ~0u,
                                           .command = on_command,
                                           .status = on_status,
@@ -235,9 +256,11 @@ int main(int argc, char **argv)
     struct demo *demo = calloc(1, sizeof(*demo));
     char why[400];
 
-    if (!demo)
+    if (!demo || pthread_mutex_init(&demo->lock, NULL))
         return 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    /* What stdio had read already poll() would not see. */
+    setvbuf(stdin, NULL, _IONBF, 0);
     const char *clipboard = set_up(demo, argc, argv);
     struct window *window = window_new(&demo->config, why, sizeof(why));
     if (!window) {

@@ -50,7 +50,8 @@
     X(uart) \
     X(vga) \
     X(vga_picture) \
-    X(vga_text)
+    X(vga_text) \
+    X(window)
 /* clang-format on */
 
 #endif

@@ -173,6 +173,10 @@ START_TEST(reset_and_a20)
     ck_assert(a20);
     command(0xDD);
     ck_assert(!a20);
+    ck_assert_uint_eq(bus_read(ports, 0x92, 1), 0x00);
+    command(0xDF);
+    bus_write(ports, 0x92, 0x00, 1); /* the last write counts */
+    ck_assert(!a20);
     ck_assert_uint_eq(resets, 0);
     command(0xFF); /* pulses nothing */
     ck_assert_uint_eq(resets, 0);

@@ -73,12 +73,13 @@ static uint64_t take(struct cursor *c, unsigned n)
 {
     uint64_t v = 0;
 
-    if (c->pos + n > MAX_LENGTH) {
-        c->too_long = true;
+    /* All fifteen bytes are fetched, and may fault, before the length counts. */
+    if (c->pos + n > c->size && c->size < MAX_LENGTH) {
+        c->short_of_bytes = true;
         return 0;
     }
-    if (c->pos + n > c->size) {
-        c->short_of_bytes = true;
+    if (c->pos + n > MAX_LENGTH) {
+        c->too_long = true;
         return 0;
     }
     memcpy(&v, c->bytes + c->pos, n);
@@ -187,7 +188,7 @@ static const struct opcode_row *find_row(const struct decoder *d, struct cursor 
             continue;
         if ((row->attr & A_ONLY64) && c->bits != SIZE_Q)
             continue;
-        if (!prefix_matches(c, row->prefix))
+        if (!prefix_matches(c, row->prefix) || ((row->attr & A_NO_REXB) && (c->rex & REX_B)))
             continue;
         if (row->sel & SEL_FORM) {
             if (!have_modrm) {

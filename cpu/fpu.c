@@ -218,6 +218,12 @@ void fpu_fxsave(const struct cpu_state *s, uint8_t *image, bool rexw, unsigned x
         memcpy(image + 160 + 16 * n, s->zmm[n].u8, 16);
 }
 
+/* The pointers have 57 bits and a sign, on AMD's processors. */
+static uint64_t pointer57(uint64_t v)
+{
+    return (uint64_t)((int64_t)(v << 7) >> 7);
+}
+
 void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned xmm_count)
 {
     s->fcw = (uint16_t)((get_u16(image) & FCW_WRITABLE) | FCW_RESERVED_ONE);
@@ -226,8 +232,8 @@ void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned 
     s->fptag = image[4];
     s->fop = get_u16(image + 6) & 0x7ff;
     if (rexw) {
-        s->fip = get_u64(image + 8);
-        s->fdp = get_u64(image + 16);
+        s->fip = pointer57(get_u64(image + 8));
+        s->fdp = pointer57(get_u64(image + 16));
     } else {
         s->fip = get_u32(image + 8);
         s->fcs = get_u16(image + 12);

@@ -77,7 +77,7 @@ void stack_push(struct cpu *cpu, const struct insn *i, struct stack *stack, unsi
         super_write(cpu, i, linear, value, 1u << size);
     } else {
         if (unlikely(cpu->mode & MODE_AC) && linear & ((1u << size) - 1))
-            alignment_fault(cpu, i);
+            alignment_fault(cpu, i, SS, linear, 1u << size);
         linear_write(cpu, i, SS, linear, value, 1u << size);
     }
     stack->sp = sp;

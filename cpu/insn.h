@@ -173,6 +173,7 @@ enum row_attr {
     A_SSE = 1 << 10,      /* an SSE instruction: #UD/#NM by CR0.EM, CR4.OSFXSR, CR0.TS; the body checks */
     A_LINK = 1 << 12,     /* can branch: a link follows it in the trace */
     A_STARTS = 1 << 13,   /* set by the decoder: must be the first of its trace */
+    A_NO_REXB = 1 << 14, /* with REX.B it is another instruction */
     A_X87 = 1 << 11,      /* #NM by CR0.EM/TS and pending #MF; the body checks */
 };
 

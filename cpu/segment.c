@@ -136,8 +136,10 @@ void segment_check(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t
         fault(cpu, i, seg == SS ? EX_SS : EX_GP, 0);
 }
 
-void alignment_fault(struct cpu *cpu, const struct insn *i)
+void alignment_fault(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size)
 {
+    if (long_mode(cpu) && !(canonical(cpu, linear) && canonical(cpu, linear + size - 1)))
+        fault(cpu, i, seg == SS ? EX_SS : EX_GP, 0);
     fault(cpu, i, EX_AC, 0);
 }
 

@@ -44,7 +44,7 @@ static bool refuse_open(const char *path, int error, bool writing, char *why, si
 
     switch (error) {
     case ENOENT:
-        text = "no such file; create a disk with 'truncate -s 8G FILE'";
+        text = writing ? "no such file; create an empty one with 'truncate -s SIZE FILE'" : "no such file";
         break;
     case ENOTDIR:
         text = "a part of the path is not a directory";
@@ -98,7 +98,7 @@ static bool check_kind(struct disk_image *image, const char *path, char *why, si
         return refuse(path, strerror(errno), why, why_size);
     image->size = (uint64_t)end;
     if (!end)
-        return refuse(path, "is empty; give it a size with 'truncate -s 8G FILE'", why, why_size);
+        return refuse(path, "is empty; give it a size with 'truncate -s SIZE FILE'", why, why_size);
     if (end % SECTOR) {
         snprintf(why, why_size,
                  "%s: its size of %" PRIu64

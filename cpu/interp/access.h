@@ -102,7 +102,8 @@ static forced_inline uint64_t ea64(const struct cpu *cpu, const struct insn *i)
  */
 void segment_check(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t offset, unsigned size,
                    enum access access);
-_Noreturn void alignment_fault(struct cpu *cpu, const struct insn *i);
+/* #AC, unless the address isn't canonical, which comes first. */
+_Noreturn void alignment_fault(struct cpu *cpu, const struct insn *i, unsigned seg, uint64_t linear, unsigned size);
 
 /*
  * Linear address of `size` bytes at seg:offset in any mode, with limit, rights and (for size a power of two)
@@ -125,7 +126,7 @@ static inline uint64_t seg_linear(struct cpu *cpu, const struct insn *i, unsigne
         linear = (uint32_t)(s->base + offset);
     }
     if (unlikely(cpu->mode & MODE_AC) && size <= 8 && (linear & (size - 1)))
-        alignment_fault(cpu, i);
+        alignment_fault(cpu, i, seg, linear, size);
     return linear;
 }
 

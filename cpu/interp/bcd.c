@@ -15,11 +15,12 @@ static void set_al(struct cpu *cpu, uint8_t value)
     set8(cpu, REG_OFFSET(RAX), value);
 }
 
-/* DAA and DAS, SDM 2A: 6 for the low digit, 0x60 for the high one. */
+/* DAA and DAS, SDM 2A: 6 for the low digit, 0x60 for the high one. OF is that of the addition, as on AMD's. */
 static void decimal_adjust(struct cpu *cpu, bool subtract)
 {
     uint8_t old = al(cpu), value = old;
     bool cf = get_cf(cpu), af = get_af(cpu) || (old & 15) > 9, carry = false;
+    unsigned overflow;
 
     if (af) {
         carry = subtract ? old < 6 : old > 0xf9;
@@ -31,7 +32,8 @@ static void decimal_adjust(struct cpu *cpu, bool subtract)
         carry = true;
     }
     set_al(cpu, value);
-    flags_result(cpu, value, 8, carry, 0, af);
+    overflow = subtract ? old & ~value : ~old & value;
+    flags_result(cpu, value, 8, carry, overflow >> 7 & 1, af);
 }
 
 BODY(daa)
@@ -45,16 +47,17 @@ BODY(das)
     NEXT;
 }
 
+/* The undefined flags are those of adding or subtracting in AX, as on AMD's processors. */
 static void ascii_adjust(struct cpu *cpu, bool subtract)
 {
     bool adjust = get_af(cpu) || (al(cpu) & 15) > 9;
     uint16_t ax = (uint16_t)cpu->s.gpr[RAX];
+    uint16_t old = ax;
 
     if (adjust)
         ax = (uint16_t)(subtract ? ax - 0x106 : ax + 0x106);
-    ax &= 0xff0f;
-    set16(cpu, REG_OFFSET(RAX), ax);
-    flags_result(cpu, ax & 0xff, 8, adjust, 0, adjust);
+    set16(cpu, REG_OFFSET(RAX), ax & 0xff0f);
+    flags_result(cpu, ax, 16, adjust, (subtract ? old & ~ax : ~old & ax) >> 15 & 1, adjust);
 }
 
 BODY(aaa)
@@ -80,10 +83,11 @@ BODY(aam)
 }
 BODY(aad)
 {
-    uint8_t high = (uint8_t)(cpu->s.gpr[RAX] >> 8), value = (uint8_t)(al(cpu) + high * (uint8_t)i->imm);
+    uint8_t low = al(cpu), tens = (uint8_t)((uint8_t)(cpu->s.gpr[RAX] >> 8) * (uint8_t)i->imm);
+    uint8_t value = (uint8_t)(low + tens);
 
     set16(cpu, REG_OFFSET(RAX), value);
-    flags_logic(cpu, value, 8);
+    flags_add(cpu, low, tens, value, 8);
     NEXT;
 }
 

@@ -105,20 +105,30 @@ DEFINE_BT(64, _q, SIZE_Q)
 
 /*
  * BSF, BSR: a zero source sets ZF and leaves the destination (APM; on Intel undefined, in practice the same).
- * In 32 bits that leaves the upper half too. POPCNT, LZCNT, TZCNT set all six flags.
+ * In 32 bits that leaves the upper half too. PF is the result's parity and OF, SF, AF, CF are clear, as on AMD's
+ * processors. POPCNT sets all six flags, LZCNT and TZCNT all but OF.
  */
+static inline void flags_found(struct cpu *cpu, bool none, uint8_t result)
+{
+    set_arith_flags(cpu, (none ? FLAG_ZF : 0) | (__builtin_parity(result) ? 0 : FLAG_PF));
+}
+
 #define DEFINE_SCAN(bits, suffix, ctz, clz, popcount)                                                        \
     static inline void bsf##bits(struct cpu *cpu, const struct insn *i, uint##bits##_t a)                    \
     {                                                                                                        \
-        set_zf(cpu, a == 0);                                                                                 \
+        uint##bits##_t n = a ? (uint##bits##_t)ctz(a) : 0;                                                   \
+                                                                                                             \
+        flags_found(cpu, a == 0, (uint8_t)n);                                                                \
         if (a)                                                                                               \
-            set##bits(cpu, i->reg, (uint##bits##_t)ctz(a));                                                  \
+            set##bits(cpu, i->reg, n);                                                                       \
     }                                                                                                        \
     static inline void bsr##bits(struct cpu *cpu, const struct insn *i, uint##bits##_t a)                    \
     {                                                                                                        \
-        set_zf(cpu, a == 0);                                                                                 \
+        uint##bits##_t n = a ? (uint##bits##_t)(8 * sizeof(clz##_type) - 1 - (unsigned)clz(a)) : 0;          \
+                                                                                                             \
+        flags_found(cpu, a == 0, (uint8_t)n);                                                                \
         if (a)                                                                                               \
-            set##bits(cpu, i->reg, (uint##bits##_t)(8 * sizeof(clz##_type) - 1 - (unsigned)clz(a)));         \
+            set##bits(cpu, i->reg, n);                                                                       \
     }                                                                                                        \
     static inline void popcnt##bits(struct cpu *cpu, const struct insn *i, uint##bits##_t a)                 \
     {                                                                                                        \
@@ -129,14 +139,14 @@ DEFINE_BT(64, _q, SIZE_Q)
     {                                                                                                        \
         unsigned n = a ? (unsigned)ctz(a) : bits;                                                            \
                                                                                                              \
-        set_arith_flags(cpu, (a ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF));                                         \
+        set_arith_flags(cpu, (a ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF) | (get_of(cpu) ? FLAG_OF : 0));           \
         set##bits(cpu, i->reg, (uint##bits##_t)n);                                                           \
     }                                                                                                        \
     static inline void lzcnt##bits(struct cpu *cpu, const struct insn *i, uint##bits##_t a)                  \
     {                                                                                                        \
         unsigned n = a ? (unsigned)clz(a) - (unsigned)(8 * sizeof(clz##_type) - bits) : bits;                \
                                                                                                              \
-        set_arith_flags(cpu, (a ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF));                                         \
+        set_arith_flags(cpu, (a ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF) | (get_of(cpu) ? FLAG_OF : 0));           \
         set##bits(cpu, i->reg, (uint##bits##_t)n);                                                           \
     }                                                                                                        \
     READ_BODIES(bsf, suffix, bits, bsf##bits(cpu, i, a))                                                     \

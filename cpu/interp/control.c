@@ -254,7 +254,7 @@ static inline uint64_t counter(const struct cpu *cpu, const struct insn *i)
     return cpu->s.gpr[RCX] & address_mask(i->asize);
 }
 
-/* The target is checked before rCX changes. */
+/* The target is checked before rCX changes. On AMD's processors F2 makes it LOOPNZ and F3 LOOPZ. */
 #define DEFINE_LOOP(name, also)                                                                              \
     BODY(name)                                                                                               \
     {                                                                                                        \
@@ -271,8 +271,8 @@ static inline uint64_t counter(const struct cpu *cpu, const struct insn *i)
         NEXT_PAST_LINK;                                                                                      \
     }
 DEFINE_LOOP(loop, true)
-DEFINE_LOOP(loopz, get_zf(cpu))
-DEFINE_LOOP(loopnz, !get_zf(cpu))
+DEFINE_LOOP(loopz, get_zf(cpu) != !!(i->flags & INSN_REPNE))
+DEFINE_LOOP(loopnz, get_zf(cpu) == !!(i->flags & INSN_REP))
 
 BODY(jcxz)
 {
@@ -292,7 +292,7 @@ static void enter_frame(struct cpu *cpu, const struct insn *i)
 
     sp -= bytes;
     stack_write(cpu, i, sp, size, gpr_get(cpu, RBP, size));
-    frame = sp & smask;
+    frame = (sp & smask) | (cpu->s.gpr[RSP] & ~smask); /* all of ESP, with a 16-bit stack too */
     for (unsigned n = 1; n < level; n++) {
         bp -= bytes;
         sp -= bytes;
@@ -304,7 +304,7 @@ static void enter_frame(struct cpu *cpu, const struct insn *i)
     }
     sp -= frame_size;
     /* The final stack pointer must be writable. */
-    probe_write(cpu, i, SS, seg_linear(cpu, i, SS, sp & smask, 1, ACCESS_WRITE), 1);
+    probe_write(cpu, i, SS, seg_linear(cpu, i, SS, sp & smask, bytes, ACCESS_WRITE), bytes);
     gpr_set(cpu, RBP, size, frame);
     set_sp(cpu, sp);
 }
@@ -341,20 +341,15 @@ BODY(leave_q)
 /* BOUND: a signed index against a pair of bounds in memory. */
 static void check_bounds(struct cpu *cpu, const struct insn *i)
 {
-    unsigned bytes = 1u << i->osize;
-    uint64_t linear = mem_linear(cpu, i, 2 * bytes, ACCESS_READ);
-    int64_t index, low, high;
+    unsigned bytes = 1u << i->osize, unused = 64 - 8 * bytes;
+    uint64_t offset = ea(cpu, i), linear;
+    int64_t index = (int64_t)(get64(cpu, i->reg) << unused) >> unused, bound[2];
 
-    if (i->osize == SIZE_W) {
-        index = (int16_t)get16(cpu, i->reg);
-        low = (int16_t)linear_read(cpu, i, i->seg, linear, 2);
-        high = (int16_t)linear_read(cpu, i, i->seg, (uint32_t)(linear + 2), 2);
-    } else {
-        index = (int32_t)get32(cpu, i->reg);
-        low = (int32_t)linear_read(cpu, i, i->seg, linear, 4);
-        high = (int32_t)linear_read(cpu, i, i->seg, (uint32_t)(linear + 4), 4);
+    for (unsigned n = 0; n < 2; n++) {
+        linear = seg_linear(cpu, i, i->seg, (offset + n * bytes) & address_mask(i->asize), bytes, ACCESS_READ);
+        bound[n] = (int64_t)(linear_read(cpu, i, i->seg, linear, bytes) << unused) >> unused;
     }
-    if (index < low || index > high)
+    if (index < bound[0] || index > bound[1])
         fault0(cpu, i, EX_BR);
 }
 

@@ -71,7 +71,7 @@ DEFINE_EXTEND(movsx_g_eb, 8, int8_t, 64, _q)
 DEFINE_EXTEND(movsx_g_ew, 16, int16_t, 16, _w)
 DEFINE_EXTEND(movsx_g_ew, 16, int16_t, 32, _d)
 DEFINE_EXTEND(movsx_g_ew, 16, int16_t, 64, _q)
-DEFINE_EXTEND(movsxd_g_ed, 16, int16_t, 16, _w)
+DEFINE_EXTEND(movsxd_g_ed, 32, int32_t, 16, _w) /* reads 32 bits all the same, on AMD's processors */
 DEFINE_EXTEND(movsxd_g_ed, 32, int32_t, 32, _d)
 DEFINE_EXTEND(movsxd_g_ed, 32, int32_t, 64, _q)
 

@@ -1,9 +1,17 @@
 /*
  * muldiv.c - MUL, IMUL, DIV, IDIV.
  *
- * MUL and IMUL define CF and OF only; SF, ZF, PF follow the low half of the result and AF is cleared.
+ * MUL and IMUL define CF and OF only, and leave the other flags alone; DIV and IDIV define none, and leave CF and OF
+ * alone, as on AMD's processors.
  */
 #include "cpu/interp/rmw.h"
+
+/* SF, ZF and PF clear, AF set. */
+static forced_inline void flags_divided(struct cpu *cpu)
+{
+    cpu->lf_result = 1;
+    cpu->lf_aux = (cpu->lf_aux & (AUX_CF | AUX_PO)) | AUX_AF;
+}
 
 #define DEFINE_MULDIV(b, bits, wide, suffix, set_high, get_pair)                                             \
     static inline void mul_a##bits(struct cpu *cpu, uint##bits##_t a)                                        \
@@ -11,7 +19,7 @@
         unsigned wide product = (unsigned wide)a * get##bits(cpu, REG_OFFSET(RAX));                          \
         uint##bits##_t low = (uint##bits##_t)product, high = (uint##bits##_t)(product >> bits);              \
                                                                                                              \
-        flags_result(cpu, low, bits, high != 0, high != 0, 0);                                               \
+        set_cf_of(cpu, high != 0, high != 0);                                                                \
         set##bits(cpu, REG_OFFSET(RAX), low);                                                                \
         set_high(high);                                                                                      \
     }                                                                                                        \
@@ -22,7 +30,7 @@
                        high = (uint##bits##_t)((unsigned wide)product >> bits);                              \
         bool over = product != (int##bits##_t)low;                                                           \
                                                                                                              \
-        flags_result(cpu, low, bits, over, over, 0);                                                         \
+        set_cf_of(cpu, over, over);                                                                          \
         set##bits(cpu, REG_OFFSET(RAX), low);                                                                \
         set_high(high);                                                                                      \
     }                                                                                                        \
@@ -34,6 +42,7 @@
             fault0(cpu, i, EX_DE);                                                                           \
         set##bits(cpu, REG_OFFSET(RAX), (uint##bits##_t)q);                                                  \
         set_high((uint##bits##_t)(n % a));                                                                   \
+        flags_divided(cpu);                                                                                  \
     }                                                                                                        \
     static inline void idiv_a##bits(struct cpu *cpu, const struct insn *i, uint##bits##_t a)                 \
     {                                                                                                        \
@@ -47,6 +56,7 @@
             fault0(cpu, i, EX_DE);                                                                           \
         set##bits(cpu, REG_OFFSET(RAX), (uint##bits##_t)q);                                                  \
         set_high((uint##bits##_t)(n % d));                                                                   \
+        flags_divided(cpu);                                                                                  \
     }                                                                                                        \
     READ_BODIES(mul##b, suffix, bits, mul_a##bits(cpu, a))                                                   \
     READ_BODIES(imul##b, suffix, bits, imul_a##bits(cpu, a))                                                 \
@@ -73,7 +83,7 @@ DEFINE_MULDIV(, 64, __int128, _q, HIGH64, PAIR(64, __int128))
         int##bits##_t low;                                                                                   \
         bool over = __builtin_mul_overflow((int##bits##_t)a, (int##bits##_t)b, &low);                        \
                                                                                                              \
-        flags_result(cpu, (uint##bits##_t)low, bits, over, over, 0);                                         \
+        set_cf_of(cpu, over, over);                                                                          \
         return (uint##bits##_t)low;                                                                          \
     }                                                                                                        \
     READ_BODIES(imul_g_e, suffix, bits, set##bits(cpu, i->reg, imul##bits(cpu, get##bits(cpu, i->reg), a)))  \

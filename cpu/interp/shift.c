@@ -2,7 +2,7 @@
  * shift.c - shifts, rotates, double shifts.
  *
  * Counts are masked to 5 bits (6 for 64-bit operands). A masked count of 0 changes no flag. OF is defined for
- * a count of 1 only; for others it follows the same formula, as processors do, and AF is cleared by shifts.
+ * a count of 1 only; for others it follows the same formula, as processors do. AF is set by shifts, as on AMD's.
  */
 #include "cpu/interp/rmw.h"
 
@@ -17,7 +17,7 @@
             return a;                                                                                        \
         r = count < bits ? (uint##bits##_t)(a << count) : 0;                                                 \
         cf = count <= bits && (a >> (bits - count) & 1);                                                     \
-        flags_result(cpu, r, bits, cf, (r >> (bits - 1)) ^ cf, 0);                                           \
+        flags_result(cpu, r, bits, cf, (r >> (bits - 1)) ^ cf, 1);                                           \
         return r;                                                                                            \
     }                                                                                                        \
     static inline uint##bits##_t shr##bits(struct cpu *cpu, uint##bits##_t a, unsigned count)                \
@@ -30,7 +30,7 @@
             return a;                                                                                        \
         r = count < bits ? (uint##bits##_t)(a >> count) : 0;                                                 \
         cf = count <= bits && (a >> (count - 1) & 1);                                                        \
-        flags_result(cpu, r, bits, cf, ((r ^ r << 1) >> (bits - 1)) & 1, 0);                                 \
+        flags_result(cpu, r, bits, cf, ((r ^ r << 1) >> (bits - 1)) & 1, 1);                                 \
         return r;                                                                                            \
     }                                                                                                        \
     static inline uint##bits##_t sar##bits(struct cpu *cpu, uint##bits##_t a, unsigned count)                \
@@ -44,7 +44,7 @@
         if (count > bits)                                                                                    \
             count = bits; /* all copies of the sign, CF too */                                               \
         r = (uint##bits##_t)(s >> (count < bits ? count : bits - 1));                                        \
-        flags_result(cpu, r, bits, (unsigned)(s >> (count - 1)) & 1, 0, 0);                                  \
+        flags_result(cpu, r, bits, (unsigned)(s >> (count - 1)) & 1, 0, 1);                                  \
         return r;                                                                                            \
     }                                                                                                        \
     static inline uint##bits##_t rol##bits(struct cpu *cpu, uint##bits##_t a, unsigned count)                \
@@ -78,10 +78,10 @@
     {                                                                                                        \
         bool cf = get_cf(cpu);                                                                               \
                                                                                                              \
-        count = (count & (bits == 64 ? 63 : 31)) % (bits + 1);                                               \
+        count &= bits == 64 ? 63 : 31;                                                                       \
         if (!count)                                                                                          \
             return a;                                                                                        \
-        for (; count; count--) {                                                                             \
+        for (count %= bits + 1; count; count--) {                                                            \
             bool out = a >> (bits - 1) & 1;                                                                  \
                                                                                                              \
             a = (uint##bits##_t)(a << 1 | cf);                                                               \
@@ -94,10 +94,10 @@
     {                                                                                                        \
         bool cf = get_cf(cpu);                                                                               \
                                                                                                              \
-        count = (count & (bits == 64 ? 63 : 31)) % (bits + 1);                                               \
+        count &= bits == 64 ? 63 : 31;                                                                       \
         if (!count)                                                                                          \
             return a;                                                                                        \
-        for (; count; count--) {                                                                             \
+        for (count %= bits + 1; count; count--) {                                                            \
             bool out = a & 1;                                                                                \
                                                                                                              \
             a = (uint##bits##_t)(a >> 1 | (uint##bits##_t)cf << (bits - 1));                                 \
@@ -131,8 +131,8 @@ DEFINE_SHIFT(shr)
 DEFINE_SHIFT(sar)
 
 /*
- * SHLD, SHRD. 16-bit operands with counts of 17 to 31 are undefined in the manuals; processors shift
- * dest:src:dest.
+ * SHLD, SHRD. 16-bit operands with counts of 17 to 31 are undefined in the manuals; AMD's processors shift in the
+ * source again, and clear CF.
  */
 #define DEFINE_DOUBLE(bits, wide)                                                                            \
     static inline uint##bits##_t shld##bits(struct cpu *cpu, uint##bits##_t a, uint##bits##_t b,             \
@@ -140,17 +140,20 @@ DEFINE_SHIFT(sar)
     {                                                                                                        \
         wide pair = (wide)a << bits | b, before;                                                             \
         uint##bits##_t r;                                                                                    \
+        bool past, cf;                                                                                       \
                                                                                                              \
         count &= bits == 64 ? 63 : 31;                                                                       \
         if (!count)                                                                                          \
             return a;                                                                                        \
-        if (count > bits) { /* 16 bits only */                                                               \
-            pair = (wide)b << bits | a;                                                                      \
+        past = count > bits; /* 16 bits only */                                                              \
+        if (past) {                                                                                          \
+            pair = (wide)b << bits | b;                                                                      \
             count -= bits;                                                                                   \
         }                                                                                                    \
         before = pair << (count - 1);                                                                        \
         r = (uint##bits##_t)(before << 1 >> bits);                                                           \
-        flags_result(cpu, r, bits, before >> (2 * bits - 1) & 1, ((r ^ a) >> (bits - 1)) & 1, 0);            \
+        cf = !past && (before >> (2 * bits - 1) & 1);                                                        \
+        flags_result(cpu, r, bits, cf, cf ^ (!past && ((wide)a << count >> (bits - 1) & 1)), 1);             \
         return r;                                                                                            \
     }                                                                                                        \
     static inline uint##bits##_t shrd##bits(struct cpu *cpu, uint##bits##_t a, uint##bits##_t b,             \
@@ -158,17 +161,19 @@ DEFINE_SHIFT(sar)
     {                                                                                                        \
         wide pair = (wide)b << bits | a, before;                                                             \
         uint##bits##_t r;                                                                                    \
+        bool past;                                                                                           \
                                                                                                              \
         count &= bits == 64 ? 63 : 31;                                                                       \
         if (!count)                                                                                          \
             return a;                                                                                        \
-        if (count > bits) {                                                                                  \
-            pair = (wide)a << bits | b;                                                                      \
+        past = count > bits;                                                                                 \
+        if (past) {                                                                                          \
+            pair = (wide)b << bits | b;                                                                      \
             count -= bits;                                                                                   \
         }                                                                                                    \
         before = pair >> (count - 1);                                                                        \
         r = (uint##bits##_t)(before >> 1);                                                                   \
-        flags_result(cpu, r, bits, before & 1, ((r ^ r << 1) >> (bits - 1)) & 1, 0);                         \
+        flags_result(cpu, r, bits, !past && (before & 1), ((r ^ r << 1) >> (bits - 1)) & 1, 1);              \
         return r;                                                                                            \
     }
 DEFINE_DOUBLE(16, uint32_t)

@@ -52,18 +52,18 @@ static inline uint64_t linear_u(struct cpu *cpu, const struct insn *i, enum acce
     uint64_t linear = mem_linear(cpu, i, 16, access);
 
     if (unlikely(cpu->mode & MODE_AC) && (linear & 15))
-        alignment_fault(cpu, i);
+        alignment_fault(cpu, i, i->seg, linear, 16);
     return linear;
 }
 
-/* Alignment is of the linear address and checked after the segment (SDM 2, exceptions type 4). */
+/* Alignment is of the linear address; #GP(0) for it comes before what the segment's limit raises. */
 static inline uint64_t linear_x(struct cpu *cpu, const struct insn *i, enum access access)
 {
-    uint64_t linear = mem_linear(cpu, i, 16, access);
+    uint64_t base = cpu->long64 && i->seg < FS ? 0 : cpu->s.seg[i->seg].base;
 
-    if (unlikely(linear & 15))
+    if (unlikely((ea(cpu, i) + base) & 15))
         gp0(cpu, i);
-    return linear;
+    return mem_linear(cpu, i, 16, access);
 }
 
 /* Each kind's size, alignment mask in 64-bit mode, value at a host address, and load and store in any mode.

@@ -37,7 +37,7 @@ static uint64_t fxsave_area(struct cpu *cpu, const struct insn *i, enum access a
     /* With alignment checks on, #AC comes first for what isn't even a multiple of 4, as on AMD's processors.
      */
     if ((cpu->mode & MODE_AC) && (linear & 3))
-        alignment_fault(cpu, i);
+        alignment_fault(cpu, i, i->seg, linear, FXSAVE_SIZE);
     if (linear & 15)
         gp0(cpu, i);
     return linear;
@@ -109,9 +109,12 @@ BODY(prefetch)
     NEXT;
 }
 
-/* Memory is always coherent here; what remains are the faults of a one-byte load (SDM 2A, CLFLUSH). */
+/*
+ * Memory is always coherent here; what remains are the faults of a one-byte load, except that the segment may be execute-only
+ * (SDM 2A, CLFLUSH).
+ */
 BODY(clflush)
 {
-    mem_read(cpu, i, 1);
+    ld8(cpu, i, i->seg, mem_linear(cpu, i, 1, ACCESS_FETCH));
     NEXT;
 }

@@ -429,6 +429,7 @@ INLINE bool rep_ins(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
     uint64_t count = index_of(cpu, i, RCX);
 
+    check_port(cpu, i, (uint16_t)cpu->s.gpr[RDX], 1u << shift); /* even if the count is 0 */
     while (count) {
         ins_one(cpu, i, shift);
         gpr_set(cpu, RCX, i->asize, --count);
@@ -453,6 +454,7 @@ INLINE bool rep_outs(struct cpu *cpu, const struct insn *i, unsigned shift)
 {
     uint64_t count = index_of(cpu, i, RCX);
 
+    check_port(cpu, i, (uint16_t)cpu->s.gpr[RDX], 1u << shift);
     while (count) {
         outs_one(cpu, i, shift);
         gpr_set(cpu, RCX, i->asize, --count);

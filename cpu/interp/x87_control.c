@@ -83,7 +83,7 @@ static uint64_t image_linear(struct cpu *cpu, const struct insn *i, unsigned siz
     uint64_t linear = mem_linear(cpu, i, size, access);
 
     if (unlikely(cpu->mode & MODE_AC) && (linear & (is_wide(i) ? 3 : 1)))
-        alignment_fault(cpu, i);
+        alignment_fault(cpu, i, i->seg, linear, size);
     return linear;
 }
 

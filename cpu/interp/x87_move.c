@@ -35,7 +35,7 @@ static uint64_t linear_m80(struct cpu *cpu, const struct insn *i, enum access ac
     uint64_t linear = mem_linear(cpu, i, 10, access);
 
     if (unlikely(cpu->mode & MODE_AC) && (linear & 7))
-        alignment_fault(cpu, i);
+        alignment_fault(cpu, i, i->seg, linear, 10);
     return linear;
 }
 
@@ -153,6 +153,14 @@ static void write_bytes(struct cpu *cpu, const struct insn *i, const struct f80 
         linear_write_block(cpu, i, i->seg, linear_m80(cpu, i, ACCESS_WRITE), value, size);
 }
 
+/* Raises what the write would, when an exception keeps it from being made: the memory is checked all the same. */
+static void check_store(struct cpu *cpu, const struct insn *i, unsigned size)
+{
+    uint64_t linear = size <= 8 ? mem_linear(cpu, i, size, ACCESS_WRITE) : linear_m80(cpu, i, ACCESS_WRITE);
+
+    probe_write(cpu, i, i->seg, linear, size);
+}
+
 static bool tiny_in_memory(const struct f80 *r, unsigned size)
 {
     return size == 4 ? !(r->mantissa & 0x7f800000) && (r->mantissa & 0x7fffff)
@@ -171,11 +179,15 @@ static __attribute__((noinline)) void store_memory(struct cpu *cpu, const struct
             write_bytes(cpu, i, &r, store->size);
             if (pop)
                 pop_st(cpu);
+        } else {
+            check_store(cpu, i, store->size);
         }
         x87_stack_fault(cpu, i, false, FSW_C1);
         return;
     }
     sw = x87_run(cpu, i, store->op, st(cpu, 0), st(cpu, 0), &r);
+    if (unlikely(unmasked(cpu, sw | FSW_UE) & (X87_PRE_FLAGS | X87_POST_FLAGS)))
+        check_store(cpu, i, store->size);
     if (x87_stopped(cpu, i, sw, FSW_C1))
         return;
     if (store->real && !(cpu->s.fcw & FSW_UE) && tiny_in_memory(&r, store->size))
@@ -222,6 +234,8 @@ static __attribute__((noinline)) void store_m80(struct cpu *cpu, const struct in
     if (!missing || (cpu->s.fcw & FSW_IE)) {
         write_bytes(cpu, i, missing ? &x87_default_nan : st(cpu, 0), 10);
         pop_st(cpu);
+    } else {
+        check_store(cpu, i, 10);
     }
     if (missing)
         x87_stack_fault(cpu, i, false, FSW_C1);

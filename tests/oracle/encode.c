@@ -34,7 +34,7 @@ static uint64_t truncate_to(uint64_t v, unsigned size)
 
 void set_register(struct builder *b, unsigned reg, uint64_t value)
 {
-    if (b->c->bits == 32)
+    if (b->c->bits != 64)
         value = (uint32_t)value;
     if (!(b->settled >> reg & 1))
         b->c->start.gpr[reg] = value;
@@ -67,9 +67,9 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
 
     if (b->c->bits == 64 && asize == SIZE_Q && one_in(r, 4))
         window = DATA_HIGH;
-    else if (asize >= SIZE_D && one_in(r, 8))
+    else if (asize >= SIZE_D && !b->c->data_base && one_in(r, 8))
         window = DATA_TOP;
-    if (asize == SIZE_W)
+    if (asize == SIZE_W && !b->c->data_base)
         window = DATA_LOW;
     switch (below(r, 24)) {
     case 0: /* over its end, or before its start */
@@ -98,12 +98,15 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
     return window + offset;
 }
 
-/* Somewhere in the code pages: the end of the case, or anywhere. */
+/* An offset in the code segment: the end of the case, anywhere in the code pages, or anywhere. */
 uint64_t pick_code(struct builder *b)
 {
+    uint64_t linear;
+
     if (one_in(&b->random, 12))
         return pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 1, 0);
-    return one_in(&b->random, 2) ? b->c->entry + b->c->length + 15 : CODE + 64 + below(&b->random, CODE_SIZE - 64);
+    linear = one_in(&b->random, 2) ? b->c->entry + b->c->length + 15 : CODE + 64 + below(&b->random, CODE_SIZE - 64);
+    return linear - b->c->code_base;
 }
 
 /* --- Choices ------------------------------------------------------------------------------------- */
@@ -112,7 +115,7 @@ static void choose_prefixes(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
     const struct opcode_row *row = p->row;
-    unsigned natural = b->c->bits == 64 && (row->attr & (A_D64 | A_F64)) ? SIZE_Q : SIZE_D;
+    unsigned natural = b->c->bits == 16 ? SIZE_W : b->c->bits == 64 && (row->attr & (A_D64 | A_F64)) ? SIZE_Q : SIZE_D;
 
     switch (row->prefix) {
     case PFX_ANY:
@@ -138,6 +141,8 @@ static void choose_prefixes(struct builder *b, struct parts *p)
     else if (one_in(r, 16))
         p->segment = (int)below(r, 4);
     p->lock = (row->attr & A_LOCK) ? one_in(r, 5) : one_in(r, 300);
+    if (row->operand[0] == O_Cy || row->operand[1] == O_Cy)
+        p->lock = false; /* AMD's processors reach CR8 so */
     if (b->c->bits == 64) {
         p->rex_w = one_in(r, 3);
         p->force_rex = one_in(r, 8);
@@ -146,8 +151,8 @@ static void choose_prefixes(struct builder *b, struct parts *p)
     if (p->rex_w || (b->c->bits == 64 && (row->attr & A_F64)))
         p->osize = SIZE_Q;
     else if (p->opsize && row->prefix != PFX_66)
-        p->osize = SIZE_W;
-    p->asize = b->c->bits == 64 ? (p->adsize ? SIZE_D : SIZE_Q) : (p->adsize ? SIZE_W : SIZE_D);
+        p->osize = b->c->bits == 16 ? SIZE_D : SIZE_W;
+    p->asize = b->c->bits == 64 ? (p->adsize ? SIZE_D : SIZE_Q) : p->adsize == (b->c->bits == 32) ? SIZE_W : SIZE_D;
 }
 
 static uint64_t segment_base(const struct builder *b, const struct parts *p)
@@ -156,7 +161,7 @@ static uint64_t segment_base(const struct builder *b, const struct parts *p)
         return b->c->start.fs_base;
     if (b->c->bits == 64 && p->segment == GS)
         return b->c->start.gs_base;
-    return 0;
+    return p->segment == CS ? b->c->code_base : b->c->data_base;
 }
 
 /* Bytes that the memory operand may cover, and how it is best aligned. */
@@ -303,7 +308,7 @@ static void address32(struct builder *b, struct parts *p, uint64_t target)
         p->mod = 1;
     p->disp_size = p->base == NOTHING ? 4 : p->mod == 2 ? 4 : p->mod;
     p->has_sib = p->index != NOTHING || p->base == NOTHING || (p->base & 7) == RSP || one_in(r, 8);
-    if (p->base == NOTHING && p->index == NOTHING && b->c->bits == 32 && one_in(r, 2))
+    if (p->base == NOTHING && p->index == NOTHING && b->c->bits != 64 && one_in(r, 2))
         p->has_sib = false;
     p->rm = p->has_sib ? RSP : p->base == NOTHING ? RBP : p->base;
     solve(b, p, target);
@@ -386,7 +391,7 @@ static void choose_immediates(struct builder *b, struct parts *p)
             break;
         case O_Jz:
             size = p->osize == SIZE_W ? 2 : 4;
-            v = one_in(r, 8) ? v : one_in(r, 2) ? below(r, 24) : pick_code(b) - b->c->entry;
+            v = one_in(r, 8) ? v : one_in(r, 2) ? below(r, 24) : pick_code(b) + b->c->code_base - b->c->entry;
             break;
         case O_Ap:
             size = p->osize == SIZE_W ? 4 : 6;
@@ -420,9 +425,22 @@ static void put64(struct builder *b, uint64_t linear, uint64_t value)
 
 static void need_stack(struct builder *b, struct parts *p)
 {
-    if (!(b->settled >> RSP & 1))
-        set_register(b, RSP, pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 16, 8));
+    if (!(b->settled >> RSP & 1)) {
+        uint64_t sp = pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 16, 8) - b->c->data_base;
+
+        if (selector_bits(b->c->start.seg[SS]) == 16)
+            sp = (uint16_t)sp | random64(&b->random) << 16;
+        set_register(b, RSP, sp);
+    }
     (void)p;
+}
+
+/* Linear address of the stack's top. */
+static uint64_t stack_top(const struct builder *b)
+{
+    uint64_t sp = b->c->start.gpr[RSP];
+
+    return b->c->data_base + (selector_bits(b->c->start.seg[SS]) == 16 ? (uint16_t)sp : sp);
 }
 
 /* A dividend that doesn't overflow, in half of the cases. */
@@ -439,40 +457,45 @@ static void need_dividend(struct builder *b, struct parts *p)
         b->c->start.gpr[RAX] = (low & ~0xffffull) | below(r, 1u << (4 + below(r, 12)));
 }
 
+/* What the address size doesn't cover is garbage. */
+static void set_string_register(struct builder *b, const struct parts *p, unsigned reg, uint64_t value)
+{
+    uint64_t mask = truncate_to(UINT64_MAX, p->asize);
+
+    set_register(b, reg, (value & mask) | (random64(&b->random) & ~mask));
+}
+
 static void need_string(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
-    uint64_t count = one_in(r, 8) ? edge_integer(r) : below(r, 20), where;
+    uint64_t count = one_in(r, 8) ? edge_integer(r) : below(r, 20), from, to;
 
-    if (p->asize < SIZE_Q && b->c->bits == 64)
-        count = (uint32_t)count | random64(r) << 32;
-    set_register(b, RCX, count);
-    where = pick_target(b, p->asize, 16, 8) - segment_base(b, p);
-    if (p->asize == SIZE_D)
-        where = (uint32_t)where | random64(r) << 32;
-    set_register(b, RSI, where);
-    where = pick_target(b, p->asize, 16, 8);
+    from = pick_target(b, p->asize, 16, 8);
+    to = pick_target(b, p->asize, 16, 8);
     if (one_in(r, 4)) /* overlapping */
-        where = b->c->start.gpr[RSI] + segment_base(b, p) + below(r, 33) - 16;
-    if (p->asize == SIZE_D)
-        where = (uint32_t)where | random64(r) << 32;
-    set_register(b, RDI, where);
-    b->target = b->c->start.gpr[RDI];
+        to = from + below(r, 33) - 16;
+    set_string_register(b, p, RCX, count);
+    set_string_register(b, p, RSI, from - segment_base(b, p));
+    set_string_register(b, p, RDI, to - b->c->data_base);
+    b->target = to;
     if (one_in(r, 2)) { /* equal bytes at both for CMPS, in the accumulator for SCAS */
         uint8_t same[64];
 
         memset(same, (int)random64(r), sizeof(same));
-        put_memory(b, b->c->start.gpr[RSI], same, sizeof(same));
-        put_memory(b, b->c->start.gpr[RDI], same, 1 + below(r, sizeof(same)));
-        memcpy(&b->c->start.gpr[RAX], same, b->c->bits / 8);
+        put_memory(b, from, same, sizeof(same));
+        put_memory(b, to, same, 1 + below(r, sizeof(same)));
+        memcpy(&b->c->start.gpr[RAX], same, b->c->bits == 64 ? 8 : 4);
     }
 }
 
-static uint16_t pick_selector(struct random *r, bool code)
+static uint16_t pick_selector(struct builder *b, bool code)
 {
+    struct random *r = &b->random;
     static const uint16_t selectors[] = {0, 1, 3, 0x10, 0x18, 0x23, 0x2b, 0x33, 0x28, 0x2a, 0x20, 0x40, 0x43, 0x48,
                                          0x53, 0x63, 0x6b, 0x73, 0x80, 0xffff, 7, 0xf, 0x2f, 0x37, 8, 0xb};
 
+    if (b->features->ldt && one_in(r, b->c->code_base ? 2 : 6))
+        return (uint16_t)(below(r, LDT_COUNT + 1) << 3 | 4 | (one_in(r, 8) ? below(r, 4) : 3));
     if (code && !one_in(r, 4))
         return one_in(r, 2) ? USER_CS64 : USER_CS32;
     return one_in(r, 3) ? USER_DS : selectors[below(r, sizeof(selectors) / sizeof(selectors[0]))];
@@ -483,12 +506,12 @@ static void need_frame(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
     unsigned slot = 1u << p->osize;
-    uint64_t sp = b->c->start.gpr[RSP], frame[5] = {pick_code(b), pick_selector(r, true)};
+    uint64_t sp = stack_top(b), frame[5] = {pick_code(b), pick_selector(b, true)};
 
     if (p->facts->kind == KIND_IRET) {
         frame[2] = (random64(r) & (FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_ID)) | 2 | FLAG_IF;
         frame[3] = pick_target(b, SIZE_D, 8, 8);
-        frame[4] = one_in(r, 4) ? pick_selector(r, false) : USER_DS;
+        frame[4] = one_in(r, 4) ? pick_selector(b, false) : USER_DS;
     } else {
         frame[2] = pick_target(b, SIZE_D, 8, 8);
         frame[3] = USER_DS;
@@ -500,7 +523,7 @@ static void need_frame(struct builder *b, struct parts *p)
 static void need_far_pointer(struct builder *b, struct parts *p, bool code)
 {
     uint64_t offset = code ? pick_code(b) : random64(&b->random);
-    uint16_t selector = pick_selector(&b->random, code);
+    uint16_t selector = pick_selector(b, code);
     unsigned size = 1u << p->osize;
 
     put_memory(b, b->target, &offset, size);
@@ -509,7 +532,7 @@ static void need_far_pointer(struct builder *b, struct parts *p, bool code)
 
 static void need_selector(struct builder *b, struct parts *p)
 {
-    uint16_t selector = pick_selector(&b->random, false);
+    uint16_t selector = pick_selector(b, false);
     bool pointer = p->row->operand[1] == O_Mp;
 
     if (pointer)
@@ -520,7 +543,7 @@ static void need_selector(struct builder *b, struct parts *p)
         set_low(b, p->rm, SIZE_W, selector);
     if (!p->has_modrm) {
         need_stack(b, p);
-        put_memory(b, b->c->start.gpr[RSP], &selector, 2);
+        put_memory(b, stack_top(b), &selector, 2);
     }
 }
 
@@ -559,10 +582,10 @@ static void satisfy(struct builder *b, struct parts *p)
     case KIND_POP_FLAGS:
         need_stack(b, p);
         v = random64(r) & ~(uint64_t)FLAG_TF;
-        put64(b, b->c->start.gpr[RSP], v);
+        put64(b, stack_top(b), v);
         break;
     case KIND_LEAVE:
-        set_register(b, RBP, pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 8, 8));
+        set_register(b, RBP, pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 8, 8) - b->c->data_base);
         break;
     case KIND_XLAT:
         set_register(b, RBX, pick_target(b, p->asize, 1, 0) - segment_base(b, p));
@@ -588,7 +611,7 @@ static void satisfy(struct builder *b, struct parts *p)
         break;
     case KIND_RETURN:
         need_stack(b, p);
-        put64(b, b->c->start.gpr[RSP], pick_code(b));
+        put64(b, stack_top(b), pick_code(b));
         break;
     case KIND_FAR:
         need_stack(b, p);

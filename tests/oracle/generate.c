@@ -51,6 +51,43 @@ const uint8_t *generator_const_page(const struct generator *g)
     return g->pool + POOL + DATA_SIZE;
 }
 
+/* Segments over CODE and DATA, with their limits. */
+static void start_in_ldt(struct builder *b)
+{
+    static const uint8_t data[] = {LDT_DATA16, LDT_DATA16, LDT_DATA32, LDT_CONST, LDT_DOWN16,
+                                   LDT_DOWN32, LDT_PAGES,  LDT_SMALL,  LDT_CODE16};
+    static const uint8_t stack[] = {LDT_DATA16, LDT_DATA32, LDT_DOWN16, LDT_DOWN32, LDT_SMALL};
+    static const uint8_t code[] = {LDT_CODE32, LDT_CODE32, LDT_EXECUTE};
+    struct random *r = &b->random;
+    struct machine *m = &b->c->start;
+    unsigned usual = b->c->bits == 16 ? LDT_DATA16 : LDT_DATA32;
+
+    b->c->code_base = CODE;
+    b->c->data_base = DATA;
+    m->seg[CS] = LDT_SELECTOR(b->c->bits == 16 ? LDT_CODE16 : code[below(r, sizeof(code))]);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        if (n != CS)
+            m->seg[n] = LDT_SELECTOR(one_in(r, 2) ? usual : n == SS ? stack[below(r, sizeof(stack))] : data[below(r, sizeof(data))]);
+    if (one_in(r, 8))
+        m->seg[one_in(r, 2) ? DS : ES] = 0;
+    if (!b->features->fsgsbase)
+        m->seg[FS] = m->seg[GS] = 0;
+    m->fs_base = selector_base(m->seg[FS]);
+    m->gs_base = selector_base(m->seg[GS]);
+}
+
+static void start_segments(struct builder *b)
+{
+    struct machine *m = &b->c->start;
+
+    m->seg[CS] = b->c->bits == 64 ? USER_CS64 : USER_CS32;
+    m->seg[SS] = USER_DS;
+    m->seg[DS] = m->seg[ES] = b->c->bits == 32 ? USER_DS : one_in(&b->random, 4) ? USER_DS : 0;
+    m->seg[FS] = m->seg[GS] = b->c->bits == 32 && b->features->fsgsbase ? USER_DS : 0;
+    if (b->features->ldt && (b->c->bits == 16 || (b->c->bits == 32 && one_in(&b->random, 2))))
+        start_in_ldt(b);
+}
+
 static void start_registers(struct builder *b)
 {
     struct random *r = &b->random;
@@ -58,7 +95,7 @@ static void start_registers(struct builder *b)
 
     for (unsigned n = 0; n < 16; n++) {
         m->gpr[n] = one_in(r, 4) ? DATA + below(r, DATA_SIZE) : edge_integer(r);
-        if (b->c->bits == 32)
+        if (b->c->bits != 64)
             m->gpr[n] = n < 8 ? (uint32_t)m->gpr[n] : 0;
     }
     m->rflags = FLAG_1 | FLAG_IF | (random64(r) & FLAGS_ARITH);
@@ -68,10 +105,7 @@ static void start_registers(struct builder *b)
         m->rflags |= FLAG_AC;
     if (one_in(r, 24))
         m->rflags |= FLAG_ID;
-    m->seg[CS] = b->c->bits == 64 ? USER_CS64 : USER_CS32;
-    m->seg[SS] = USER_DS;
-    m->seg[DS] = m->seg[ES] = b->c->bits == 32 ? USER_DS : one_in(r, 4) ? USER_DS : 0;
-    m->seg[FS] = m->seg[GS] = b->c->bits == 32 && b->features->fsgsbase ? USER_DS : 0;
+    start_segments(b);
     if (b->c->bits == 64 && b->features->fsgsbase) {
         m->fs_base = one_in(r, 2) ? below(r, 1u << 24) : DATA - below(r, 4096);
         m->gs_base = one_in(r, 2) ? DATA_HIGH - below(r, 1u << 31) : edge_integer(r) & 0x7fffffffff;
@@ -132,6 +166,7 @@ static void account_flags(struct builder *b, const struct opcode_row *row, bool 
     if ((row->attr & A_REP) || b->facts[row - opcode_rows].kind == KIND_SHIFT || branched)
         defined = 0;
     b->c->undefined_flags = (b->c->undefined_flags & ~defined) | row->flags_undefined;
+    b->c->undefined_on_the_way |= row->flags_undefined;
 }
 
 static unsigned pick_row_count(const struct generator *g, struct random *r)
@@ -153,10 +188,42 @@ static uint64_t pick_entry(struct random *r)
     }
 }
 
+/* Turns the instructions into others, or into none: the decoders must agree on that too. */
+static void change_bytes(struct builder *b)
+{
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x40, 0x48, 0x4f};
+    struct random *r = &b->random;
+    struct test_case *c = b->c;
+
+    c->changed = true;
+    for (unsigned times = 1 + below(r, 3); times; times--) {
+        unsigned at = below(r, c->length < 12 ? c->length : 12);
+
+        switch (below(r, 4)) {
+        case 0:
+            c->bytes[at] = (uint8_t)random64(r);
+            break;
+        case 1:
+            c->bytes[at] ^= (uint8_t)(1u << below(r, 8));
+            break;
+        case 2: /* up to more prefixes than an instruction may have */
+            for (unsigned n = one_in(r, 8) ? 16 : 1; n && c->length < sizeof(c->bytes); n--) {
+                memmove(c->bytes + at + 1, c->bytes + at, c->length++ - at);
+                c->bytes[at] = prefixes[below(r, sizeof(prefixes))];
+            }
+            break;
+        default:
+            if (c->length > 1)
+                memmove(c->bytes + at, c->bytes + at + 1, --c->length - at);
+            break;
+        }
+    }
+}
+
 void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number)
 {
     struct builder b = {.c = c, .facts = g->facts, .features = g->features};
-    unsigned want, mode, room;
+    unsigned want, mode, room, made = 0;
     bool branched = false;
 
     memset(c, 0, offsetof(struct test_case, data));
@@ -164,10 +231,10 @@ void generate(const struct generator *g, struct test_case *c, uint64_t seed, uin
     c->number = number;
     b.random.state = seed * 0xd1342543de82ef95ull + number * 0x2545f4914f6cdd1dull;
     (void)random64(&b.random);
-    mode = g->bits ? g->bits == 64 : below(&b.random, 4) != 0;
+    mode = g->bits ? g->bits == 64 : below(&b.random, 5) >= 2;
     if (!g->count[mode])
         mode = !mode;
-    c->bits = mode ? 64 : 32;
+    c->bits = mode ? 64 : g->bits ? g->bits : g->features->ldt && one_in(&b.random, 3) ? 16 : 32;
     memcpy(c->data, g->pool + below(&b.random, POOL / 16) * 16, DATA_SIZE);
     start_registers(&b);
     want = pick_row_count(g, &b.random);
@@ -183,15 +250,18 @@ void generate(const struct generator *g, struct test_case *c, uint64_t seed, uin
             c->row_count--;
             continue;
         }
-        c->row[n - (want - c->row_count)] = (uint16_t)index;
+        c->row[made] = (uint16_t)index;
+        c->offset[made++] = (uint8_t)c->length;
         encode(&b, row);
         account_flags(&b, row, branched);
         b.x87 |= row->map == 0 && (row->attr & A_X87);
         branched |= row->attr & (A_LINK | A_END);
     }
+    if (one_in(&b.random, 12))
+        change_bytes(&b);
     /* What doesn't fit before the end of the code is cut off there. */
     room = (unsigned)(CODE + CODE_SIZE - c->entry);
     if (c->length > room)
         c->length = room;
-    c->start.rip = c->entry;
+    c->start.rip = c->entry - c->code_base;
 }

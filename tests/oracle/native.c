@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ struct entry {
     struct machine machine;
     uint64_t frame[5]; /* RIP, CS, RFLAGS, RSP, SS */
     uint64_t mask;     /* of XRSTOR */
+    uint64_t far;      /* enter by a far jump: IRET to a 16-bit stack would keep half of this one's pointer */
 };
 
 _Static_assert(offsetof(struct entry, machine.gpr) == 832, "native_enter knows the layout");
@@ -46,11 +48,33 @@ static struct {
 /* For the assembly. */
 uint64_t native_host_sp, native_host_fs;
 uint8_t native_fsgsbase;
+struct {
+    uint32_t offset;
+    uint16_t selector;
+} __attribute__((aligned(8))) native_target;
 
 void native_enter(struct entry *entry);
 _Noreturn void native_leave(void);
 void native_signal(int signal, siginfo_t *info, void *context);
 void native_handle(int signal, siginfo_t *info, void *context, uint64_t fs_base, uint64_t gs_base, uint64_t selectors);
+
+/* All but RSP; RDI, the pointer, last. */
+#define LOAD_REGISTERS \
+    "    mov 832(%rdi), %rax\n" \
+    "    mov 840(%rdi), %rcx\n" \
+    "    mov 848(%rdi), %rdx\n" \
+    "    mov 856(%rdi), %rbx\n" \
+    "    mov 872(%rdi), %rbp\n" \
+    "    mov 880(%rdi), %rsi\n" \
+    "    mov 896(%rdi), %r8\n" \
+    "    mov 904(%rdi), %r9\n" \
+    "    mov 912(%rdi), %r10\n" \
+    "    mov 920(%rdi), %r11\n" \
+    "    mov 928(%rdi), %r12\n" \
+    "    mov 936(%rdi), %r13\n" \
+    "    mov 944(%rdi), %r14\n" \
+    "    mov 952(%rdi), %r15\n" \
+    "    mov 888(%rdi), %rdi\n"
 
 __asm__(".pushsection .text\n"
         "native_enter:\n"
@@ -85,23 +109,18 @@ __asm__(".pushsection .text\n"
         "    wrfsbase %rax\n"
         "    mov 984(%rdi), %rax\n"
         "    wrgsbase %rax\n"
-        "1:  lea 1024(%rdi), %rsp\n"
-        "    mov 832(%rdi), %rax\n"
-        "    mov 840(%rdi), %rcx\n"
-        "    mov 848(%rdi), %rdx\n"
-        "    mov 856(%rdi), %rbx\n"
-        "    mov 872(%rdi), %rbp\n"
-        "    mov 880(%rdi), %rsi\n"
-        "    mov 896(%rdi), %r8\n"
-        "    mov 904(%rdi), %r9\n"
-        "    mov 912(%rdi), %r10\n"
-        "    mov 920(%rdi), %r11\n"
-        "    mov 928(%rdi), %r12\n"
-        "    mov 936(%rdi), %r13\n"
-        "    mov 944(%rdi), %r14\n"
-        "    mov 952(%rdi), %r15\n"
-        "    mov 888(%rdi), %rdi\n"
+        "1:  cmpb $0, 1072(%rdi)\n"
+        "    jne 3f\n"
+        "    lea 1024(%rdi), %rsp\n"
+        LOAD_REGISTERS
         "    iretq\n"
+        "3:  pushq 1040(%rdi)\n"
+        "    popfq\n"
+        "    movzwl 996(%rdi), %eax\n"
+        "    mov %eax, %ss\n"
+        "    mov 864(%rdi), %rsp\n"
+        LOAD_REGISTERS
+        "    ljmpl *native_target(%rip)\n"
         "native_leave:\n"
         "    mov native_host_sp(%rip), %rsp\n"
         "    pop %r15\n"
@@ -146,6 +165,22 @@ __asm__(".pushsection .text\n"
 bool native_has_fsgsbase(void)
 {
     return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+}
+
+/* Whether this kernel lets programs have an LDT. */
+bool native_has_ldt(void)
+{
+    uint64_t none;
+
+    return syscall(SYS_modify_ldt, 0, &none, sizeof(none)) >= 0;
+}
+
+uint64_t native_cpu_limit(void)
+{
+    uint64_t limit = 0;
+
+    __asm__("lsl %1, %0" : "+r"(limit) : "r"(0x7bull) : "cc");
+    return limit & 0xffff;
 }
 
 /* The XSAVE image that the kernel left beside the context; components that were in their initial state are not in it. */
@@ -256,6 +291,10 @@ bool native_init(const uint8_t *const_page, const struct features *features, boo
         __asm__ volatile("rdfsbase %0" : "=r"(native_host_fs));
     if (!map_pages(const_page, low, why, why_size))
         return false;
+    if (features->ldt && !ldt_install()) {
+        snprintf(why, why_size, "can't set up an LDT: %s", strerror(errno));
+        return false;
+    }
     stack.ss_sp = native.signal_stack = malloc(stack.ss_size);
     if (!native.signal_stack || sigaltstack(&stack, NULL)) {
         snprintf(why, why_size, "can't set up a signal stack: %s", strerror(errno));
@@ -283,6 +322,9 @@ void native_run(const struct test_case *c, struct outcome *out)
     e->frame[3] = c->start.gpr[RSP];
     e->frame[4] = c->start.seg[SS];
     e->mask = native.features->avx ? 7 : 3;
+    e->far = selector_bits(c->start.seg[CS]) != 64;
+    native_target.offset = (uint32_t)c->start.rip;
+    native_target.selector = c->start.seg[CS];
     native.out = out;
     native.ticks = 0;
     native.running = 1;

@@ -8,7 +8,8 @@
  *
  *     random.h   numbers          values.c   values at edges       rows.c     which rows, and what is odd about them
  *     encode.c   a row to bytes   generate.c a number to a case    soft.c     by the interpreter
- *     native.c   by the host      compare.c  what differs          oracle.c   options, workers, report
+ *     native.c   by the host      compare.c  what differs          known.c    what may differ
+ *     oracle.c   options, workers, report
  *
  * The linear addresses that exist, for both sides; all else is not present:
  */
@@ -84,14 +85,18 @@ struct outcome {
 
 struct test_case {
     uint64_t seed, number;
-    unsigned bits; /* 32 or 64 */
+    unsigned bits;                 /* 16, 32 or 64 */
+    uint64_t code_base, data_base; /* of the segments at the start */
     struct machine start;
     uint64_t entry;       /* where in CODE the instructions lie */
     unsigned length;
     uint8_t bytes[MAX_ROWS * 24];
     unsigned row_count;
     uint16_t row[MAX_ROWS];
+    uint8_t offset[MAX_ROWS]; /* of each in bytes */
+    bool changed; /* bytes were: these may be other instructions */
     uint32_t undefined_flags; /* that an instruction left undefined and none defined again */
+    uint32_t undefined_on_the_way; /* or some did, for cases that end in the middle */
     uint8_t data[DATA_SIZE];
 };
 
@@ -135,7 +140,7 @@ struct row_facts {
 struct features {
     bool *host;          /* by enum cpu_feature: the host has it */
     bool *cpu;           /* the interpreter's model has it */
-    bool avx, fsgsbase;
+    bool avx, fsgsbase, ldt;
 };
 
 /* For all rows; `facts` holds opcode_row_count of them. */
@@ -145,6 +150,21 @@ unsigned feature_count(void);
 void features_find(struct features *features, const struct cpu *cpu);
 /* The 32-bit or 64-bit mode exists for this row. */
 bool row_in_mode(const struct opcode_row *row, unsigned bits);
+
+/* --- ldt.c --- */
+
+enum {
+    LDT_CODE32, LDT_CODE16, LDT_DATA32, LDT_DATA16, LDT_CONST, LDT_DOWN32, LDT_DOWN16, LDT_EXECUTE, LDT_ABSENT,
+    LDT_CONFORMING, LDT_PAGES, LDT_SMALL, LDT_COUNT
+};
+#define LDT_SELECTOR(n) ((uint16_t)((n) << 3 | 7))
+
+uint64_t ldt_descriptor(unsigned n);
+/* For Linux's GDT and this LDT. */
+uint64_t selector_base(uint16_t selector);
+unsigned selector_bits(uint16_t selector);
+/* Gives it to this process; false when the kernel can't. */
+bool ldt_install(void);
 
 /* --- values.c ------------------------------------------------------------------------------------ */
 uint64_t edge_integer(struct random *r);
@@ -181,7 +201,7 @@ struct generator {
     const struct row_facts *facts;
     const struct features *features;
     const char *only; /* instruction names, NULL for all */
-    unsigned bits;    /* 32 or 64 only, 0 for both */
+    unsigned bits;    /* 16, 32 or 64 only, 0 for all */
     unsigned rows;    /* instructions in a case, 0 for any */
     uint16_t *list[2]; /* usable rows in 32-bit and in 64-bit mode */
     unsigned count[2];
@@ -207,6 +227,21 @@ void native_run(const struct test_case *c, struct outcome *out);
 /* Whether this process has something mapped near `linear`, other than the pages above. */
 bool native_occupied(uint64_t linear);
 bool native_has_fsgsbase(void);
+bool native_has_ldt(void);
+/* The limit of the segment by which Linux tells programs what CPU they are on. */
+uint64_t native_cpu_limit(void);
+
+/* The instruction at the host's RIP; its fn is NULL when that lies elsewhere. */
+void soft_decode(struct soft *s, const struct test_case *c, const struct outcome *at, struct insn *insn);
+
+/* --- known.c --- */
+
+#define KNOWN_COUNT 16
+
+/* Which of the known differences this is, -1 when none. */
+int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft, const struct outcome *host,
+                     const struct row_facts *facts);
+const char *known_reason(unsigned n);
 
 /* --- compare.c ----------------------------------------------------------------------------------- */
 

@@ -50,6 +50,7 @@ void features_find(struct features *features, const struct cpu *cpu)
     }
     features->avx = __builtin_cpu_supports("avx");
     features->fsgsbase = native_has_fsgsbase();
+    features->ldt = native_has_ldt();
 }
 
 bool row_in_mode(const struct opcode_row *row, unsigned bits)
@@ -81,6 +82,10 @@ static const char *why_not(const struct opcode_row *row, const struct features *
         return "the host's kernel emulates it";
     if (!strcmp(name, "int1"))
         return "virtual machines report it as a fault";
+    if (!strcmp(name, "ud"))
+        return "hosts may have an instruction there";
+    if (!strcmp(name, "sysexit"))
+        return "virtual machines emulate it";
     if (one_of(name, "syscall sysenter"))
         return "it calls the host's kernel";
     if ((row->operand[0] == O_Sw && (row->sel & SEL_EXT(7)) == SEL_EXT(SS)) || !strcmp(name, "lss") ||

@@ -19,6 +19,7 @@
 #define STACK_TOP  0x5000u
 #define HANDLERS   0x6000u /* vector n's at 16 * n */
 #define SYSTEM     0x7000u /* where SYSCALL and SYSENTER lead */
+#define LDT        0x8000u
 #define TABLES     0x10000u /* page tables, as they are needed */
 #define CODE_PHYS  0x100000u
 #define DATA_PHYS  0x102000u
@@ -106,6 +107,9 @@ static void make_gdt(struct soft *s)
 
     for (unsigned n = 0; n < 7; n++)
         put64(s, GDT + 8 * n, descriptors[n]);
+    for (unsigned n = 0; n < LDT_COUNT; n++)
+        put64(s, LDT + 8 * n, ldt_descriptor(n));
+    put64(s, GDT + 0x78, 0x0040f50000000000 | native_cpu_limit()); /* 7b: tells the CPU's number */
     put64(s, GDT + 0x40, 0x67 | (base & 0xffffff) << 16 | 0x8bull << 40 | (base >> 24 & 0xff) << 56);
     put64(s, GDT + 0x48, base >> 32);
 }
@@ -134,7 +138,7 @@ static void make_start(struct soft *s)
     t->gdtr = (struct table_reg){KERNEL + GDT, 0x7f};
     t->idtr = (struct table_reg){KERNEL + IDT, 0xfff};
     t->tr = (struct segment){.selector = 0x40, .base = KERNEL + TSS, .limit = 0x67, .attr = SEG_P | 11};
-    t->ldtr = (struct segment){.attr = SEG_UNUSABLE};
+    t->ldtr = (struct segment){.selector = 0x50, .base = KERNEL + LDT, .limit = 8 * LDT_COUNT - 1, .attr = SEG_P | 2};
     t->lstar = t->cstar = t->sysenter_eip = KERNEL + SYSTEM;
     t->star = 0x0023001000000000ull;
     t->sysenter_cs = 0x10;
@@ -222,7 +226,7 @@ static void load_selector(struct soft *s, struct cpu_state *t, unsigned seg, uin
         t->seg[seg] = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
         return;
     }
-    memcpy(&d, s->ram + GDT + (selector & ~7u), 8);
+    memcpy(&d, s->ram + (selector & 4 ? LDT : GDT) + (selector & ~7u), 8);
     unpack_descriptor(&t->seg[seg], selector, d);
 }
 
@@ -320,14 +324,27 @@ void soft_run(struct soft *s, const struct test_case *c, struct outcome *out)
     s->code_dirty = true;
 }
 
+void soft_decode(struct soft *s, const struct test_case *c, const struct outcome *at, struct insn *insn)
+{
+    uint64_t offset = at->machine.rip + selector_base(at->machine.seg[CS]) - CODE;
+    unsigned bits = selector_bits(at->machine.seg[CS]), attr;
+    uint32_t mode = bits == 64 ? SIZE_Q : bits == 32 ? SIZE_D : SIZE_W;
+
+    (void)c;
+    insn->fn = NULL;
+    if (offset < CODE_SIZE)
+        decode(s->cpu, mode, at->code + offset, (unsigned)(CODE_SIZE - offset < 15 ? CODE_SIZE - offset : 15), 0, 0, insn, &attr);
+}
+
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max)
 {
     struct cpu *cpu = s->cpu;
+    uint64_t before = 0;
     unsigned count = 0;
 
     load(s, c);
     for (unsigned n = 0; n < BUDGET && cpu->s.cpl == 3 && count < max; n++) {
-        uint64_t at = cpu->s.rip - CODE;
+        uint64_t at = cpu->s.rip + (cpu->long64 ? 0 : cpu->s.seg[CS].base) - CODE;
         struct insn i;
         unsigned attr;
 
@@ -335,7 +352,9 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
         if (at < CODE_SIZE)
             decode(cpu, cpu->mode, s->ram + CODE_PHYS + at, (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i,
                    &attr);
-        rows[count++] = i.row;
+        if (cpu->s.rip != before) /* not for each turn of a repeated instruction */
+            rows[count++] = i.row;
+        before = cpu->s.rip;
         if (cpu_step(cpu) == CPU_EXIT_HALT)
             break;
     }

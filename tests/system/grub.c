@@ -1,19 +1,19 @@
 /*
- * grub.c - a boot loader does its work through the BIOS: GRUB starts from a disk's master boot record, from a CD and
- * from a floppy disk, shows its menu, reads a kernel from a drive and starts it.
+ * grub.c - a boot loader does its work through the BIOS: GRUB starts from a disk's master boot record, from a
+ * CD and from a floppy disk, shows its menu, reads a kernel from a drive and starts it.
  *
- * Runs in the build folder: tests/system/grub. The media are those of make-media in cache/, where `./setup check` puts
- * them; OXBOW in the environment replaces ./oxbow.
+ * Runs in the build folder: tests/system/grub. The media are those of make-media in cache/, where `./setup
+ * check` puts them; OXBOW in the environment replaces ./oxbow.
  */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/system/screen.h"
 
-/* Seconds that bound the waits: generous, for slow and busy hosts and builds with sanitizers. */
-#define MENU    120
-#define BOOT    240
-#define COMMAND 60
+/* Seconds. */
+#define MENU    PATIENCE(120)
+#define BOOT    PATIENCE(240)
+#define COMMAND PATIENCE(60)
 
 #define PROMPT "oxbow# "
 #define DOWN   "\033[B"
@@ -24,7 +24,8 @@ static const struct golden menu = {"grub-menu", {0, title, 1}};
 
 static bool start(struct tap *tap, struct screen *screen, const char *medium, const char *second)
 {
-    const char *arguments[] = {"--display", "none", "--serial", "stdio", medium, second ? "--disk" : NULL, second, NULL};
+    const char *arguments[] = {"--display", "none", "--serial", "stdio", medium, second ? "--disk" : NULL,
+                               second,      NULL};
 
     return tap_ok(tap, screen_start(screen, arguments, false), "Oxbow starts with %s", medium) &&
            screen_shows(tap, screen, &menu, MENU);

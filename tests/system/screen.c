@@ -8,9 +8,9 @@
 
 #include "tests/system/screen.h"
 
-#define SHOT_SECONDS  20   /* a picture takes no longer, however busy the host */
-#define SHOT_RETRY    1.0  /* before that, the request may have come too early */
-#define SHOT_INTERVAL 0.25 /* between pictures */
+#define SHOT_SECONDS  PATIENCE(20) /* a picture takes no longer, however busy the host */
+#define SHOT_RETRY    1.0          /* before that, the request may have come too early */
+#define SHOT_INTERVAL 0.25         /* between pictures */
 
 static double now(void)
 {
@@ -137,6 +137,8 @@ bool screen_shows(struct tap *tap, struct screen *screen, const struct golden *g
             same = shows_now(screen, &picture, &golden->how);
         }
         picture_free(&picture);
+    } else {
+        screen_shoot(screen);
     }
     if (!tap_ok(tap, same, "the screen shows %s.png", golden->name)) {
         tap_note("the last picture", screen->why);

@@ -1,6 +1,6 @@
 /*
- * screen.h - Oxbow with a screen that is looked at: pictures are taken of it by --screenshot and SIGUSR1 until one is
- * the golden picture in tests/golden.
+ * screen.h - Oxbow with a screen that is looked at: pictures are taken of it by --screenshot and SIGUSR1
+ * until one is the golden picture in tests/golden.
  */
 #ifndef TESTS_SYSTEM_SCREEN_H
 #define TESTS_SYSTEM_SCREEN_H
@@ -10,6 +10,14 @@
 #include "tests/system/tap.h"
 
 #define SCREEN_ARGUMENTS 30
+
+/* Seconds that bound a wait: generous, for slow and busy hosts, and more so for builds that check all they
+ * do. */
+#ifdef OXBOW_SANITIZED
+#define PATIENCE(seconds) (8 * (seconds))
+#else
+#define PATIENCE(seconds) (seconds)
+#endif
 
 struct screen {
     struct drive drive;
@@ -27,8 +35,8 @@ struct golden {
 char *source_file(const char *folder, const char *name);
 
 /*
- * Starts Oxbow (OXBOW in the environment, or ./oxbow) with --screenshot and these arguments, a NULL behind the last.
- * False when the host can't.
+ * Starts Oxbow (OXBOW in the environment, or ./oxbow) with --screenshot and these arguments, a NULL behind
+ * the last. False when the host can't.
  */
 bool screen_start(struct screen *screen, const char *const arguments[], bool on_terminal);
 void screen_free(struct screen *screen);
@@ -37,8 +45,8 @@ void screen_free(struct screen *screen);
 bool screen_shoot(struct screen *screen);
 
 /*
- * Takes pictures until one is the golden one, and reports that as a test. When none is in time, the last stays in the
- * build folder, as tests/system/NAME.seen.png.
+ * Takes pictures until one is the golden one, and reports that as a test. When none is in time, the last
+ * stays in the build folder, as tests/system/NAME.seen.png.
  */
 bool screen_shows(struct tap *tap, struct screen *screen, const struct golden *golden, double seconds);
 

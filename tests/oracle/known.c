@@ -1,0 +1,331 @@
+/*
+ * known.c - differences that are no mistake of either side, each with its reason.
+ *
+ * A predicate sees a case whose outcomes differ and the instruction that was at the host's RIP. It must be as narrow as it
+ * can be: what it lets pass is not checked.
+ */
+#include <string.h>
+
+#include "cpu/internal.h"
+#include "tests/oracle/oracle.h"
+
+/* What the predicates look at. */
+struct difference {
+    const struct test_case *c;
+    const struct outcome *soft, *host;
+    const struct cpu *cpu;
+    const struct insn *insn;       /* at the host's RIP; fn NULL when none is there */
+    const char *name;              /* of its row, "" when none */
+    const uint16_t *rows;          /* executed */
+    unsigned row_count;
+    const struct row_facts *facts;
+};
+
+static bool one_of(const char *name, const char *list)
+{
+    size_t length = strlen(name);
+
+    for (const char *p = list; length && (p = strstr(p, name)) != NULL; p += length)
+        if ((p == list || p[-1] == ' ') && (p[length] == ' ' || !p[length]))
+            return true;
+    return false;
+}
+
+static bool executed(const struct difference *d, const char *names)
+{
+    for (unsigned n = 0; n < d->row_count; n++)
+        if (d->rows[n] != UINT16_MAX && one_of(opcode_rows[d->rows[n]].name, names))
+            return true;
+    return false;
+}
+
+/* Far transfers that took part. */
+static unsigned executed_far(const struct difference *d)
+{
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < d->row_count; n++) {
+        const struct opcode_row *row = d->rows[n] != UINT16_MAX ? &opcode_rows[d->rows[n]] : NULL;
+
+        count += row && (one_of(row->name, "retf iret") ||
+                         (one_of(row->name, "call jmp") && (row->operand[0] == O_Mp || row->operand[0] == O_Ap)));
+    }
+    return count;
+}
+
+static bool is_fault(unsigned vector)
+{
+    return vector >= EX_TS && vector <= EX_AC;
+}
+
+static bool executed_unusable(const struct difference *d)
+{
+    for (unsigned n = 0; n < d->row_count; n++)
+        if (d->rows[n] != UINT16_MAX && !d->facts[d->rows[n]].usable)
+            return true;
+    return false;
+}
+
+/* Both fault there, and that is all that such instructions promise. */
+static bool order_of_accesses(const struct difference *d)
+{
+    const struct outcome *a = d->soft, *b = d->host;
+    bool parts = one_of(d->name, "fldenv frstor fnsave fnstenv fxsave fxrstor enter pusha popa retf iret maskmovq maskmovdqu") ||
+                 one_of(d->name, "call") || (one_of(d->name, "jmp") && (d->insn->flags & INSN_MEM)) ||
+                 one_of(d->name, "les lds lfs lgs lss") ||
+                 (d->name[0] && opcode_rows[d->insn->row].operand[0] == O_Mt);
+
+    return parts && is_fault(a->vector) && is_fault(b->vector) && a->machine.rip == b->machine.rip;
+}
+
+/* Bytes that the mask leaves alone may fault or not (SDM 2B MASKMOVDQU). */
+static bool masked_store(const struct difference *d)
+{
+    return one_of(d->name, "maskmovq maskmovdqu") && is_fault(d->host->vector);
+}
+
+/*
+ * With an FS or GS base in 64-bit mode, AMD's processors want the effective address to be canonical before the base is
+ * added, too. The manuals of both vendors speak of the sum.
+ */
+static bool sum_is_canonical(const struct difference *d)
+{
+    const struct insn *i = d->insn;
+    struct cpu cpu;
+    uint64_t ea;
+
+    if (!d->name[0] || i->segbase == ZERO_OFFSET || (d->host->vector != EX_GP && d->host->vector != EX_SS))
+        return false;
+    memset(&cpu, 0, sizeof(cpu));
+    memcpy(cpu.s.gpr, d->host->machine.gpr, sizeof(cpu.s.gpr));
+    cpu.s.rip = d->host->machine.rip;
+    ea = *(uint64_t *)((char *)&cpu + i->base) + (*(uint64_t *)((char *)&cpu + i->index) << i->scale) + (uint64_t)(int64_t)i->disp;
+    if (opcode_rows[i->row].attr & A_REP)
+        ea = cpu.s.gpr[RSI];
+    else if (!(i->flags & INSN_MEM))
+        ea = one_of(d->name, "maskmovq maskmovdqu") ? cpu.s.gpr[RDI] : one_of(d->name, "xlat") ? cpu.s.gpr[RBX] : (uint64_t)i->imm;
+    if (i->asize != SIZE_Q)
+        return false;
+    return (int64_t)(ea << 16) >> 16 != (int64_t)ea;
+}
+
+/* The mask of MXCSR's bits in the image: AMD's has bit 17, misaligned SSE mode. */
+static bool mxcsr_mask(const struct difference *d)
+{
+    const struct outcome *a = d->soft, *b = d->host;
+    unsigned unlike = 0, masks = 0;
+
+    for (unsigned n = 0; n < DATA_SIZE; n++) {
+        unlike += (a->data[n] != b->data[n]) + (a->code[n] != b->code[n]);
+        masks += (a->data[n] == 0 && b->data[n] == 2) + (a->code[n] == 0 && b->code[n] == 2);
+    }
+    /* Later instructions may have read it. */
+    return executed(d, "fxsave") && masks && (d->c->row_count > 1 || unlike == 1);
+}
+
+/* Going from 64-bit to 32-bit code leaves the upper halves of the registers undefined (SDM 1 3.4.1.1). */
+static bool upper_halves(const struct difference *d)
+{
+    struct outcome a, b;
+    char text[200];
+
+    if (d->c->bits != 64 || d->host->machine.seg[CS] == USER_CS64)
+        return false;
+    a = *d->soft;
+    b = *d->host;
+    for (unsigned n = 0; n < 16; n++) {
+        a.machine.gpr[n] = (uint32_t)a.machine.gpr[n];
+        b.machine.gpr[n] = (uint32_t)b.machine.gpr[n];
+    }
+    return !differ(d->c, &a, &b, text, sizeof(text));
+}
+
+/*
+ * Far transfers between 64-bit and other code: AMD's processors use the stack in the target's size, and in 64-bit code
+ * without a segment; the manuals don't say.
+ */
+static bool far_stack(const struct difference *d)
+{
+    const struct machine *start = &d->c->start;
+    uint64_t sp = start->gpr[RSP];
+    bool from64 = selector_bits(start->seg[CS]) == 64, leaves;
+
+    leaves = from64 != (selector_bits(d->soft->machine.seg[CS]) == 64) ||
+             from64 != (selector_bits(d->host->machine.seg[CS]) == 64);
+    return (executed_far(d) && leaves && (sp >> 32 || sp < 64 || start->seg[SS] != USER_DS ||
+                                          d->soft->machine.gpr[RSP] >> 32 || d->host->machine.gpr[RSP] >> 32)) ||
+           executed_far(d) > 1;
+}
+
+/* A fault in the middle of REP CMPS or SCAS leaves the flags as they were before (SDM 2B REP); AMD's keep the last. */
+static bool flags_of_comparison(const struct difference *d)
+{
+    struct outcome b;
+    char text[200];
+
+    if (!one_of(d->name, "cmps cmpsb scas scasb") || !is_fault(d->host->vector))
+        return false;
+    b = *d->host;
+    b.machine.rflags = (b.machine.rflags & ~(uint64_t)FLAGS_ARITH) | (d->soft->machine.rflags & FLAGS_ARITH);
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
+/* PE beside an unmasked overflow or underflow: whether the result with an unlimited exponent was exact. */
+static bool exact_beyond(const struct difference *d)
+{
+    struct outcome b;
+    char text[200];
+    uint32_t mxcsr;
+
+    if (d->soft->vector != EX_XM || d->host->vector != EX_XM)
+        return false;
+    memcpy(&mxcsr, d->host->machine.fx + FX_MXCSR, 4);
+    if (!(~mxcsr >> 7 & mxcsr & 0x18))
+        return false;
+    b = *d->host;
+    b.machine.fx[FX_MXCSR] |= 0x20;
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
+/* FLDENV and FRSTOR in the 16-bit format leave FOP, which AMD's processors had not noted (compare.c). */
+static bool opcode_kept(const struct difference *d)
+{
+    struct outcome b;
+    char text[200];
+
+    if (!executed(d, "fldenv frstor"))
+        return false;
+    b = *d->host;
+    memcpy(b.machine.fx + FX_FOP, d->soft->machine.fx + FX_FOP, 2);
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
+static uint64_t window_of(uint64_t linear)
+{
+    static const uint64_t windows[] = {DATA, DATA_HIGH, DATA_TOP, DATA_LOW};
+
+    for (unsigned n = 0; n < 4; n++)
+        if (linear + 64 - windows[n] < DATA_SIZE + 128)
+            return windows[n];
+    return 0;
+}
+
+/*
+ * REP MOVS between two addresses of the same memory: that they overlap only shows after translation, or after
+ * truncation to the address size.
+ */
+static bool hidden_overlap(const struct difference *d)
+{
+    struct outcome b;
+    char text[200];
+    uint64_t from = window_of((uint32_t)d->host->machine.gpr[RSI]), to = window_of((uint32_t)d->host->machine.gpr[RDI]);
+
+    if (!from)
+        from = window_of(d->host->machine.gpr[RSI]);
+    if (!to)
+        to = window_of(d->host->machine.gpr[RDI]);
+    /* Registers whose unused halves differ are taken for far apart, too. */
+    if (!executed(d, "movs movsb") || (from == to && d->host->machine.gpr[RSI] >> 16 == d->host->machine.gpr[RDI] >> 16))
+        return false;
+    b = *d->host;
+    memcpy(b.data, d->soft->data, DATA_SIZE);
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
+/* A far call whose stack wraps at 4 GiB: under some hypervisors the host begins it again and again. */
+static bool repeated_fault(const struct difference *d)
+{
+    return d->host->end == END_NEVER && d->soft->end == END_EXCEPTION && one_of(d->name, "call") &&
+           d->c->bits != 64;
+}
+
+/*
+ * A jump led into the middle of an instruction, or bytes were changed, and there is an instruction that the interpreter's
+ * model has not.
+ */
+static bool beside_the_way(const struct difference *d)
+{
+    uint64_t offset = d->soft->machine.rip + d->c->code_base - d->c->entry;
+
+    if (d->soft->vector != EX_UD || d->soft->end != END_EXCEPTION)
+        return false;
+    if (d->c->changed)
+        return d->row_count && d->rows[d->row_count - 1] == UINT16_MAX;
+    for (unsigned n = 0; n < d->c->row_count; n++)
+        if (d->c->offset[n] == offset)
+            return false;
+    return true;
+}
+
+/* LDMXCSR and FXRSTOR of bit 17: AMD's processors have it. */
+static bool mxcsr_bit(const struct difference *d)
+{
+    return executed(d, "ldmxcsr fxrstor") && d->soft->vector == EX_GP && d->host->machine.rip != d->soft->machine.rip;
+}
+
+/* F3 makes BSF and BSR other instructions, if the processor has them. */
+static bool other_scans(const struct difference *d)
+{
+    return executed(d, "bsf bsr") && d->c->changed && !(has_feature(d->cpu, F_BMI1) && has_feature(d->cpu, F_ABM));
+}
+
+/* Flags that the instructions left undefined that changed bytes made. */
+static bool flags_of_changed(const struct difference *d)
+{
+    uint32_t undefined = 0;
+    struct outcome b;
+    char text[200];
+
+    if (!d->c->changed)
+        return false;
+    for (unsigned n = 0; n < d->row_count; n++)
+        if (d->rows[n] != UINT16_MAX)
+            undefined |= opcode_rows[d->rows[n]].flags_undefined;
+    b = *d->host;
+    b.machine.rflags = (b.machine.rflags & ~(uint64_t)undefined) | (d->soft->machine.rflags & undefined);
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
+static const struct {
+    bool (*holds)(const struct difference *d);
+    const char *reason;
+} known[KNOWN_COUNT] = {
+    {executed_unusable, "a jump or changed bytes led to an instruction that is not judged"},
+    {order_of_accesses, "several accesses, of which another faulted"},
+    {masked_store, "bytes masked off may fault"},
+    {sum_is_canonical, "AMD checks the effective address without the FS or GS base"},
+    {mxcsr_mask, "AMD's MXCSR mask has bit 17"},
+    {mxcsr_bit, "AMD's MXCSR has bit 17"},
+    {far_stack, "the stack pointer in far transfers between 64- and 32-bit code"},
+    {flags_of_comparison, "flags at a fault in the middle of a repeated comparison"},
+    {exact_beyond, "PE beside an unmasked overflow or underflow"},
+    {opcode_kept, "FOP from before FLDENV or FRSTOR in the 16-bit format"},
+    {hidden_overlap, "a repeated move whose overlap is hidden"},
+    {repeated_fault, "a far call that the host repeats for ever"},
+    {other_scans, "TZCNT and LZCNT, which the model lacks"},
+    {beside_the_way, "a jump or changed bytes led to an instruction that the model lacks"},
+    {flags_of_changed, "flags that an instruction made of changed bytes leaves undefined"},
+    {upper_halves, "upper halves of registers after a change to 32-bit code"},
+};
+
+const char *known_reason(unsigned n)
+{
+    return known[n].reason;
+}
+
+int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft, const struct outcome *host,
+                     const struct row_facts *facts)
+{
+    uint16_t rows[64];
+    struct insn insn;
+    struct difference d = {c, soft, host, soft_cpu(s), &insn, "", rows, 0, facts};
+
+    d.row_count = soft_executed(s, c, rows, 64);
+    soft_decode(s, c, host, &insn);
+    if (insn.fn && insn.row != UINT16_MAX)
+        d.name = opcode_rows[insn.row].name;
+    for (unsigned n = 0; n < KNOWN_COUNT; n++)
+        if (known[n].holds && known[n].holds(&d))
+            return (int)n;
+    return -1;
+}

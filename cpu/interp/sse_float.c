@@ -87,6 +87,101 @@ static bool has_tiny(v128 v, enum sse_result result)
     }
 }
 
+/* --- Inexactness beside an unmasked overflow or underflow ------------------------------------------- */
+
+/* The value with an exponent of 0; zeros, infinities and NaNs as they are. */
+static uint32_t mantissa32(uint32_t v, bool daz)
+{
+    unsigned exponent = v >> 23 & 0xff;
+    uint32_t fraction = v & 0x7fffff;
+
+    if (exponent == 0xff || (!exponent && (!fraction || daz)))
+        return v;
+    if (!exponent)
+        fraction = fraction << (__builtin_clz(fraction) - 8) & 0x7fffff;
+    return (v & 1u << 31) | 127u << 23 | fraction;
+}
+
+static uint64_t mantissa64(uint64_t v, bool daz)
+{
+    unsigned exponent = v >> 52 & 0x7ff;
+    uint64_t fraction = v & 0xfffffffffffff;
+
+    if (exponent == 0x7ff || (!exponent && (!fraction || daz)))
+        return v;
+    if (!exponent)
+        fraction = fraction << (__builtin_clzll(fraction) - 11) & 0xfffffffffffff;
+    return (v & 1ull << 63) | 1023ull << 52 | fraction;
+}
+
+/* Element `n` of v among ones; `scaled`: its mantissa. */
+static v128 alone(v128 v, unsigned n, bool wide, bool scaled, bool daz)
+{
+    union vec from = {.v = v}, r;
+
+    for (unsigned k = 0; k < (wide ? 2 : 4); k++) {
+        if (wide)
+            r.u64[k] = k != n ? 1023ull << 52 : scaled ? mantissa64(from.u64[k], daz) : from.u64[k];
+        else
+            r.u32[k] = k != n ? 127u << 23 : scaled ? mantissa32(from.u32[k], daz) : from.u32[k];
+    }
+    return r.v;
+}
+
+/* Half of each element but the smallest, for which nothing overflows. */
+static v128 halved(v128 v, bool wide)
+{
+    union vec r = {.v = v};
+
+    for (unsigned k = 0; k < (wide ? 2 : 4); k++) {
+        unsigned exponent = wide ? r.u64[k] >> 52 & 0x7ff : r.u32[k] >> 23 & 0xff;
+
+        if (exponent > 1 && exponent < (wide ? 0x7ffu : 0xffu)) {
+            if (wide)
+                r.u64[k] -= 1ull << 52;
+            else
+                r.u32[k] -= 1u << 23;
+        }
+    }
+    return r.v;
+}
+
+/*
+ * With overflow or underflow unmasked, PE tells whether the result would be inexact if exponents had no limits (SDM 1
+ * 4.9.1.4, 4.9.1.5). Products and quotients show it by their operands' mantissas, conversions too, element by element;
+ * sums that overflow by half their operands. Sums that underflow are exact.
+ */
+static unsigned unlimited_pe(const struct insn *i, v128 a, v128 b, unsigned imm, sse_op *op,
+                             enum sse_result result, unsigned control, unsigned unmasked, unsigned flags)
+{
+    unsigned opcode = opcode_rows[i->row].opcode, count, pe = 0;
+    bool to_wide = result == RESULT_SD || result == RESULT_PD, converts = opcode == 0x5a;
+    bool wide = to_wide || converts, daz = control & MXCSR_DAZ;
+
+    if (opcode != 0x59 && opcode != 0x5e && !converts) {
+        if (!(flags & unmasked & FSW_OE))
+            return FSW_PE;
+        host_set_mxcsr(control);
+        op(halved(a, wide), halved(b, wide), imm);
+        return host_mxcsr_flags() & FSW_PE;
+    }
+    count = result == RESULT_SS || result == RESULT_SD ? 1 : wide ? 2 : 4;
+    for (unsigned n = 0; n < count; n++) {
+        v128 r;
+
+        host_set_mxcsr(control);
+        r = op(alone(a, n, wide, false, daz), alone(b, n, wide, false, daz), imm);
+        flags = host_mxcsr_flags() | (has_tiny(r, result) ? FSW_UE : 0);
+        if (flags & unmasked & (FSW_OE | FSW_UE)) {
+            host_set_mxcsr(control);
+            op(alone(a, n, wide, true, daz), alone(b, n, wide, true, daz), imm);
+            flags = host_mxcsr_flags();
+        }
+        pe |= flags & FSW_PE;
+    }
+    return pe;
+}
+
 v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsigned imm, sse_op *op,
                     enum sse_result result)
 {
@@ -100,12 +195,14 @@ v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsig
     host_set_mxcsr(control);
     r = op(a, b, imm);
     flags = host_mxcsr_flags();
-    if (control != MXCSR_DEFAULT)
-        host_set_mxcsr(MXCSR_DEFAULT);
-
     /* Unmasked underflow is signalled for tiny results, exact ones too (SDM 1 4.9.1.5). */
     if (unlikely(unmasked & FSW_UE) && has_tiny(r, result))
         flags |= FSW_UE;
+    if (unlikely(flags & unmasked & (FSW_OE | FSW_UE)) && (flags & FSW_PE))
+        flags = (flags & ~(unsigned)FSW_PE) | unlimited_pe(i, a, b, imm, op, result, control, unmasked, flags);
+    if (control != MXCSR_DEFAULT)
+        host_set_mxcsr(MXCSR_DEFAULT);
+
     /* Unmasked invalid, denormal and divide errors are found before anything is computed (SDM 1 11.5.3). */
     if (flags & unmasked & (FSW_IE | FSW_DE | FSW_ZE))
         flags &= FSW_IE | FSW_DE | FSW_ZE;

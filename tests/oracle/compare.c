@@ -8,7 +8,7 @@
 #include "tests/oracle/oracle.h"
 
 #define FLAGS_COMPARED                                                                                       \
-    (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC |        \
+    (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC |         \
      FLAG_VIF | FLAG_VIP | FLAG_ID)
 
 struct report {
@@ -47,7 +47,8 @@ static void compare_exception(struct report *r, const struct outcome *soft, cons
     uint32_t error = host->error;
 
     if (soft->vector != host->vector) {
-        say(r, " exception %u (error %x), host %u (error %x);", soft->vector, soft->error, host->vector, host->error);
+        say(r, " exception %u (error %x), host %u (error %x);", soft->vector, soft->error, host->vector,
+            host->error);
         return;
     }
     if (soft->vector == EX_PF) {
@@ -62,8 +63,8 @@ static void compare_exception(struct report *r, const struct outcome *soft, cons
 }
 
 /*
- * FOP, FIP and FDP: AMD's processors note them only for an exception that is not masked, Intel's older ones for every
- * instruction.
+ * FOP, FIP and FDP: AMD's processors note them only for an exception that is not masked, Intel's older ones
+ * for every instruction.
  */
 static bool has_pointers(const uint8_t *fx)
 {
@@ -75,7 +76,7 @@ static void compare_fx(struct report *r, const uint8_t *soft, const uint8_t *hos
     static const struct {
         const char *name;
         unsigned at, size;
-    } fields[] = {{"fcw", FX_FCW, 2}, {"fsw", FX_FSW, 2},     {"ftag", FX_TAG, 1},    {"fop", FX_FOP, 2},
+    } fields[] = {{"fcw", FX_FCW, 2}, {"fsw", FX_FSW, 2}, {"ftag", FX_TAG, 1},   {"fop", FX_FOP, 2},
                   {"fip", FX_FIP, 8}, {"fdp", FX_FDP, 8}, {"mxcsr", FX_MXCSR, 4}};
 
     for (unsigned n = 0; n < sizeof(fields) / sizeof(fields[0]); n++) {
@@ -95,12 +96,13 @@ static void compare_fx(struct report *r, const uint8_t *soft, const uint8_t *hos
         memcpy(b, host + at, length);
         if (a[0] != b[0] || a[1] != b[1])
             say(r, " %s%u %llx:%016llx, host %llx:%016llx;", n < 8 ? "st" : "xmm", n < 8 ? n : n - 8,
-                (unsigned long long)a[1], (unsigned long long)a[0], (unsigned long long)b[1], (unsigned long long)b[0]);
+                (unsigned long long)a[1], (unsigned long long)a[0], (unsigned long long)b[1],
+                (unsigned long long)b[0]);
     }
 }
 
-static void compare_bytes(struct report *r, const char *name, uint64_t base, const uint8_t *soft, const uint8_t *host,
-                          unsigned size)
+static void compare_bytes(struct report *r, const char *name, uint64_t base, const uint8_t *soft,
+                          const uint8_t *host, unsigned size)
 {
     unsigned first = 0, last = size - 1;
 
@@ -119,7 +121,8 @@ static void compare_bytes(struct report *r, const char *name, uint64_t base, con
     say(r, "%s;", last >= first + 16 ? " ..." : "");
 }
 
-bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text, size_t size)
+bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text,
+            size_t size)
 {
     struct report r = {text, size, 0};
     const struct machine *a = &soft->machine, *b = &host->machine;
@@ -144,7 +147,8 @@ bool differ(const struct test_case *c, const struct outcome *soft, const struct 
     else
         flags &= ~c->undefined_on_the_way;
     if (flags)
-        say(&r, " flags %llx, host %llx (%x);", (unsigned long long)a->rflags, (unsigned long long)b->rflags, flags);
+        say(&r, " flags %llx, host %llx (%x);", (unsigned long long)a->rflags, (unsigned long long)b->rflags,
+            flags);
     for (unsigned n = 0; n < SEG_COUNT; n++) /* the way back to user mode makes null selectors 0 */
         compare64(&r, segment_names[n], a->seg[n] < 4 ? 0 : a->seg[n], b->seg[n] < 4 ? 0 : b->seg[n]);
     compare64(&r, "fs.base", a->fs_base, b->fs_base);
@@ -179,19 +183,22 @@ void print_outcome(FILE *f, const char *title, const struct test_case *c, const 
     memcpy(&mxcsr, m->fx + FX_MXCSR, 4);
     fprintf(f, "%s:", title);
     if (o)
-        fprintf(f, " end %u vector %u error %x cr2 %llx", o->end, o->vector, o->error, (unsigned long long)o->cr2);
+        fprintf(f, " end %u vector %u error %x cr2 %llx", o->end, o->vector, o->error,
+                (unsigned long long)o->cr2);
     fprintf(f, " rip %llx rflags %llx\n", (unsigned long long)m->rip, (unsigned long long)m->rflags);
     for (unsigned n = 0; n < 16; n++)
-        fprintf(f, "  %-3s %016llx%s", register_names[n], (unsigned long long)m->gpr[n], n % 4 == 3 ? "\n" : "");
+        fprintf(f, "  %-3s %016llx%s", register_names[n], (unsigned long long)m->gpr[n],
+                n % 4 == 3 ? "\n" : "");
     for (unsigned n = 0; n < SEG_COUNT; n++)
         fprintf(f, "  %s %04x", segment_names[n], m->seg[n]);
-    fprintf(f, "  fs.base %llx gs.base %llx\n", (unsigned long long)m->fs_base, (unsigned long long)m->gs_base);
+    fprintf(f, "  fs.base %llx gs.base %llx\n", (unsigned long long)m->fs_base,
+            (unsigned long long)m->gs_base);
     fprintf(f, "  fcw %04x fsw %04x tag %02x mxcsr %05x\n", fcw, fsw, m->fx[FX_TAG], mxcsr);
     for (unsigned n = 0; n < 24; n++) {
         uint64_t v[2];
 
         memcpy(v, m->fx + FX_ST + 16 * n, 16);
-        fprintf(f, "  %s%-2u %016llx:%016llx%s", n < 8 ? "st" : "xmm", n < 8 ? n : n - 8, (unsigned long long)v[1],
-                (unsigned long long)v[0], n % 2 ? "\n" : "");
+        fprintf(f, "  %s%-2u %016llx:%016llx%s", n < 8 ? "st" : "xmm", n < 8 ? n : n - 8,
+                (unsigned long long)v[1], (unsigned long long)v[0], n % 2 ? "\n" : "");
     }
 }

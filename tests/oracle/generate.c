@@ -67,7 +67,9 @@ static void start_in_ldt(struct builder *b)
     m->seg[CS] = LDT_SELECTOR(b->c->bits == 16 ? LDT_CODE16 : code[below(r, sizeof(code))]);
     for (unsigned n = 0; n < SEG_COUNT; n++)
         if (n != CS)
-            m->seg[n] = LDT_SELECTOR(one_in(r, 2) ? usual : n == SS ? stack[below(r, sizeof(stack))] : data[below(r, sizeof(data))]);
+            m->seg[n] = LDT_SELECTOR(one_in(r, 2) ? usual
+                                     : n == SS    ? stack[below(r, sizeof(stack))]
+                                                  : data[below(r, sizeof(data))]);
     if (one_in(r, 8))
         m->seg[one_in(r, 2) ? DS : ES] = 0;
     if (!b->features->fsgsbase)
@@ -150,12 +152,13 @@ static void start_floating(struct builder *b, enum value_kind kind)
 }
 
 /*
- * What reads a flag that an instruction before left undefined can't be compared, nor what stores the x87's pointers after
- * an instruction that may have set them (compare.c).
+ * What reads a flag that an instruction before left undefined can't be compared, nor what stores the x87's
+ * pointers after an instruction that may have set them (compare.c).
  */
 static bool reads_undefined(const struct builder *b, const struct opcode_row *row)
 {
-    return (row->flags_read & b->c->undefined_flags) || (b->x87 && b->facts[row - opcode_rows].stores_pointers);
+    return (row->flags_read & b->c->undefined_flags) ||
+           (b->x87 && b->facts[row - opcode_rows].stores_pointers);
 }
 
 static void account_flags(struct builder *b, const struct opcode_row *row, bool branched)
@@ -191,7 +194,8 @@ static uint64_t pick_entry(struct random *r)
 /* Turns the instructions into others, or into none: the decoders must agree on that too. */
 static void change_bytes(struct builder *b)
 {
-    static const uint8_t prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x40, 0x48, 0x4f};
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e,
+                                       0x36, 0x3e, 0x64, 0x65, 0x40, 0x48, 0x4f};
     struct random *r = &b->random;
     struct test_case *c = b->c;
 
@@ -246,7 +250,7 @@ void generate(const struct generator *g, struct test_case *c, uint64_t seed, uin
 
         if (n == 0)
             start_floating(&b, (enum value_kind)g->facts[index].values);
-        if (n && reads_undefined(&b, row)) {
+        if (n && (reads_undefined(&b, row) || g->facts[c->row[made - 1]].last)) {
             c->row_count--;
             continue;
         }

@@ -1,6 +1,6 @@
 /*
- * ldt.c - a local descriptor table for both sides: segments over CODE and DATA with bases and limits, so that their checks
- * are judged too, and 16-bit ones.
+ * ldt.c - a local descriptor table for both sides: segments over CODE and DATA with bases and limits, so that
+ * their checks are judged too, and 16-bit ones.
  */
 #include <asm/ldt.h>
 #include <string.h>
@@ -16,18 +16,23 @@ static const struct {
     uint32_t limit;
     uint8_t contents, wide, no_write, pages, absent; /* no_write: for code, no read */
 } table[LDT_COUNT] = {
-    [LDT_CODE32] = {CODE, CODE_SIZE - 1, CONTENTS_CODE, .wide = 1},
-    [LDT_CODE16] = {CODE, CODE_SIZE - 1, CONTENTS_CODE},
-    [LDT_DATA32] = {DATA, DATA_SIZE - 1, CONTENTS_DATA, .wide = 1},
-    [LDT_DATA16] = {DATA, DATA_SIZE - 1, CONTENTS_DATA},
-    [LDT_CONST] = {DATA, DATA_SIZE - 1, CONTENTS_DATA, .wide = 1, .no_write = 1},
-    [LDT_DOWN32] = {DATA, PAGE - 1, CONTENTS_EXPAND_DOWN, .wide = 1},
-    [LDT_DOWN16] = {DATA, PAGE - 1, CONTENTS_EXPAND_DOWN},
-    [LDT_EXECUTE] = {CODE, CODE_SIZE - 1, CONTENTS_CODE, .wide = 1, .no_write = 1},
-    [LDT_ABSENT] = {DATA, DATA_SIZE - 1, CONTENTS_DATA, .absent = 1},
-    [LDT_CONFORMING] = {CODE, CODE_SIZE - 1, CONTENTS_CONFORMING, .wide = 1, .absent = 1}, /* Linux wants that */
-    [LDT_PAGES] = {DATA, 0, CONTENTS_DATA, .wide = 1, .pages = 1},
-    [LDT_SMALL] = {DATA, 0x7ff, CONTENTS_DATA},
+    [LDT_CODE32] = {.base = CODE, .limit = CODE_SIZE - 1, .contents = CONTENTS_CODE, .wide = 1},
+    [LDT_CODE16] = {.base = CODE, .limit = CODE_SIZE - 1, .contents = CONTENTS_CODE},
+    [LDT_DATA32] = {.base = DATA, .limit = DATA_SIZE - 1, .contents = CONTENTS_DATA, .wide = 1},
+    [LDT_DATA16] = {.base = DATA, .limit = DATA_SIZE - 1, .contents = CONTENTS_DATA},
+    [LDT_CONST] = {.base = DATA, .limit = DATA_SIZE - 1, .contents = CONTENTS_DATA, .wide = 1, .no_write = 1},
+    [LDT_DOWN32] = {.base = DATA, .limit = PAGE - 1, .contents = CONTENTS_EXPAND_DOWN, .wide = 1},
+    [LDT_DOWN16] = {.base = DATA, .limit = PAGE - 1, .contents = CONTENTS_EXPAND_DOWN},
+    [LDT_EXECUTE] =
+        {.base = CODE, .limit = CODE_SIZE - 1, .contents = CONTENTS_CODE, .wide = 1, .no_write = 1},
+    [LDT_ABSENT] = {.base = DATA, .limit = DATA_SIZE - 1, .contents = CONTENTS_DATA, .absent = 1},
+    [LDT_CONFORMING] = {.base = CODE,
+                        .limit = CODE_SIZE - 1,
+                        .contents = CONTENTS_CONFORMING,
+                        .wide = 1,
+                        .absent = 1}, /* Linux wants that */
+    [LDT_PAGES] = {.base = DATA, .limit = 0, .contents = CONTENTS_DATA, .wide = 1, .pages = 1},
+    [LDT_SMALL] = {.base = DATA, .limit = 0x7ff, .contents = CONTENTS_DATA},
 };
 
 uint64_t ldt_descriptor(unsigned n)
@@ -35,8 +40,8 @@ uint64_t ldt_descriptor(unsigned n)
     uint64_t type = (uint64_t)(table[n].no_write ^ 1) << 1 | (uint64_t)table[n].contents << 2 | 1;
 
     return (table[n].limit & 0xffff) | (table[n].base & 0xffffff) << 16 | (type | 0x70) << 40 |
-           (uint64_t)!table[n].absent << 47 | (uint64_t)(table[n].limit >> 16) << 48 | (uint64_t)table[n].wide << 54 |
-           (uint64_t)table[n].pages << 55 | (table[n].base >> 24) << 56;
+           (uint64_t)!table[n].absent << 47 | (uint64_t)(table[n].limit >> 16) << 48 |
+           (uint64_t)table[n].wide << 54 | (uint64_t)table[n].pages << 55 | (table[n].base >> 24) << 56;
 }
 
 uint64_t selector_base(uint16_t selector)

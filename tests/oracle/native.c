@@ -1,9 +1,10 @@
 /*
  * native.c - a case by the host processor.
  *
- * native_enter loads the whole state and leaves to the case by IRET; the exception that ends it comes back as a
- * signal, whose context holds the state it left. The handler runs on a stack of its own, puts the FS base back, notes the state and
- * goes straight to native_leave. A timer of the process's own time ends what doesn't end.
+ * native_enter loads the whole state and leaves to the case by IRET; the exception that ends it comes back as
+ * a signal, whose context holds the state it left. The handler runs on a stack of its own, puts the FS base
+ * back, notes the state and goes straight to native_leave. A timer of the process's own time ends what
+ * doesn't end.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 
 #include "tests/oracle/oracle.h"
 
-#define TICK_US  20000
+#define TICK_US   20000
 #define MAX_TICKS 4
 
 #define HWCAP2_FSGSBASE_BIT 2u
@@ -56,24 +57,25 @@ struct {
 void native_enter(struct entry *entry);
 _Noreturn void native_leave(void);
 void native_signal(int signal, siginfo_t *info, void *context);
-void native_handle(int signal, siginfo_t *info, void *context, uint64_t fs_base, uint64_t gs_base, uint64_t selectors);
+void native_handle(int signal, siginfo_t *info, void *context, uint64_t fs_base, uint64_t gs_base,
+                   uint64_t selectors);
 
 /* All but RSP; RDI, the pointer, last. */
-#define LOAD_REGISTERS \
-    "    mov 832(%rdi), %rax\n" \
-    "    mov 840(%rdi), %rcx\n" \
-    "    mov 848(%rdi), %rdx\n" \
-    "    mov 856(%rdi), %rbx\n" \
-    "    mov 872(%rdi), %rbp\n" \
-    "    mov 880(%rdi), %rsi\n" \
-    "    mov 896(%rdi), %r8\n" \
-    "    mov 904(%rdi), %r9\n" \
-    "    mov 912(%rdi), %r10\n" \
-    "    mov 920(%rdi), %r11\n" \
-    "    mov 928(%rdi), %r12\n" \
-    "    mov 936(%rdi), %r13\n" \
-    "    mov 944(%rdi), %r14\n" \
-    "    mov 952(%rdi), %r15\n" \
+#define LOAD_REGISTERS                                                                                       \
+    "    mov 832(%rdi), %rax\n"                                                                              \
+    "    mov 840(%rdi), %rcx\n"                                                                              \
+    "    mov 848(%rdi), %rdx\n"                                                                              \
+    "    mov 856(%rdi), %rbx\n"                                                                              \
+    "    mov 872(%rdi), %rbp\n"                                                                              \
+    "    mov 880(%rdi), %rsi\n"                                                                              \
+    "    mov 896(%rdi), %r8\n"                                                                               \
+    "    mov 904(%rdi), %r9\n"                                                                               \
+    "    mov 912(%rdi), %r10\n"                                                                              \
+    "    mov 920(%rdi), %r11\n"                                                                              \
+    "    mov 928(%rdi), %r12\n"                                                                              \
+    "    mov 936(%rdi), %r13\n"                                                                              \
+    "    mov 944(%rdi), %r14\n"                                                                              \
+    "    mov 952(%rdi), %r15\n"                                                                              \
     "    mov 888(%rdi), %rdi\n"
 
 __asm__(".pushsection .text\n"
@@ -111,16 +113,12 @@ __asm__(".pushsection .text\n"
         "    wrgsbase %rax\n"
         "1:  cmpb $0, 1072(%rdi)\n"
         "    jne 3f\n"
-        "    lea 1024(%rdi), %rsp\n"
-        LOAD_REGISTERS
-        "    iretq\n"
+        "    lea 1024(%rdi), %rsp\n" LOAD_REGISTERS "    iretq\n"
         "3:  pushq 1040(%rdi)\n"
         "    popfq\n"
         "    movzwl 996(%rdi), %eax\n"
         "    mov %eax, %ss\n"
-        "    mov 864(%rdi), %rsp\n"
-        LOAD_REGISTERS
-        "    ljmpl *native_target(%rip)\n"
+        "    mov 864(%rdi), %rsp\n" LOAD_REGISTERS "    ljmpl *native_target(%rip)\n"
         "native_leave:\n"
         "    mov native_host_sp(%rip), %rsp\n"
         "    pop %r15\n"
@@ -183,7 +181,8 @@ uint64_t native_cpu_limit(void)
     return limit & 0xffff;
 }
 
-/* The XSAVE image that the kernel left beside the context; components that were in their initial state are not in it. */
+/* The XSAVE image that the kernel left beside the context; components that were in their initial state are
+ * not in it. */
 static void note_vectors(struct machine *m, const uint8_t *image)
 {
     uint64_t present = 3;
@@ -211,7 +210,8 @@ static void note_vectors(struct machine *m, const uint8_t *image)
     memset(m->fx + 28, 0, 4); /* MXCSR_MASK */
 }
 
-void native_handle(int signal, siginfo_t *info, void *context, uint64_t fs_base, uint64_t gs_base, uint64_t selectors)
+void native_handle(int signal, siginfo_t *info, void *context, uint64_t fs_base, uint64_t gs_base,
+                   uint64_t selectors)
 {
     static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                       REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
@@ -278,11 +278,13 @@ static bool map_pages(const uint8_t *const_page, bool *low, char *why, size_t wh
     return ok;
 }
 
-bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why, size_t why_size)
+bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why,
+                 size_t why_size)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGVTALRM};
     struct itimerval timer = {{0, TICK_US}, {0, TICK_US}};
-    struct sigaction action = {.sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = native_signal,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     stack_t stack = {.ss_size = 256u << 10};
 
     native.features = features;
@@ -344,7 +346,8 @@ bool native_occupied(uint64_t linear)
     while (f && fgets(line, sizeof(line), f)) {
         if (sscanf(line, "%llx-%llx", &start, &end) != 2)
             continue;
-        if (start == CODE || start == DATA || start == CONST || start == DATA_HIGH || start == DATA_TOP || start == DATA_LOW)
+        if (start == CODE || start == DATA || start == CONST || start == DATA_HIGH || start == DATA_TOP ||
+            start == DATA_LOW)
             continue;
         found |= linear + GUARD >= start && linear < end + GUARD;
     }

@@ -21,7 +21,7 @@
 #include "tests/oracle/oracle.h"
 
 #define MAX_JOBS  64
-#define SHOWN     3   /* differences shown of one instruction, a worker */
+#define SHOWN     3 /* differences shown of one instruction, a worker */
 #define FLAG_BITS 6
 
 static const struct {
@@ -32,7 +32,8 @@ static const struct {
 
 struct row_count {
     uint64_t cases, differ, faults;
-    /* Of single instructions that leave flags undefined: how often there were some, and how often both differed. */
+    /* Of single instructions that leave flags undefined: how often there were some, and how often both
+     * differed. */
     uint64_t undefined, unlike[FLAG_BITS];
 };
 
@@ -73,16 +74,20 @@ static void die(const char *what)
     exit(1);
 }
 
-static void worker_start(struct worker *w, const struct oracle *o)
+static struct worker *worker_new(const struct oracle *o, struct tally *tally)
 {
     const uint8_t *const_page = generator_const_page(&o->generator);
+    struct worker *w = aligned_alloc(64, sizeof(*w));
     char why[200] = "";
     bool low;
 
+    memset(w, 0, sizeof(*w));
     w->o = o;
+    w->tally = tally;
     if (!native_init(const_page, &o->features, &low, why, sizeof(why)))
         die(why);
     w->soft = soft_new(const_page, low);
+    return w;
 }
 
 /* Whether the host may run it: not when the case would touch what this process has mapped elsewhere. */
@@ -109,7 +114,7 @@ static void count_flags(struct worker *w)
     struct row_count *count = &w->tally->row[w->c.row[0]];
     uint32_t different;
 
-    if (w->c.row_count != 1 || !row->flags_undefined || w->by_host.vector != EX_BP)
+    if (w->c.row_count != 1 || w->c.changed || !row->flags_undefined || w->by_host.vector != EX_BP)
         return;
     different = flag_differences(&w->by_soft, &w->by_host) & row->flags_undefined;
     count->undefined++;
@@ -165,11 +170,9 @@ static double seconds_now(void)
 
 static void work(const struct oracle *o, unsigned job)
 {
-    struct worker *w = calloc(1, sizeof(*w));
+    struct worker *w = worker_new(o, o->tallies[job]);
     double end = seconds_now() + o->opt.seconds;
 
-    w->tally = o->tallies[job];
-    worker_start(w, o);
     for (uint64_t n = job; o->opt.seconds || n < o->opt.cases; n += o->opt.jobs) {
         if (o->opt.seconds && n / o->opt.jobs % 256 == 0 && seconds_now() >= end)
             break;
@@ -183,13 +186,12 @@ static void work(const struct oracle *o, unsigned job)
 
 static int show_case(const struct oracle *o)
 {
-    struct worker *w = calloc(1, sizeof(*w));
+    struct worker *w = worker_new(o, NULL);
     char text[4096];
     uint16_t rows[64];
     unsigned n;
     bool different;
 
-    worker_start(w, o);
     generate(&o->generator, &w->c, o->opt.seed, o->opt.number);
     print_case(stdout, &w->c);
     printf("\n");
@@ -235,7 +237,8 @@ static void report_flags(const struct tally *all)
 
         if (!c->undefined)
             continue;
-        printf("# %-8s %u %02x %8" PRIu64 ":", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode, c->undefined);
+        printf("# %-8s %u %02x %8" PRIu64 ":", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode,
+               c->undefined);
         for (unsigned k = 0; k < FLAG_BITS; k++)
             if (opcode_rows[n].flags_undefined & flag_names[k].flag)
                 printf(" %s %" PRIu64, flag_names[k].name, c->unlike[k]);
@@ -247,8 +250,8 @@ static void report_list(const struct oracle *o)
 {
     for (unsigned n = 0; n < opcode_row_count; n++)
         if (!o->facts[n].usable)
-            printf("# not checked: %s (%u %02x): %s\n", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode,
-                   o->facts[n].reason);
+            printf("# not checked: %s (%u %02x): %s\n", opcode_rows[n].name, opcode_rows[n].map,
+                   opcode_rows[n].opcode, o->facts[n].reason);
 }
 
 /* A test for each feature that has instructions. */
@@ -274,12 +277,19 @@ static int report_tap(const struct oracle *o, const struct tally *all, int lost)
         if (!rows)
             continue;
         tests++;
-        failed += differences != 0;
-        printf("%s %u - %s: %" PRIu64 " of %" PRIu64 " encodings, %" PRIu64 " runs", differences ? "not ok" : "ok", tests,
-               feature_name(f), checked, rows, cases);
+        /* The model is an AMD processor: elsewhere, differences are worth reading, but no failure. */
+        if (differences && o->features.amd)
+            failed++;
+        printf("%s %u - %s: %" PRIu64 " of %" PRIu64 " encodings, %" PRIu64 " runs",
+               differences && o->features.amd ? "not ok" : "ok", tests, feature_name(f), checked, rows,
+               cases);
         if (differences)
             printf(", %" PRIu64 " differ", differences);
-        printf(cases ? "\n" : " # SKIP %s\n", why);
+        if (!cases)
+            printf(" # SKIP %s", why);
+        else if (differences && !o->features.amd)
+            printf(" # SKIP the model is AMD's, this host is not");
+        printf("\n");
     }
     printf("%s %u - every worker lived\n", lost ? "not ok" : "ok", ++tests);
     printf("1..%u\n", tests);
@@ -312,9 +322,11 @@ static int run_all(struct oracle *o)
         report_list(o);
     if (o->opt.flags)
         report_flags(all);
-    printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64 " differ\n", o->opt.seed,
-           all->cases, all->instructions, seconds_now() - start, all->differ);
-    printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64 " at addresses in use\n",
+    printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64
+           " differ\n",
+           o->opt.seed, all->cases, all->instructions, seconds_now() - start, all->differ);
+    printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
+           " at addresses in use\n",
            all->endless, all->kernel, all->occupied);
     for (unsigned n = 0; n < KNOWN_COUNT; n++)
         if (all->known[n])
@@ -332,8 +344,8 @@ static int run_all(struct oracle *o)
 static void parse(struct oracle *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"cases", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'}, {"jobs", 1, NULL, 'j'},
-        {"only", 1, NULL, 'o'},  {"bits", 1, NULL, 'b'},    {"rows", 1, NULL, 'r'}, {"case", 1, NULL, 'c'},
+        {"cases", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'},
+        {"only", 1, NULL, 'o'},  {"bits", 1, NULL, 'b'},    {"rows", 1, NULL, 'r'},  {"case", 1, NULL, 'c'},
         {"flags", 0, NULL, 'f'}, {"list", 0, NULL, 'l'},    {"quiet", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
     int c;
 
@@ -380,7 +392,8 @@ static void parse(struct oracle *o, int argc, char **argv)
         die("that number of jobs or rows is out of range");
 }
 
-/* Tries to set up what a worker needs, in a process of its own: sanitizers keep the low addresses for themselves. */
+/* Tries to set up what a worker needs, in a process of its own: sanitizers keep the low addresses for
+ * themselves. */
 static bool can_run(const struct oracle *o, char *why, size_t size)
 {
     int status, pipe_fds[2];
@@ -440,11 +453,16 @@ int main(int argc, char **argv)
         if (o->tallies[j] == MAP_FAILED)
             die("out of memory");
     }
-    if (!can_run(o, why, sizeof(why))) {
+    if (can_run(o, why, sizeof(why))) {
+        result = o->opt.one_case ? show_case(o) : run_all(o);
+    } else {
         printf("1..0 # SKIP %s\n", why);
-        return 0;
+        result = 0;
     }
-    result = o->opt.one_case ? show_case(o) : run_all(o);
     generator_free(&o->generator);
+    free(o->features.host);
+    free(o->features.cpu);
+    free(o->facts);
+    free(o);
     return result;
 }

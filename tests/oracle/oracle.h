@@ -1,15 +1,21 @@
 /*
  * oracle.h - the host processor as judge of the interpreter.
  *
- * A case is a few instructions, made from rows of opcodes.def, and a state to start from. It is run by the interpreter, at
- * privilege level 3 behind page tables that look like this process, and by the host, in this process with the same
- * pages at the same addresses. What both end with - registers, memory, and the exception that ended it - must
- * agree. Behind the instructions lies INT3, so a case that meets no fault ends with vector 3.
+ * A case is a few instructions, made from rows of opcodes.def, and a state to start from. It is run by the
+ * interpreter, at privilege level 3 behind page tables that look like this process, and by the host, in this
+ * process with the same pages at the same addresses. What both end with - registers, memory, and the
+ * exception that ended it - must agree. Behind the instructions lies INT3, so a case that meets no fault ends
+ * with vector 3.
  *
- *     random.h   numbers          values.c   values at edges       rows.c     which rows, and what is odd about them
- *     encode.c   a row to bytes   generate.c a number to a case    soft.c     by the interpreter
- *     native.c   by the host      compare.c  what differs          known.c    what may differ
- *     oracle.c   options, workers, report
+ *     oracle.c               options, workers, report
+ *     rows.c                 which rows can be judged, and what is odd about them
+ *     generate.c             a number to a case
+ *     encode.c operands.c    a row to bytes, with operands where they are found
+ *     needs.c                what an instruction needs beyond its operands
+ *     values.c random.h      numbers, those at edges above all
+ *     ldt.c                  segments with limits, for both sides
+ *     soft.c native.c        a case by the interpreter, and by the host
+ *     compare.c known.c      what differs, and what may
  *
  * The linear addresses that exist, for both sides; all else is not present:
  */
@@ -88,14 +94,14 @@ struct test_case {
     unsigned bits;                 /* 16, 32 or 64 */
     uint64_t code_base, data_base; /* of the segments at the start */
     struct machine start;
-    uint64_t entry;       /* where in CODE the instructions lie */
+    uint64_t entry; /* where in CODE the instructions lie */
     unsigned length;
     uint8_t bytes[MAX_ROWS * 24];
     unsigned row_count;
     uint16_t row[MAX_ROWS];
-    uint8_t offset[MAX_ROWS]; /* of each in bytes */
-    bool changed; /* bytes were: these may be other instructions */
-    uint32_t undefined_flags; /* that an instruction left undefined and none defined again */
+    uint8_t offset[MAX_ROWS];      /* of each in bytes */
+    bool changed;                  /* bytes were: these may be other instructions */
+    uint32_t undefined_flags;      /* that an instruction left undefined and none defined again */
     uint32_t undefined_on_the_way; /* or some did, for cases that end in the middle */
     uint8_t data[DATA_SIZE];
 };
@@ -112,13 +118,13 @@ enum row_kind {
     KIND_LEAVE,
     KIND_XLAT,
     KIND_COMPARE_EXCHANGE,
-    KIND_BRANCH,     /* near, by register or memory */
+    KIND_BRANCH, /* near, by register or memory */
     KIND_RETURN,
-    KIND_FAR,        /* by a far pointer in memory */
+    KIND_FAR, /* by a far pointer in memory */
     KIND_FAR_RETURN,
     KIND_IRET,
     KIND_POP_FLAGS,
-    KIND_SEGMENT,    /* the operand is a selector */
+    KIND_SEGMENT, /* the operand is a selector */
     KIND_MASKED_STORE,
     KIND_LOOP,
     KIND_SHIFT,
@@ -129,18 +135,20 @@ enum row_kind {
 enum value_kind { VALUE_INTEGER, VALUE_F32, VALUE_F64, VALUE_F80, VALUE_BCD };
 
 struct row_facts {
-    uint8_t kind;       /* enum row_kind */
-    uint8_t values;     /* enum value_kind: what its operands hold */
-    bool usable;        /* the generator may use it */
-    const char *reason; /* else, why it can't be judged by the host */
-    bool any_prefix;    /* F2 and F3 do nothing */
+    uint8_t kind;         /* enum row_kind */
+    uint8_t values;       /* enum value_kind: what its operands hold */
+    bool usable;          /* the generator may use it */
+    const char *reason;   /* else, why it can't be judged by the host */
+    bool any_prefix;      /* F2 and F3 do nothing */
     bool stores_pointers; /* the x87's FOP, FIP and FDP */
+    bool last;            /* what it stores differs, so nothing may come behind it */
 };
 
 struct features {
-    bool *host;          /* by enum cpu_feature: the host has it */
-    bool *cpu;           /* the interpreter's model has it */
+    bool *host; /* by enum cpu_feature: the host has it */
+    bool *cpu;  /* the interpreter's model has it */
     bool avx, fsgsbase, ldt;
+    bool amd; /* the host is of the model's vendor */
 };
 
 /* For all rows; `facts` holds opcode_row_count of them. */
@@ -154,8 +162,19 @@ bool row_in_mode(const struct opcode_row *row, unsigned bits);
 /* --- ldt.c --- */
 
 enum {
-    LDT_CODE32, LDT_CODE16, LDT_DATA32, LDT_DATA16, LDT_CONST, LDT_DOWN32, LDT_DOWN16, LDT_EXECUTE, LDT_ABSENT,
-    LDT_CONFORMING, LDT_PAGES, LDT_SMALL, LDT_COUNT
+    LDT_CODE32,
+    LDT_CODE16,
+    LDT_DATA32,
+    LDT_DATA16,
+    LDT_CONST,
+    LDT_DOWN32,
+    LDT_DOWN16,
+    LDT_EXECUTE,
+    LDT_ABSENT,
+    LDT_CONFORMING,
+    LDT_PAGES,
+    LDT_SMALL,
+    LDT_COUNT
 };
 #define LDT_SELECTOR(n) ((uint16_t)((n) << 3 | 7))
 
@@ -174,7 +193,8 @@ void edge_f80(struct random *r, uint8_t image[10]);
 void edge_bcd(struct random *r, uint8_t image[10]);
 void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned size);
 
-/* --- encode.c ------------------------------------------------------------------------------------ */
+/* --- encode.c, operands.c, needs.c
+ * ------------------------------------------------------------------------------------ */
 
 /* A case that is being made. */
 struct builder {
@@ -200,12 +220,12 @@ uint64_t pick_code(struct builder *b);
 struct generator {
     const struct row_facts *facts;
     const struct features *features;
-    const char *only; /* instruction names, NULL for all */
-    unsigned bits;    /* 16, 32 or 64 only, 0 for all */
-    unsigned rows;    /* instructions in a case, 0 for any */
+    const char *only;  /* instruction names, NULL for all */
+    unsigned bits;     /* 16, 32 or 64 only, 0 for all */
+    unsigned rows;     /* instructions in a case, 0 for any */
     uint16_t *list[2]; /* usable rows in 32-bit and in 64-bit mode */
     unsigned count[2];
-    uint8_t *pool;    /* what fills memory */
+    uint8_t *pool; /* what fills memory */
 };
 bool generator_init(struct generator *g);
 void generator_free(struct generator *g);
@@ -222,7 +242,8 @@ void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max);
 
 /* --- native.c ------------------------------------------------------------------------------------ */
-bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why, size_t why_size);
+bool native_init(const uint8_t *const_page, const struct features *features, bool *low, char *why,
+                 size_t why_size);
 void native_run(const struct test_case *c, struct outcome *out);
 /* Whether this process has something mapped near `linear`, other than the pages above. */
 bool native_occupied(uint64_t linear);
@@ -236,17 +257,18 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
 
 /* --- known.c --- */
 
-#define KNOWN_COUNT 16
+#define KNOWN_COUNT 15
 
 /* Which of the known differences this is, -1 when none. */
-int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft, const struct outcome *host,
-                     const struct row_facts *facts);
+int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft,
+                     const struct outcome *host, const struct row_facts *facts);
 const char *known_reason(unsigned n);
 
 /* --- compare.c ----------------------------------------------------------------------------------- */
 
 /* Says in `text` what differs; false when nothing does. */
-bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text, size_t size);
+bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text,
+            size_t size);
 /* Flags that differ, the undefined ones included. */
 uint32_t flag_differences(const struct outcome *soft, const struct outcome *host);
 void print_case(FILE *f, const struct test_case *c);

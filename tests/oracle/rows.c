@@ -1,6 +1,6 @@
 /*
- * rows.c - which rows of opcodes.def the host can judge, and what their instructions need of a state to do more than
- * fault.
+ * rows.c - which rows of opcodes.def the host can judge, and what their instructions need of a state to do
+ * more than fault.
  */
 #include <cpuid.h>
 #include <string.h>
@@ -13,10 +13,10 @@ static const struct {
     uint8_t leaf_register, bit;
     uint32_t leaf, subleaf;
 } feature_bits[] = {
-#define EAX 0
-#define EBX 1
-#define ECX 2
-#define EDX 3
+#define EAX                                        0
+#define EBX                                        1
+#define ECX                                        2
+#define EDX                                        3
 #define FEATURE(id, name, leaf, subleaf, reg, bit) {name, reg, bit, leaf, subleaf},
 #include "cpu/features.def"
 #undef FEATURE
@@ -48,6 +48,7 @@ void features_find(struct features *features, const struct cpu *cpu)
         features->host[f] = host_has(f);
         features->cpu[f] = has_feature(cpu, (enum cpu_feature)f);
     }
+    features->amd = __builtin_cpu_is("amd");
     features->avx = __builtin_cpu_supports("avx");
     features->fsgsbase = native_has_fsgsbase();
     features->ldt = native_has_ldt();
@@ -183,16 +184,17 @@ static bool takes_any_prefix(const struct opcode_row *row)
     for (unsigned n = 0; n < opcode_row_count; n++) {
         const struct opcode_row *other = &opcode_rows[n];
 
-        if (other->map == row->map && (other->opcode == op || ((other->sel & SEL_PLUS_R) && other->opcode == (op & 0xf8u))) &&
+        if (other->map == row->map &&
+            (other->opcode == op || ((other->sel & SEL_PLUS_R) && other->opcode == (op & 0xf8u))) &&
             other->prefix != PFX_ANY)
             return false;
     }
     if (row->map == 0)
         return true;
     return row->map == 1 &&
-           ((op >= 0x40 && op <= 0x4f) || (op >= 0x80 && op <= 0x9f) || (op >= 0xa3 && op <= 0xad && op != 0xaa) ||
-            op == 0xaf || (op >= 0xb0 && op <= 0xb7) || op == 0xba || op == 0xbb || op == 0xbe || op == 0xbf ||
-            op == 0xc0 || op == 0xc1 || op == 0xc8);
+           ((op >= 0x40 && op <= 0x4f) || (op >= 0x80 && op <= 0x9f) ||
+            (op >= 0xa3 && op <= 0xad && op != 0xaa) || op == 0xaf || (op >= 0xb0 && op <= 0xb7) ||
+            op == 0xba || op == 0xbb || op == 0xbe || op == 0xbf || op == 0xc0 || op == 0xc1 || op == 0xc8);
 }
 
 void rows_examine(struct row_facts *facts, const struct features *features)
@@ -204,7 +206,8 @@ void rows_examine(struct row_facts *facts, const struct features *features)
                                       .values = (uint8_t)values_of(row),
                                       .reason = why_not(row, features),
                                       .any_prefix = takes_any_prefix(row),
-                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave")};
+                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave"),
+                                      .last = one_of(row->name, "fxsave")};
         facts[n].usable = !facts[n].reason;
     }
 }

@@ -1,8 +1,9 @@
 /*
  * soft.c - a case by the interpreter.
  *
- * The processor is in long mode at CPL 3 with Linux's selectors. Its kernel half holds what delivery needs: GDT, IDT, TSS,
- * a stack, and for each vector a HLT, so that the first exception stops it with the whole frame on that stack.
+ * The processor is in long mode at CPL 3 with Linux's selectors. Its kernel half holds what delivery needs:
+ * GDT, IDT, TSS, a stack, and for each vector a HLT, so that the first exception stops it with the whole
+ * frame on that stack.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,8 @@ static void make_idt(struct soft *s)
     for (unsigned v = 0; v < 256; v++) {
         uint64_t handler = KERNEL + HANDLERS + 16 * v, dpl = v == EX_BP || v == EX_OF || v == 0x80 ? 3 : 0;
 
-        put64(s, IDT + 16 * v, (handler & 0xffff) | 0x10ull << 16 | (0x8e | dpl << 5) << 40 | (handler >> 16 & 0xffff) << 48);
+        put64(s, IDT + 16 * v,
+              (handler & 0xffff) | 0x10ull << 16 | (0x8e | dpl << 5) << 40 | (handler >> 16 & 0xffff) << 48);
         put64(s, IDT + 16 * v + 8, handler >> 32);
         s->ram[HANDLERS + 16 * v] = 0xf4; /* HLT */
     }
@@ -138,7 +140,8 @@ static void make_start(struct soft *s)
     t->gdtr = (struct table_reg){KERNEL + GDT, 0x7f};
     t->idtr = (struct table_reg){KERNEL + IDT, 0xfff};
     t->tr = (struct segment){.selector = 0x40, .base = KERNEL + TSS, .limit = 0x67, .attr = SEG_P | 11};
-    t->ldtr = (struct segment){.selector = 0x50, .base = KERNEL + LDT, .limit = 8 * LDT_COUNT - 1, .attr = SEG_P | 2};
+    t->ldtr = (struct segment){
+        .selector = 0x50, .base = KERNEL + LDT, .limit = 8 * LDT_COUNT - 1, .attr = SEG_P | 2};
     t->lstar = t->cstar = t->sysenter_eip = KERNEL + SYSTEM;
     t->star = 0x0023001000000000ull;
     t->sysenter_cs = 0x10;
@@ -151,10 +154,11 @@ struct soft *soft_new(const uint8_t *const_page, bool low)
 {
     static const struct intc_ops intc_ops = {.acknowledge = no_interrupt, .get_cr8 = get_cr8};
     struct clock_source source = {no_time, no_time, NULL, NULL};
-    struct soft *s = calloc(1, sizeof(*s));
+    struct soft *s = aligned_alloc(64, sizeof(*s)); /* as cpu_state wants it */
     pthread_mutexattr_t attr;
     char why[200];
 
+    memset(s, 0, sizeof(*s));
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&s->lock, &attr);
@@ -333,7 +337,8 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
     (void)c;
     insn->fn = NULL;
     if (offset < CODE_SIZE)
-        decode(s->cpu, mode, at->code + offset, (unsigned)(CODE_SIZE - offset < 15 ? CODE_SIZE - offset : 15), 0, 0, insn, &attr);
+        decode(s->cpu, mode, at->code + offset, (unsigned)(CODE_SIZE - offset < 15 ? CODE_SIZE - offset : 15),
+               0, 0, insn, &attr);
 }
 
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max)
@@ -350,8 +355,8 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
 
         i.row = UINT16_MAX;
         if (at < CODE_SIZE)
-            decode(cpu, cpu->mode, s->ram + CODE_PHYS + at, (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i,
-                   &attr);
+            decode(cpu, cpu->mode, s->ram + CODE_PHYS + at,
+                   (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i, &attr);
         if (cpu->s.rip != before) /* not for each turn of a repeated instruction */
             rows[count++] = i.row;
         before = cpu->s.rip;

@@ -1,6 +1,6 @@
 /*
- * values.c - operands where something is likely to go wrong: at the ends of ranges, around powers of two, halfway
- * between representable numbers, and the special encodings.
+ * values.c - operands where something is likely to go wrong: at the ends of ranges, around powers of two,
+ * halfway between representable numbers, and the special encodings.
  */
 #include <string.h>
 
@@ -40,10 +40,10 @@ uint64_t edge_integer(struct random *r)
 uint32_t edge_f32(struct random *r)
 {
     static const uint32_t special[] = {
-        0,          1,          2,          0x7fffff,   0x800000,   0x800001,   0x3f800000, 0x3f800001, 0x3f7fffff,
-        0x3f000000, 0x3fc00000, 0x40200000, 0x4b000000, 0x4b7fffff, 0x4b000001, 0x4effffff, 0x4f000000, 0x4f000001,
-        0x5effffff, 0x5f000000, 0x5f000001, 0x7f000000, 0x7f7fffff, 0x7f800000, 0x7f800001, 0x7fa00000, 0x7fc00000,
-        0x7fffffff, 0x33800000, 0x00c00000,
+        0,          1,          2,          0x7fffff,   0x800000,   0x800001,   0x3f800000, 0x3f800001,
+        0x3f7fffff, 0x3f000000, 0x3fc00000, 0x40200000, 0x4b000000, 0x4b7fffff, 0x4b000001, 0x4effffff,
+        0x4f000000, 0x4f000001, 0x5effffff, 0x5f000000, 0x5f000001, 0x7f000000, 0x7f7fffff, 0x7f800000,
+        0x7f800001, 0x7fa00000, 0x7fc00000, 0x7fffffff, 0x33800000, 0x00c00000,
     };
     uint32_t v = (uint32_t)random64(r), sign = v & 1u << 31;
 
@@ -104,7 +104,8 @@ uint64_t edge_f64(struct random *r)
     case 0:
         return special[below(r, COUNT(special))] | sign;
     case 1:
-        return sign | (uint64_t)(1023 - 32 + below(r, 100)) << 52 | (v & 0xfffffffffffffull & ~0ull << below(r, 53));
+        return sign | (uint64_t)(1023 - 32 + below(r, 100)) << 52 |
+               (v & 0xfffffffffffffull & ~0ull << below(r, 53));
     case 2:
         return sign | (uint64_t)(1022 + below(r, 6)) << 52 | (v & 0xf800000000000ull);
     default:
@@ -114,9 +115,26 @@ uint64_t edge_f64(struct random *r)
 
 void edge_f80(struct random *r, uint8_t image[10])
 {
-    static const uint16_t exponents[] = {0, 1, 2, 0x3fff, 0x3ffe, 0x3ffd, 0x4000, 0x400e, 0x401e, 0x403d, 0x403e, 0x403f,
-                                         0x7ffe, 0x7fff, 0x3fff - 126, 0x3fff - 149, 0x3fff + 127, 0x3fff - 1022,
-                                         0x3fff - 1074, 0x3fff + 1023};
+    static const uint16_t exponents[] = {0,
+                                         1,
+                                         2,
+                                         0x3fff,
+                                         0x3ffe,
+                                         0x3ffd,
+                                         0x4000,
+                                         0x400e,
+                                         0x401e,
+                                         0x403d,
+                                         0x403e,
+                                         0x403f,
+                                         0x7ffe,
+                                         0x7fff,
+                                         0x3fff - 126,
+                                         0x3fff - 149,
+                                         0x3fff + 127,
+                                         0x3fff - 1022,
+                                         0x3fff - 1074,
+                                         0x3fff + 1023};
     static const uint64_t mantissas[] = {
         0,
         1ull << 63,

@@ -68,8 +68,7 @@ static const struct command writes[] = {
     {"writes a file of numbers", "mkdir files && seq 1 1000000 >files/numbers", NULL},
     {"writes 24 MiB of random bytes", "dd if=/dev/urandom of=files/random bs=1M count=24 status=none", NULL},
     {"copies many small files", "cp -a /usr/share/doc files/", NULL},
-    {"notes their checksums", "find files -type f | sort | xargs sha256sum >sums; wc -l <sums >count; sync",
-     NULL},
+    {"notes their checksums", "find files -type f | sort | xargs sha256sum >sums; sync", NULL},
 };
 
 static const struct command reads[] = {
@@ -239,10 +238,10 @@ static void check_file(struct tap *tap, const char *name, const char *sum)
     char *output;
     int status = host(&output, "debugfs -R 'cat /root/files/%s' " PARTITION " 2>/dev/null | sha256sum", name);
 
-    if (!tap_ok(tap, status == 0 && !strncmp(output, sum, 64), "the host reads the guest's file of %s",
-                name)) {
+    if (!tap_ok(tap, status == 0 && output && !strncmp(output, sum, 64),
+                "the host reads the guest's file of %s", name)) {
         printf("# expected: %s\n", sum);
-        tap_note("it is", output);
+        tap_note("it is", output ? output : "");
     }
     free(output);
 }

@@ -1,0 +1,51 @@
+/*
+ * encode.h - an instruction on its way from a row to bytes.
+ */
+#ifndef TESTS_ORACLE_ENCODE_H
+#define TESTS_ORACLE_ENCODE_H
+
+#include "tests/oracle/oracle.h"
+
+#define NOTHING 16u /* no base, no index */
+
+/* What is put together, in the order of the functions below, before it becomes bytes. */
+struct parts {
+    const struct opcode_row *row;
+    const struct row_facts *facts;
+    unsigned map, opcode;
+    bool opsize, adsize, lock;
+    unsigned rep; /* 0, F2, F3 */
+    int segment;  /* override, -1: none */
+    bool has_modrm, has_sib, is_mem, rip_relative;
+    unsigned mod, reg, rm; /* reg and rm with their REX bits */
+    unsigned scale, index, base;
+    unsigned disp_size;
+    int32_t disp;
+    bool rex_w, force_rex;
+    unsigned osize, asize; /* SIZE_* */
+    unsigned imm_size;
+    uint64_t imm;
+};
+
+/* --- operands.c --- */
+
+/* ModRM, SIB and displacement, with base and index registers that lead to b->target, and what lies there. */
+void choose_modrm(struct builder *b, struct parts *p);
+void choose_immediates(struct builder *b, struct parts *p);
+/* What is added to the effective address. */
+uint64_t segment_base(const struct builder *b, const struct parts *p);
+
+/* --- needs.c --- */
+
+/* Registers and memory that the instruction uses beyond its operands, or wants in a certain way. */
+void satisfy(struct builder *b, struct parts *p);
+
+static inline uint64_t truncate_to(uint64_t v, unsigned size)
+{
+    return size == SIZE_Q ? v : v & ((1ull << (8u << size)) - 1);
+}
+
+/* Sets only what the size covers. */
+void set_low(struct builder *b, unsigned reg, unsigned size, uint64_t value);
+
+#endif

@@ -265,6 +265,21 @@ static bool other_scans(const struct difference *d)
            !(has_feature(d->cpu, F_BMI1) && has_feature(d->cpu, F_ABM));
 }
 
+/* LSL of Linux's segment that tells the CPU's number: the process was moved meanwhile. */
+static bool cpu_number(const struct difference *d)
+{
+    struct outcome b;
+    char text[200];
+
+    if (!executed(d, "lsl"))
+        return false;
+    b = *d->host;
+    for (unsigned n = 0; n < 16; n++)
+        if ((b.machine.gpr[n] ^ d->soft->machine.gpr[n]) < 4096)
+            b.machine.gpr[n] = d->soft->machine.gpr[n];
+    return !differ(d->c, d->soft, &b, text, sizeof(text));
+}
+
 /* Flags that the instructions left undefined that changed bytes made. */
 static bool flags_of_changed(const struct difference *d)
 {
@@ -299,6 +314,7 @@ static const struct {
     {repeated_fault, "a far call that the host repeats for ever"},
     {other_scans, "TZCNT and LZCNT, which the model lacks"},
     {beside_the_way, "a jump or changed bytes led to an instruction that the model lacks"},
+    {cpu_number, "LSL of the segment that tells the CPU's number"},
     {flags_of_changed, "flags that an instruction made of changed bytes leaves undefined"},
     {upper_halves, "upper halves of registers after a change to 32-bit code"},
 };

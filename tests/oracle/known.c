@@ -280,6 +280,16 @@ static bool cpu_number(const struct difference *d)
     return !differ(d->c, d->soft, &b, text, sizeof(text));
 }
 
+/*
+ * A loop whose branch is the last instruction before the limit of the code segment: after a few turns the
+ * host raises the #GP of what lies behind it, at the branch, taken as it is.
+ */
+static bool end_of_code(const struct difference *d)
+{
+    return d->name[0] && d->host->vector == EX_GP && d->soft->vector == EX_GP && d->c->code_base &&
+           (opcode_rows[d->insn->row].attr & A_LINK) && d->host->machine.rip + d->insn->len == CODE_SIZE;
+}
+
 /* Flags that the instructions left undefined that changed bytes made. */
 static bool flags_of_changed(const struct difference *d)
 {
@@ -315,6 +325,7 @@ static const struct {
     {other_scans, "TZCNT and LZCNT, which the model lacks"},
     {beside_the_way, "a jump or changed bytes led to an instruction that the model lacks"},
     {cpu_number, "LSL of the segment that tells the CPU's number"},
+    {end_of_code, "a loop at the very end of its code segment"},
     {flags_of_changed, "flags that an instruction made of changed bytes leaves undefined"},
     {upper_halves, "upper halves of registers after a change to 32-bit code"},
 };

@@ -211,6 +211,13 @@ static int show_case(const struct oracle *o)
     print_outcome(stdout, "host", &w->c, &w->by_host);
     different = differ(&w->c, &w->by_soft, &w->by_host, text, sizeof(text));
     printf("%s%s\n", different ? "differs: ours" : "agrees", text);
+    if (different) {
+        int known = known_difference(w->soft, &w->c, &w->by_soft, &w->by_host, o->facts);
+
+        if (known >= 0)
+            printf("as it may: %s\n", known_reason((unsigned)known));
+        different = known < 0;
+    }
     soft_free(w->soft);
     free(w);
     return different;

@@ -11,7 +11,7 @@
 #include "cpu/internal.h"
 #include "cpu/interp/bodies.h"
 
-#define MAPS       4
+#define MAPS       7
 #define MAX_LENGTH 15 /* SDM 2A 2.3.11 */
 
 struct decoder {
@@ -58,7 +58,10 @@ struct cursor {
     uint32_t mode;
     unsigned bits; /* SIZE_W, SIZE_D or SIZE_Q */
     bool opsize, adsize, rep, repne, lock, has_rex;
-    unsigned rex;
+    unsigned rex; /* also VEX's W, R, X, B */
+    bool vex, l;
+    unsigned vvvv, vector_index;
+    bool has_sib;
     int seg_override;
     unsigned mod, reg, rm; /* ModRM fields without REX */
 };
@@ -145,6 +148,64 @@ static unsigned take_prefixes(struct cursor *c)
     }
 }
 
+/*
+ * VEX (SDM 2A 2.3): C5 and C4 are LDS and LES outside 64-bit mode, unless what follows would be their register form
+ * (which in real and virtual-8086 mode is undefined).
+ * Returns false when this is no VEX prefix; nothing is consumed then. What may not stand before it makes *bad true.
+ */
+static bool take_vex(struct cursor *c, unsigned first, unsigned *map, bool *bad)
+{
+    unsigned start = c->pos, byte = (unsigned)take(c, 1), last;
+
+    if (c->short_of_bytes || c->too_long)
+        return true;
+    if ((c->bits != SIZE_Q && (byte & 0xc0) != 0xc0) || (c->mode & MODE_REAL)) {
+        c->pos = start;
+        return false;
+    }
+    *bad = c->opsize || c->rep || c->repne || c->lock || c->has_rex;
+    last = first == 0xc4 ? (unsigned)take(c, 1) : byte;
+    c->vex = true;
+    c->rex = byte & 0x80 ? 0 : REX_R;
+    *map = VEX + 1;
+    if (first == 0xc4) {
+        c->rex |= (byte & 0x40 ? 0 : REX_X) | (byte & 0x20 ? 0 : REX_B) | (last & 0x80 ? REX_W : 0);
+        *map = VEX + (byte & 31);
+        if (*map <= VEX || *map >= MAPS) {
+            *map = 0;
+            *bad = true;
+        }
+    }
+    c->l = last & 4;
+    c->vvvv = ~last >> 3 & 15;
+    c->opsize = (last & 3) == 1;
+    c->rep = (last & 3) == 2;
+    c->repne = (last & 3) == 3;
+    if (c->bits != SIZE_Q) {
+        c->rex &= REX_W;
+        c->vvvv &= 7;
+    }
+    return true;
+}
+
+static bool vex_matches(const struct cursor *c, const struct opcode_row *row)
+{
+    bool w = c->rex & REX_W;
+
+    if ((row->sel & SEL_W0 && w) || (row->sel & SEL_W1 && !w))
+        return false;
+    return !(row->sel & SEL_L0 && c->l) && !(row->sel & SEL_L1 && !c->l);
+}
+
+/* Whether an operand names VEX.vvvv. */
+static bool uses_vvvv(const struct opcode_row *row)
+{
+    for (unsigned n = 0; n < 4; n++)
+        if (row->operand[n] == O_Hx || row->operand[n] == O_By)
+            return true;
+    return false;
+}
+
 static bool prefix_matches(const struct cursor *c, unsigned prefix)
 {
     switch (prefix) {
@@ -189,6 +250,8 @@ static const struct opcode_row *find_row(const struct decoder *d, struct cursor 
         if ((row->attr & A_ONLY64) && c->bits != SIZE_Q)
             continue;
         if (!prefix_matches(c, row->prefix) || ((row->attr & A_NO_REXB) && (c->rex & REX_B)))
+            continue;
+        if (c->vex && (!vex_matches(c, row) || (c->vvvv && !uses_vvvv(row))))
             continue;
         if (row->sel & SEL_FORM) {
             if (!have_modrm) {
@@ -246,10 +309,11 @@ static bool address32(struct cursor *c, struct insn *i)
         unsigned index = (sib >> 3 & 7) | (c->rex & REX_X ? 8 : 0);
 
         base = sib & 7;
-        if (index != 4) {
+        c->has_sib = true;
+        c->vector_index = index;
+        i->scale = (uint8_t)(sib >> 6);
+        if (index != 4)
             i->index = REG_OFFSET(index);
-            i->scale = (uint8_t)(sib >> 6);
-        }
         if (base == 5 && c->mod == 0) {
             i->disp = (int32_t)take_signed(c, 4);
             return false;
@@ -318,7 +382,14 @@ static void take_operand(struct cursor *c, unsigned operand, unsigned opcode, st
     case O_Wsd:
     case O_Wq:
     case O_Ux:
+    case O_Wdq:
+    case O_Wh:
+    case O_Wf:
+    case O_We:
         i->rm = XMM_OFFSET(rm);
+        break;
+    case O_Mvm: /* the index is a vector register, and 4 is one like any other */
+        i->index = XMM_OFFSET(c->vector_index);
         break;
     case O_Pq:
         i->reg = (uint16_t)(offsetof(struct cpu, s.st) + sizeof(struct f80) * c->reg);
@@ -332,6 +403,7 @@ static void take_operand(struct cursor *c, unsigned operand, unsigned opcode, st
         i->rm = (uint16_t)c->rm;
         break;
     case O_Ib:
+    case O_Lx:
     case O_sIb:
         i->imm = take_signed(c, 1);
         break;
@@ -374,6 +446,10 @@ static unsigned operand_size(const struct cursor *c, const struct opcode_row *ro
 {
     bool opsize = c->opsize && row->prefix != PFX_66;
 
+    if (row->attr & A_VEC)
+        return c->l ? VEC_Y : VEC_X;
+    if (c->vex)
+        return c->bits == SIZE_Q && (c->rex & REX_W) ? SIZE_Q : SIZE_D;
     if (c->bits != SIZE_Q)
         return (c->bits == SIZE_D) != opsize ? SIZE_D : SIZE_W;
     if ((row->attr & A_F64) || (c->rex & REX_W))
@@ -412,7 +488,7 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
         .bytes = bytes, .size = size, .mode = mode, .bits = mode & MODE_BITS, .seg_override = -1};
     const struct opcode_row *row;
     unsigned map = 0, opcode, form;
-    bool rip_relative = false;
+    bool rip_relative = false, bad_vex = false;
 
     memset(i, 0, sizeof(*i));
     i->off = (uint8_t)off;
@@ -428,8 +504,10 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
             map = opcode == 0x38 ? 2 : 3;
             opcode = (unsigned)take(&c, 1);
         }
+    } else if ((opcode == 0xc4 || opcode == 0xc5) && take_vex(&c, opcode, &map, &bad_vex)) {
+        opcode = (unsigned)take(&c, 1);
     }
-    row = c.too_long || c.short_of_bytes ? NULL : find_row(cpu->decoder, &c, map, opcode);
+    row = c.too_long || c.short_of_bytes || bad_vex ? NULL : find_row(cpu->decoder, &c, map, opcode);
     if (c.too_long)
         return bad_insn(i, body_too_long, MAX_LENGTH, attr);
     if (c.short_of_bytes)
@@ -438,13 +516,14 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
         return bad_insn(i, body_undefined, c.pos, attr);
 
     i->row = (uint16_t)(row - opcode_rows);
+    i->vreg = c.vvvv & 15;
     i->osize = operand_size(&c, row) & 15;
     i->asize = (c.bits == SIZE_Q                 ? (c.adsize ? SIZE_D : SIZE_Q)
                 : (c.bits == SIZE_D) != c.adsize ? SIZE_D
                                                  : SIZE_W) &
                15;
     i->flags = (c.rep ? INSN_REP : 0) | (c.repne ? INSN_REPNE : 0) | (c.lock ? INSN_LOCK : 0) |
-               (c.has_rex ? INSN_REX : 0);
+               (c.has_rex ? INSN_REX : 0) | (c.vex ? INSN_VEX : 0);
     if ((row->sel & SEL_FORM) && c.mod != 3 && !(row->attr & A_MODRM_REG)) {
         i->flags |= INSN_MEM;
         if (i->asize == SIZE_W)
@@ -471,6 +550,8 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
     if (c.short_of_bytes)
         return 0;
     if (c.lock && (!(row->attr & A_LOCK) || !(i->flags & INSN_MEM)))
+        return bad_insn(i, body_undefined, c.pos, attr);
+    if (row->operand[1] == O_Mvm && !c.has_sib) /* VSIB addressing needs its byte (SDM 2A 2.3.12) */
         return bad_insn(i, body_undefined, c.pos, attr);
 
     i->len = (uint8_t)c.pos;

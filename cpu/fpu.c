@@ -269,6 +269,13 @@ void sse_unavailable(struct cpu *cpu, const struct insn *i)
     fault0(cpu, i, EX_NM);
 }
 
+void avx_unavailable(struct cpu *cpu, const struct insn *i)
+{
+    if (!(cpu->s.cr4 & CR4_OSXSAVE) || (~cpu->s.xcr0 & (XCR0_SSE | XCR0_AVX)))
+        ud(cpu, i);
+    fault0(cpu, i, EX_NM);
+}
+
 void x87_unavailable(struct cpu *cpu, const struct insn *i)
 {
     if (cpu->s.cr0 & (CR0_EM | CR0_TS))

@@ -96,6 +96,7 @@ void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned 
 _Noreturn void sse_unavailable(struct cpu *cpu, const struct insn *i);
 void x87_unavailable(struct cpu *cpu, const struct insn *i);
 void mmx_unavailable(struct cpu *cpu, const struct insn *i);
+void avx_unavailable(struct cpu *cpu, const struct insn *i);
 
 /* SSE: #UD for CR0.EM or no CR4.OSFXSR, #NM for CR0.TS (SDM 3A table 13-1). */
 static inline uint64_t sse_blocked(const struct cpu *cpu)
@@ -107,6 +108,18 @@ static inline void sse_check(struct cpu *cpu, const struct insn *i)
 {
     if (unlikely(sse_blocked(cpu)))
         sse_unavailable(cpu, i);
+}
+
+/* AVX: #UD without CR4.OSXSAVE and XCR0's SSE and AVX bits, #NM for CR0.TS (SDM 2A 2.4). */
+static inline uint64_t avx_blocked(const struct cpu *cpu)
+{
+    return (cpu->s.cr0 & CR0_TS) | (~cpu->s.cr4 & CR4_OSXSAVE) | (~cpu->s.xcr0 & (XCR0_SSE | XCR0_AVX));
+}
+
+static inline void avx_check(struct cpu *cpu, const struct insn *i)
+{
+    if (unlikely(avx_blocked(cpu)))
+        avx_unavailable(cpu, i);
 }
 
 /* MMX: #UD for CR0.EM, #NM for CR0.TS, then a pending x87 exception (SDM 3A table 12-1). */

@@ -24,6 +24,9 @@ typedef void insn_fn(struct cpu *cpu, const struct insn *i);
 /* Address and operand sizes: log2 of the bytes, so that 1, 2 and 3 are 16, 32 and 64 bits. */
 enum { SIZE_B, SIZE_W, SIZE_D, SIZE_Q };
 
+/* Vector lengths, where a VEX-encoded instruction has them in place of an operand size: 128 and 256 bits. */
+enum { VEC_X = 1, VEC_Y = 2 };
+
 enum insn_flag {
     INSN_MEM = 1,   /* the E operand is in memory */
     INSN_REP = 2,   /* F3 */
@@ -32,6 +35,7 @@ enum insn_flag {
     INSN_REX = 16,    /* a REX prefix was there */
     INSN_LINKED = 32, /* the next slot is a link */
     INSN_NEAR = 64,   /* that link stays in the trace's page */
+    INSN_VEX = 128,   /* VEX-encoded */
 };
 
 /*
@@ -54,8 +58,8 @@ struct insn {
     uint8_t len;
     uint8_t seg;                  /* segment register of the memory operand, overrides applied */
     uint8_t flags;                /* enum insn_flag */
-    uint8_t osize : 4, asize : 4; /* SIZE_W.. */
-    uint8_t vreg;                 /* VEX.vvvv */
+    uint8_t osize : 4, asize : 4; /* SIZE_W..; for A_VEC rows osize is VEC_X or VEC_Y */
+    uint8_t vreg;                 /* VEX.vvvv: the register's number */
     uint8_t rest;                 /* instructions that follow in the trace */
 };
 
@@ -130,6 +134,14 @@ enum operand {
     O_Wsd,
     O_Wq, /* XMM by ModRM.reg; XMM or memory of 16, 4, 8, 8 bytes by ModRM.rm */
     O_Ux, /* XMM by ModRM.rm, register only */
+    O_Wdq,
+    O_Wh,
+    O_Wf,
+    O_We, /* XMM; memory of 16 bytes in any case, or of a half, a fourth, an eighth of the vector length */
+    O_Hx,
+    O_By, /* VEX.vvvv: XMM or YMM, general register */
+    O_Lx, /* XMM or YMM by bits 7:4 of an immediate */
+    O_Mvm, /* memory at base + the elements of an index vector (VSIB) */
     O_Pq,
     O_Qq,
     O_Qd,
@@ -146,6 +158,10 @@ enum operand {
 #define SEL_FORM     0x0700
 #define SEL_PLUS_R                                                                                           \
     0x0800 /* no ModRM: the low three opcode bits are a register, the row covers eight opcodes */
+#define SEL_W0      0x1000 /* VEX.W or VEX.L must be ... */
+#define SEL_W1      0x2000
+#define SEL_L0      0x4000
+#define SEL_L1      0x8000
 #define SEL_HAS_EXT 0x0010 /* ModRM.reg must be ... */
 #define SEL_EXT(n)  (SEL_HAS_EXT | ((n) << 5))
 #define SEL_HAS_RM  0x0008 /* ModRM.rm must be ... */
@@ -154,6 +170,9 @@ enum operand {
 #define MEMX(n)     (SEL_MEM | SEL_EXT(n))
 #define REGX(n)     (SEL_REG | SEL_EXT(n))
 #define EXACT(n, m) (SEL_REG | SEL_EXT(n) | SEL_RM(m))
+
+/* Opcode maps of VEX-encoded instructions follow those of the others. */
+#define VEX 3
 
 /* Mandatory prefix. */
 enum { PFX_ANY, PFX_NONE, PFX_66, PFX_F3, PFX_F2 };
@@ -175,11 +194,12 @@ enum row_attr {
     A_STARTS = 1 << 13,   /* set by the decoder: must be the first of its trace */
     A_NO_REXB = 1 << 14, /* with REX.B it is another instruction */
     A_X87 = 1 << 11,      /* #NM by CR0.EM/TS and pending #MF; the body checks */
+    A_VEC = 1 << 15,      /* VEX.L picks the body where others have the operand size */
 };
 
 struct opcode_row {
     const char *name;
-    uint8_t map; /* 0 one byte, 1 0F, 2 0F38, 3 0F3A */
+    uint8_t map; /* 0 one byte, 1 0F, 2 0F38, 3 0F3A; VEX + 1 to 3 the same behind a VEX prefix */
     uint8_t opcode;
     uint16_t sel;
     uint8_t prefix;

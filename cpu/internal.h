@@ -125,6 +125,7 @@ struct target {
 #define MODE_BITS 0x03u /* SIZE_W, SIZE_D, SIZE_Q: 16-, 32-, 64-bit code */
 #define MODE_SS32 0x04u /* stack pointer is ESP (in 64-bit mode it is always RSP) */
 #define MODE_AC   0x08u /* alignment checks are on */
+#define MODE_REAL 0x20u /* real or virtual-8086 mode */
 #define MODE_USER 0x10u /* CPL 3: its links must not lead where only the supervisor may fetch */
 
 enum attention {
@@ -182,7 +183,7 @@ struct cpu {
     struct {
         uint64_t base;
         uint32_t limit;
-    } code_seen[32]; /* CS when a trace mode was last in use (update_mode) */
+    } code_seen[64]; /* CS when a trace mode was last in use (update_mode) */
 
     /* Outside. */
     struct bus *memory, *ports;

@@ -12,6 +12,7 @@
 #define FORMS_SIZED(f)                                                                                       \
     insn_fn f##_r_w, f##_r_d, f##_r_q, f##_m_w, f##_m_d, f##_m_q, f##_g_w, f##_g_d, f##_g_q;
 #define BRANCH(f) insn_fn f##_here, f##_away, f##_any;
+#define VECTOR(f) insn_fn f##_x_r, f##_x_m, f##_x_g, f##_y_r, f##_y_m, f##_y_g;
 #include "cpu/opcodes.def"
 #undef ROW
 #undef ONE
@@ -19,6 +20,7 @@
 #undef FORMS
 #undef FORMS_SIZED
 #undef BRANCH
+#undef VECTOR
 
 /* Second pass: the rows. */
 #define OPS_PICK(a, b, c, d, ...)                                                                            \
@@ -59,6 +61,13 @@
         {f##_here, f##_here, f##_here}, {f##_away, f##_away, f##_away},                                      \
         {                                                                                                    \
             f##_any, f##_any, f##_any                                                                        \
+        }                                                                                                    \
+    }
+#define VECTOR(f)                                                                                            \
+    {                                                                                                        \
+        {f##_x_r, f##_y_r, f##_y_r}, {f##_x_m, f##_y_m, f##_y_m},                                            \
+        {                                                                                                    \
+            f##_x_g, f##_y_g, f##_y_g                                                                        \
         }                                                                                                    \
     }
 #define ROW(name, map, opcode, sel, prefix, ops, attr, feature, fr, fw, fu, bodies)                          \

@@ -316,7 +316,8 @@ void update_mode(struct cpu *cpu)
     unsigned tlb;
 
     if (!long64)
-        mode = (cs->attr & SEG_DB ? SIZE_D : SIZE_W) | (s->seg[SS].attr & SEG_DB ? MODE_SS32 : 0);
+        mode = (cs->attr & SEG_DB ? SIZE_D : SIZE_W) | (s->seg[SS].attr & SEG_DB ? MODE_SS32 : 0) |
+               (real_mode(cpu) || vm86_mode(cpu) ? MODE_REAL : 0);
     if (s->cpl == 3) {
         mode |= MODE_USER | (s->cr0 & CR0_AM && s->rflags & FLAG_AC ? MODE_AC : 0);
         tlb = TLB_USER;

@@ -76,6 +76,11 @@ enum { ES, CS, SS, DS, FS, GS, SEG_COUNT };
 #define CR4_SMAP       (1u << 21)
 #define CR4_PKE        (1u << 22)
 
+#define XCR0_X87  (1u << 0)
+#define XCR0_SSE  (1u << 1)
+#define XCR0_AVX  (1u << 2)
+#define XCR0_PKRU (1u << 9)
+
 #define EFER_SCE   (1u << 0)
 #define EFER_LME   (1u << 8)
 #define EFER_LMA   (1u << 10)

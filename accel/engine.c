@@ -7,12 +7,6 @@
 #include "accel/engine.h"
 #include "accel/software.h"
 
-static bool jit_probe(char *why, size_t why_size)
-{
-    snprintf(why, why_size, "the JIT is not part of this version; use --accel interp");
-    return false;
-}
-
 static bool kvm_probe(char *why, size_t why_size)
 {
     snprintf(why, why_size, "KVM is not part of this version; use --accel interp");
@@ -26,13 +20,14 @@ static const struct engine engine_kvm = {
     .probe = kvm_probe,
 };
 
-static const struct engine engine_jit = {
-    .name = "jit",
-    .about = "translates hot guest code to host code (not in this version)",
-    .probe = jit_probe,
+const struct engine *const engines[] = {
+    &engine_kvm,
+#if defined(__x86_64__)
+    &engine_jit,
+#endif
+    &engine_interp,
+    NULL,
 };
-
-const struct engine *const engines[] = {&engine_kvm, &engine_jit, &engine_interp, NULL};
 
 const struct engine *engine_pick(const char *name, char *why, size_t why_size)
 {

@@ -22,6 +22,9 @@ struct engine {
     /* Whether it can serve on this host. When not, `why` says the reason and what to do about it, in a
      * sentence. */
     bool (*probe)(char *why, size_t why_size);
+    /* Before the first run, and after the last; NULL: nothing to do. `why` as for probe. */
+    bool (*attach)(struct cpu *cpu, char *why, size_t why_size);
+    void (*detach)(struct cpu *cpu);
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
     void (*kick)(struct cpu *cpu);
     void (*pull)(struct cpu *cpu);

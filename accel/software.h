@@ -7,5 +7,8 @@
 #include "accel/engine.h"
 
 extern const struct engine engine_interp;
+#if defined(__x86_64__)
+extern const struct engine engine_jit;
+#endif
 
 #endif

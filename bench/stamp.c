@@ -2,7 +2,7 @@
  * stamp.c - runs an emulator (or a plain program) and notes when the lines arrive that its guest prints for
  * us.
  *
- *     stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]
+ *     stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] [-m NAME=TEXT]... [-u NAME=TEXT] -- COMMAND...
  *
  * Lines are looked for in the command's standard output, or in FIFO, which must exist, when the command
  * writes its guest's serial line there; its standard output is dropped then. Each line that has
@@ -13,6 +13,9 @@
  *     -e FILE     the command's standard error
  *     -t SECONDS  how long to wait before the command is killed (300)
  *     -p          the command and its children share one processor
+ *     -m NAME=TEXT  for guests that don't know of us: when TEXT has come for the first time, be it within a
+ *                 line, "@@NAME" is printed as if it were a line of its own
+ *     -u NAME=TEXT  likewise, and the command is ended then
  *
  * After "@@done" the command has GRACE seconds to end by itself. The last line is "@@exit N" with the exit
  * status, "@@exit timeout", "@@exit signal N", or "@@exit killed" for a command that was done and stayed. A
@@ -35,11 +38,20 @@
 
 #define GRACE     5.0
 #define LINE_SIZE 1024
+#define TEXTS     8
+
+struct text {
+    const char *name, *text;
+    bool last; /* the command is ended when it comes */
+    bool seen;
+};
 
 struct stamp {
     const char *fifo, *log_path, *error_path;
     double limit; /* seconds */
     bool one_processor;
+    struct text texts[TEXTS];
+    unsigned text_count;
     char **command;
 
     pid_t pid;
@@ -66,11 +78,24 @@ _Noreturn static void fail(const char *what)
     exit(125);
 }
 
+/* Parts NAME=TEXT. */
+static void add_text(struct stamp *stamp, char *argument, bool last)
+{
+    char *sign = strchr(argument, '=');
+
+    if (!sign || !sign[1] || stamp->text_count == TEXTS) {
+        fprintf(stderr, "stamp: %s: give NAME=TEXT, up to %d times\n", argument, TEXTS);
+        exit(125);
+    }
+    *sign = 0;
+    stamp->texts[stamp->text_count++] = (struct text){argument, sign + 1, last, false};
+}
+
 static void parse(struct stamp *stamp, int argc, char **argv)
 {
     int letter;
 
-    while ((letter = getopt(argc, argv, "+f:l:e:t:p")) != -1) {
+    while ((letter = getopt(argc, argv, "+f:l:e:t:pm:u:")) != -1) {
         switch (letter) {
         case 'f':
             stamp->fifo = optarg;
@@ -87,14 +112,18 @@ static void parse(struct stamp *stamp, int argc, char **argv)
         case 'p':
             stamp->one_processor = true;
             break;
+        case 'm':
+        case 'u':
+            add_text(stamp, optarg, letter == 'u');
+            break;
         default:
             exit(125);
         }
     }
     stamp->command = argv + optind;
     if (optind == argc || !(stamp->limit > 0)) {
-        fprintf(stderr,
-                "usage: stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] -- COMMAND [ARGUMENT...]\n");
+        fprintf(stderr, "usage: stamp [-f FIFO] [-l LOG] [-e FILE] [-t SECONDS] [-p] [-m NAME=TEXT]... "
+                        "[-u NAME=TEXT] -- COMMAND [ARGUMENT...]\n");
         exit(125);
     }
 }
@@ -165,10 +194,17 @@ static void start(struct stamp *stamp)
         close(ends[1]);
 }
 
-static void end_line(struct stamp *stamp, double wall)
+/* Processor seconds of the command so far. */
+static double cpu_seconds(const struct stamp *stamp)
 {
     clockid_t id;
-    double cpu = clock_getcpuclockid(stamp->pid, &id) ? 0 : seconds(id);
+
+    return clock_getcpuclockid(stamp->pid, &id) ? 0 : seconds(id);
+}
+
+static void end_line(struct stamp *stamp, double wall)
+{
+    double cpu = cpu_seconds(stamp);
 
     stamp->line[stamp->length] = 0;
     if (stamp->log)
@@ -185,6 +221,26 @@ static void end_line(struct stamp *stamp, double wall)
     stamp->length = 0;
 }
 
+/* Does the line, as far as it has come, end with one of the texts? */
+static void look_for_texts(struct stamp *stamp, double wall)
+{
+    for (unsigned i = 0; i < stamp->text_count; i++) {
+        struct text *text = &stamp->texts[i];
+        size_t size = strlen(text->text);
+
+        if (text->seen || size > stamp->length ||
+            memcmp(stamp->line + stamp->length - size, text->text, size) != 0)
+            continue;
+        text->seen = true;
+        printf("%.6f %.6f @@%s\n", wall, cpu_seconds(stamp), text->name);
+        fflush(stdout);
+        if (text->last) {
+            stamp->done = true;
+            stamp->deadline = stamp->start + wall;
+        }
+    }
+}
+
 /* Carriage returns, and what else a terminal would not show, are no part of a line. */
 static void take(struct stamp *stamp, const char *data, size_t size)
 {
@@ -193,8 +249,10 @@ static void take(struct stamp *stamp, const char *data, size_t size)
     for (size_t i = 0; i < size; i++) {
         if (data[i] == '\n' || stamp->length == LINE_SIZE - 1)
             end_line(stamp, wall);
-        if ((unsigned char)data[i] >= ' ' && data[i] != 127)
+        if ((unsigned char)data[i] >= ' ' && data[i] != 127) {
             stamp->line[stamp->length++] = data[i];
+            look_for_texts(stamp, wall);
+        }
     }
 }
 
@@ -240,8 +298,7 @@ static bool watch(struct stamp *stamp)
 static void finish(struct stamp *stamp, bool ended)
 {
     double wall = seconds(CLOCK_MONOTONIC) - stamp->start;
-    clockid_t id;
-    double cpu = clock_getcpuclockid(stamp->pid, &id) ? 0 : seconds(id);
+    double cpu = cpu_seconds(stamp);
     int status;
 
     if (stamp->length)

@@ -1,6 +1,8 @@
 # table.awk - the figures of a run (see docs/performance.md for the format) as a table.
 #
-#     awk -v clock=wall|cpu -v engines="A B" -v order="ROW ROW" [-v compare=OLDER.tsv] -f table.awk RESULTS.tsv
+#     awk -v clock=wall|cpu -v engines="A B" -v order="ROW ROW" [-v compare=OLDER.tsv] [-v stages=1] -f table.awk RESULTS.tsv
+#
+# With stages, the rows are stages of one thing: they have no mean, nor a speed of their own.
 #
 # Ends with 1 when a row failed: no answer, or not the checksum that the first engine gave.
 
@@ -119,7 +121,7 @@ function has(who,    i) {
 END {
     oxbow = has("oxbow")
     printf("%s seconds, %s%s\n\n", clock == "cpu" ? "Processor" : "Elapsed",
-        repeats > 1 ? "median of " repeats : "one run", percent != 100 ? ", at " percent "% of the work" : "")
+        repeats > 1 ? "median of " repeats : "one run", percent != "" && percent != 100 ? ", at " percent "% of the work" : "")
     printf "%-10s", ""
     for (i = 1; i <= columns; i++)
         printf "%10s", engine[i]
@@ -127,7 +129,8 @@ END {
         for (i = 1; i <= columns; i++)
             if (engine[i] != "oxbow")
                 printf "%9s", "/" engine[i]
-        printf "%8s", "MIPS"
+        if (!stages)
+            printf "%8s", "MIPS"
         if (compare != "")
             printf "%9s", "change"
     }
@@ -140,13 +143,14 @@ END {
             for (i = 1; i <= columns; i++)
                 if (engine[i] != "oxbow")
                     printf "%9s", ratio(row[r], engine[i])
-            printf "%8s", mips(row[r])
+            if (!stages)
+                printf "%8s", mips(row[r])
             if (compare != "")
                 printf "%9s", change(row[r])
         }
         printf "\n"
     }
-    if (oxbow && rows > 1) {
+    if (oxbow && rows > 1 && !stages) {
         printf "%-10s%*s", "mean", 10 * columns, ""
         for (i = 1; i <= columns; i++)
             if (engine[i] != "oxbow")
@@ -155,7 +159,8 @@ END {
     }
     printf "\n"
     if (oxbow)
-        print "/X: how many times as long as X Oxbow takes; the mean is geometric and leaves the boot out."
+        print "/X: how many times as long as X Oxbow takes" \
+            (stages ? "." : "; the mean is geometric and leaves the boot out.")
     if (whole_busy)
         printf "Oxbow, boot and all: %.0f million instructions in %.2f s at work, %.1f MIPS.\n",
             whole_instructions / 1e6, whole_busy, whole_instructions / whole_busy / 1e6

@@ -77,6 +77,11 @@ const struct option_row option_table[] = {
     {"exit-device", 0, "[=PORT]", NULL, PC,
      "Adds a port (0xF4) through which the guest ends the run: writing V gives exit status (V << 1) | 1.",
      set_port, AT(exit_port)},
+    {"test-device", 0, NULL, NULL, PC,
+     "Adds a chip for tests of processors and kernels: a port (0xE0) and a memory (0xFF000000) that keep "
+     "what "
+     "is written, and interrupt lines that the guest pulls (ports 0x2000 to 0x2017).",
+     set_flag, AT(test_device)},
 
     {"serial", 0, "WHERE", NULL, WIRES,
      "Where COM1 leads: stdio, file:PATH, pty, unix:PATH (listens there) or none. Ctrl-A then X quits on "

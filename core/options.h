@@ -62,6 +62,7 @@ struct options {
     bool stats, no_reboot;
     unsigned log;  /* bit n: enum log_level n is printed */
     int exit_port; /* the exit device's port, -1: not there */
+    bool test_device;
     const char *machine;
     struct option_text *texts; /* the strings above; options_free() releases them */
 };

@@ -3,7 +3,7 @@
  *
  * While any is enabled the CPU runs an instruction at a time (interp/loop.c), and pages that data breakpoints
  * watch have no fast TLB entries, so that every access to them comes by linear_read and relatives (paging.c).
- * With none enabled nothing is paid. Breakpoints on I/O ports (CR4.DE, R/W = 10) are stored but never hit.
+ * With none enabled nothing is paid.
  */
 #include "cpu/internal.h"
 
@@ -50,6 +50,19 @@ void breakpoint_access(struct cpu *cpu, uint64_t linear, unsigned size, bool wri
 
         if (enabled(cpu, n) && (rw == RW_ACCESS || (rw == RW_WRITE && write)) && start < linear + size &&
             linear < start + length_of(cpu, n))
+            cpu->s.pending_debug |= 1u << n;
+    }
+}
+
+void breakpoint_io(struct cpu *cpu, uint16_t port, unsigned size)
+{
+    if (!(cpu->s.cr4 & CR4_DE)) /* R/W = 10 means nothing then */
+        return;
+    for (unsigned n = 0; n < 4; n++) {
+        uint64_t start = start_of(cpu, n);
+
+        if (enabled(cpu, n) && rw_of(cpu, n) == RW_IO && start < (uint64_t)port + size &&
+            port < start + length_of(cpu, n))
             cpu->s.pending_debug |= 1u << n;
     }
 }

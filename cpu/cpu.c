@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpu/interp/flags.h"
+#include "cpu/models.h"
 
 #define DEFAULT_TSC_HZ NS_PER_SEC
 
@@ -38,6 +39,17 @@ static void tracking_armed(void *opaque, struct region *ram)
     raise_attention(opaque, ATT_TRACK);
 }
 
+/* The same numbers in every run (Steele, Lea, Flood: SplitMix). */
+static uint64_t counted_random(void *opaque)
+{
+    struct cpu *cpu = opaque;
+    uint64_t z = ++cpu->random_count * 0x9e3779b97f4a7c15ull + cpu->id;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
 struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
 {
     struct cpu *cpu;
@@ -55,6 +67,8 @@ struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
     cpu->lock = config->lock;
     cpu->log = config->log;
     cpu->intc = config->intc;
+    cpu->random = config->random ? config->random : counted_random;
+    cpu->random_opaque = config->random ? config->random_opaque : cpu;
     cpu->tsc_hz = config->tsc_hz ? config->tsc_hz : DEFAULT_TSC_HZ;
     cpu->a20_mask = UINT64_MAX;
     cpu->a20 = true;
@@ -89,6 +103,7 @@ void cpu_free(struct cpu *cpu)
         return;
     if (cpu->listener.opaque)
         bus_unlisten(cpu->memory, &cpu->listener);
+    cpu_end_jit(cpu);
     trace_cache_free(cpu);
     tlb_free(cpu);
     decoder_free(cpu->decoder);
@@ -147,6 +162,8 @@ void cpu_reset(struct cpu *cpu, bool init)
         memset(s->mtrr_base, 0, sizeof(s->mtrr_base));
         memset(s->mtrr_mask, 0, sizeof(s->mtrr_mask));
         s->mcg_status = s->xss = s->spec_ctrl = 0;
+        memset(s->mc_ctl, 0, sizeof(s->mc_ctl));
+        memset(s->mc_addr, 0, sizeof(s->mc_addr));
         s->pkru = 0;
         memset(s->st, 0, sizeof(s->st));
         s->fcw = 0x40;

@@ -34,6 +34,8 @@ struct cpu_config {
     struct intc intc;
     const char *model; /* CPU model and feature changes ("qemu64,+avx"), NULL for the default */
     uint64_t tsc_hz;   /* 0: the default, 1 GHz */
+    uint64_t (*random)(void *opaque); /* 64 bits for RDRAND and RDSEED; NULL: the same numbers in every run */
+    void *random_opaque;
 };
 
 enum cpu_exit {
@@ -75,6 +77,24 @@ bool cpu_has_work(struct cpu *cpu);
 
 /* Called (from any thread) when a wire changed, so that a sleeping vCPU thread can be woken. */
 void cpu_on_wake(struct cpu *cpu, void (*fn)(void *opaque), void *opaque);
+
+/*
+ * Memory for translated code, mapped twice: written at `write`, run at `exec`. set_gs() sets the calling thread's GS
+ * base, which no C code uses.
+ */
+struct cpu_code {
+    void *write, *exec;
+    size_t size;
+    void (*set_gs)(void *base);
+    void (*release)(struct cpu_code *code); /* when the CPU no longer needs it */
+};
+
+/*
+ * From now on hot code is translated into `code`, which is released by cpu_end_jit() or cpu_free(). False when memory
+ * ran out. Only on x86-64 hosts; while the CPU is stopped.
+ */
+bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code);
+void cpu_end_jit(struct cpu *cpu);
 
 /* Guest instructions retired since creation, for --stats. */
 uint64_t cpu_instructions(const struct cpu *cpu);

@@ -1,5 +1,5 @@
 /*
- * cpuid.c - what the processor says of itself: models, feature lists, the leaves of CPUID.
+ * cpuid.c - what the processor says of itself: the leaves of CPUID. What the models are is in models.c.
  *
  * The processor calls itself an AMD of family 0x19: systems find there what this one has (x2APIC, TSC
  * deadline under a hypervisor's flag, no Meltdown, no chip errata to work around), and the leaves that say
@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu/models.h"
 #include "cpu/system.h"
+#include "cpu/xsave.h"
 
 #define FAMILY   0x19u
 #define MODEL_ID 0x01u
@@ -23,231 +25,6 @@
 #define CACHE_LINE     64u
 
 enum { EAX, EBX, ECX, EDX };
-
-enum model_id { MODEL_DEFAULT, MODEL_BASE, MODEL_MAX, MODEL_COUNT };
-
-#define IN_NONE    0u
-#define IN_DEFAULT (1u << MODEL_DEFAULT)
-#define IN_BASE    (1u << MODEL_BASE)
-#define IN_MAX     (1u << MODEL_MAX)
-
-static const struct cpu_feature_row {
-    const char *name;
-    uint32_t leaf;
-    uint8_t subleaf, reg, bit;
-} feature_rows[F_COUNT] = {
-#define FEATURE(id, name, leaf, subleaf, reg, bit) {name, leaf, subleaf, reg, bit},
-#include "cpu/features.def"
-#undef FEATURE
-};
-
-/* Bit m set: model m has it. 0: not implemented. */
-static const uint8_t feature_models[F_COUNT] = {
-#define HAS(feature, models) [F_##feature] = (models) | IN_MAX,
-#include "cpu/cpu_models.def"
-#undef HAS
-};
-
-static const struct model {
-    const char *name, *brand, *text;
-} models[MODEL_COUNT] = {
-#define MODEL(name, brand, text) {name, brand, text},
-#include "cpu/cpu_models.def"
-#undef MODEL
-};
-
-static const struct {
-    uint8_t feature, needs;
-} dependencies[] = {
-#define NEEDS(feature, other) {F_##feature, F_##other},
-#include "cpu/cpu_models.def"
-#undef NEEDS
-};
-
-/* --- Choosing a model -------------------------------------------------------------------------------------
- */
-
-/* Edits (one letter changed, added, dropped) between two short words; words too long to matter count as far
- * apart. */
-static unsigned edit_distance(const char *a, size_t a_length, const char *b)
-{
-    size_t b_length = strlen(b);
-    unsigned row[32];
-
-    if (a_length >= 32 || b_length >= 32)
-        return 32;
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= a_length; i++) {
-        unsigned diagonal = row[0]++;
-
-        for (size_t j = 1; j <= b_length; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (best > row[j] + 1)
-                best = row[j] + 1;
-            if (best > row[j - 1] + 1)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b_length];
-}
-
-static bool same_word(const char *word, size_t length, const char *name)
-{
-    return strlen(name) == length && memcmp(word, name, length) == 0;
-}
-
-static const char *nearest_feature(const char *word, size_t length)
-{
-    unsigned best = 3;
-    const char *nearest = NULL;
-
-    for (unsigned f = F_BASE + 1; f < F_COUNT; f++) {
-        unsigned d = edit_distance(word, length, feature_rows[f].name);
-
-        if (d < best && d < length) {
-            best = d;
-            nearest = feature_rows[f].name;
-        }
-    }
-    return nearest;
-}
-
-static int find_model(const char *word, size_t length, char *why, size_t why_size)
-{
-    unsigned best = 4;
-    const char *nearest = NULL;
-
-    for (unsigned m = 0; m < MODEL_COUNT; m++) {
-        unsigned d = edit_distance(word, length, models[m].name);
-
-        if (same_word(word, length, models[m].name))
-            return (int)m;
-        if (d < best && d < length) {
-            best = d;
-            nearest = models[m].name;
-        }
-    }
-    if (nearest)
-        snprintf(why, why_size, "there is no CPU model \"%.*s\": did you mean \"%s\"?", (int)length, word,
-                 nearest);
-    else
-        snprintf(why, why_size, "there is no CPU model \"%.*s\": the models are %s, %s and %s", (int)length,
-                 word, models[0].name, models[1].name, models[2].name);
-    return -1;
-}
-
-/* One "+feature" or "-feature". */
-static bool change_feature(struct cpu *cpu, const char *word, size_t length, char *why, size_t why_size)
-{
-    bool on = word[0] == '+';
-    const char *nearest;
-
-    word++;
-    length--;
-    for (unsigned f = F_BASE + 1; f < F_COUNT; f++) {
-        if (!same_word(word, length, feature_rows[f].name))
-            continue;
-        if (on && !feature_models[f]) {
-            snprintf(why, why_size, "CPU feature \"%s\" is not implemented in this version: leave it out",
-                     feature_rows[f].name);
-            return false;
-        }
-        cpu->feature[f] = on;
-        return true;
-    }
-    nearest = nearest_feature(word, length);
-    if (nearest)
-        snprintf(why, why_size, "there is no CPU feature \"%.*s\": did you mean \"%s\"?", (int)length, word,
-                 nearest);
-    else
-        snprintf(why, why_size, "there is no CPU feature \"%.*s\"", (int)length, word);
-    return false;
-}
-
-/* What was taken away takes along what can't be without it. */
-static void drop_dependents(struct cpu *cpu)
-{
-    bool again;
-
-    do {
-        again = false;
-        for (unsigned n = 0; n < sizeof(dependencies) / sizeof(dependencies[0]); n++) {
-            if (cpu->feature[dependencies[n].feature] && !cpu->feature[dependencies[n].needs]) {
-                cpu->feature[dependencies[n].feature] = 0;
-                again = true;
-            }
-        }
-    } while (again);
-}
-
-/*
- * Sets cpu->feature[] and cpu->model from "model", "model,+feature,-feature" or changes to the default alone;
- * NULL is the default. False with a sentence in `why`, and the features as they were.
- */
-bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_size)
-{
-    const char *word = model ? model : "";
-    uint8_t before[F_COUNT];
-    int m = MODEL_DEFAULT;
-    size_t length = strcspn(word, ",");
-
-    if (length && word[0] != '+' && word[0] != '-') {
-        m = find_model(word, length, why, why_size);
-        if (m < 0)
-            return false;
-        word += length;
-    }
-    memcpy(before, cpu->feature, sizeof(before));
-    for (unsigned f = 0; f < F_COUNT; f++)
-        cpu->feature[f] = feature_models[f] >> m & 1;
-
-    for (; *word; word += length) {
-        word += *word == ',';
-        length = strcspn(word, ",");
-        if (length == 0)
-            continue;
-        if (word[0] != '+' && word[0] != '-') {
-            snprintf(why, why_size, "CPU model \"%s\": \"%.*s\" must be \"+%.*s\" or \"-%.*s\"", model,
-                     (int)length, word, (int)length, word, (int)length, word);
-            goto undo;
-        }
-        if (!change_feature(cpu, word, length, why, why_size))
-            goto undo;
-    }
-    drop_dependents(cpu);
-    cpu->model = (uint8_t)m;
-    return true;
-
-undo:
-    memcpy(cpu->feature, before, sizeof(before));
-    return false;
-}
-
-void cpu_list_models(FILE *out)
-{
-    unsigned column = 0;
-
-    for (unsigned m = 0; m < MODEL_COUNT; m++)
-        fprintf(out, "%-8s %s\n", models[m].name, models[m].text);
-    fprintf(out, "\nFeatures, to be added or taken away as in \"%s,+NAME,-NAME\":\n", models[0].name);
-    for (unsigned f = F_BASE + 1; f < F_COUNT; f++) {
-        unsigned length = (unsigned)strlen(feature_rows[f].name) + 1;
-
-        if (!feature_models[f])
-            continue;
-        if (column && column + length > 78) {
-            fputc('\n', out);
-            column = 0;
-        }
-        fprintf(out, "%s%s", column ? " " : "  ", feature_rows[f].name);
-        column += length + (column ? 0 : 2);
-    }
-    fputc('\n', out);
-}
 
 /* --- Leaves -----------------------------------------------------------------------------------------------
  */
@@ -270,7 +47,7 @@ static unsigned id_bits(const struct cpu *cpu)
 static void feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     for (unsigned f = F_BASE + 1; f < F_COUNT; f++) {
-        const struct cpu_feature_row *row = &feature_rows[f];
+        const struct cpu_feature_row *row = &cpu_features[f];
 
         if (row->leaf == leaf && row->subleaf == subleaf && cpu->feature[f])
             out[row->reg] |= 1u << row->bit;
@@ -345,7 +122,7 @@ static void leaf_brand(const struct cpu *cpu, unsigned part, uint32_t out[4])
 {
     char text[48] = {0};
 
-    snprintf(text, sizeof(text), "%s", models[cpu->model].brand);
+    snprintf(text, sizeof(text), "%s", cpu_models[cpu->model].brand);
     put_text(out, text + 16 * part, 16);
 }
 
@@ -398,8 +175,10 @@ static void leaf_l2(uint32_t out[4])
 
 static void leaf_sizes(const struct cpu *cpu, uint32_t out[4])
 {
-    out[EAX] = phys_bits(cpu) | (has_feature(cpu, F_LM) ? 48u : 32u) << 8;
-    out[EBX] = 1u << 26 | 1u << 29; /* SsbdNotRequired, BtcNo */
+    unsigned linear_bits = has_feature(cpu, F_LA57) ? 57 : has_feature(cpu, F_LM) ? 48 : 32;
+
+    out[EAX] = phys_bits(cpu) | linear_bits << 8;
+    out[EBX] |= 1u << 2 | 1u << 26 | 1u << 29; /* RstrFpErrPtrs, SsbdNotRequired, BtcNo */
     out[ECX] = id_bits(cpu) << 12 | ((cpu->count - 1) & 0xff);
 }
 
@@ -418,10 +197,16 @@ static void leaf_basic(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_
         break;
     case 7:
         feature_bits(cpu, leaf, subleaf, out);
+        if (subleaf == 0 && cpu->s.cr4 & CR4_PKE)
+            out[ECX] |= 1u << 4; /* OSPKE */
         break;
     case 0xb:
         if (has_feature(cpu, F_X2APIC))
             leaf_topology(cpu, subleaf, out);
+        break;
+    case 0xd:
+        feature_bits(cpu, leaf, subleaf, out);
+        xsave_leaf(cpu, subleaf, out);
         break;
     }
 }
@@ -450,6 +235,7 @@ static void leaf_extended(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint
         feature_bits(cpu, leaf, 0, out);
         break;
     case 0x80000008:
+        feature_bits(cpu, leaf, 0, out);
         leaf_sizes(cpu, out);
         break;
     case 0x8000001d:

@@ -25,6 +25,12 @@ static bool row_covers(const struct opcode_row *row, unsigned map, unsigned opco
     return row->map == map && row->opcode == (row->sel & SEL_PLUS_R ? opcode & ~7u : opcode);
 }
 
+/* VEX-encoded vector instructions of other features need AVX too. */
+static bool row_exists(const struct cpu *cpu, const struct opcode_row *row)
+{
+    return has_feature(cpu, row->feature) && (!(row->attr & A_VEC) || has_feature(cpu, F_AVX));
+}
+
 struct decoder *decoder_new(const struct cpu *cpu)
 {
     /* A row that covers eight opcodes is listed under each. */
@@ -37,7 +43,7 @@ struct decoder *decoder_new(const struct cpu *cpu)
         for (unsigned opcode = 0; opcode < 256; opcode++) {
             d->first[map][opcode] = (uint16_t)used;
             for (unsigned r = 0; r < opcode_row_count; r++)
-                if (row_covers(&opcode_rows[r], map, opcode) && has_feature(cpu, opcode_rows[r].feature))
+                if (row_covers(&opcode_rows[r], map, opcode) && row_exists(cpu, &opcode_rows[r]))
                     d->rows[used++] = &opcode_rows[r];
             d->count[map][opcode] = (uint16_t)(used - d->first[map][opcode]);
         }
@@ -59,10 +65,11 @@ struct cursor {
     unsigned bits; /* SIZE_W, SIZE_D or SIZE_Q */
     bool opsize, adsize, rep, repne, lock, has_rex;
     unsigned rex; /* also VEX's W, R, X, B */
-    bool vex, l;
+    bool vex, l, vex_late; /* vex_late: after a prefix that makes it undefined */
     unsigned vvvv, vector_index;
     bool has_sib;
     int seg_override;
+    bool has_modrm;
     unsigned mod, reg, rm; /* ModRM fields without REX */
 };
 
@@ -151,19 +158,24 @@ static unsigned take_prefixes(struct cursor *c)
 /*
  * VEX (SDM 2A 2.3): C5 and C4 are LDS and LES outside 64-bit mode, unless what follows would be their register form
  * (which in real and virtual-8086 mode is undefined).
- * Returns false when this is no VEX prefix; nothing is consumed then. What may not stand before it makes *bad true.
+ * Returns false when this is no VEX prefix; nothing is consumed then. A REX before it
+ * makes *bad true. Other prefixes that may not stand there, and LOCK, are found only after all bytes were fetched.
  */
 static bool take_vex(struct cursor *c, unsigned first, unsigned *map, bool *bad)
 {
-    unsigned start = c->pos, byte = (unsigned)take(c, 1), last;
+    unsigned start = c->pos, byte, last;
 
+    *bad = c->has_rex;
+    if (*bad)
+        return true;
+    byte = (unsigned)take(c, 1);
     if (c->short_of_bytes || c->too_long)
         return true;
     if ((c->bits != SIZE_Q && (byte & 0xc0) != 0xc0) || (c->mode & MODE_REAL)) {
         c->pos = start;
         return false;
     }
-    *bad = c->opsize || c->rep || c->repne || c->lock || c->has_rex;
+    c->vex_late = c->opsize || c->rep || c->repne;
     last = first == 0xc4 ? (unsigned)take(c, 1) : byte;
     c->vex = true;
     c->rex = byte & 0x80 ? 0 : REX_R;
@@ -181,10 +193,8 @@ static bool take_vex(struct cursor *c, unsigned first, unsigned *map, bool *bad)
     c->opsize = (last & 3) == 1;
     c->rep = (last & 3) == 2;
     c->repne = (last & 3) == 3;
-    if (c->bits != SIZE_Q) {
+    if (c->bits != SIZE_Q)
         c->rex &= REX_W;
-        c->vvvv &= 7;
-    }
     return true;
 }
 
@@ -234,13 +244,26 @@ static bool modrm_matches(const struct cursor *c, const struct opcode_row *row)
     return !(sel & SEL_HAS_RM) || (sel & 7) == c->rm;
 }
 
+static bool take_modrm(struct cursor *c)
+{
+    unsigned byte;
+
+    if (c->has_modrm)
+        return true;
+    byte = (unsigned)take(c, 1);
+    c->mod = byte >> 6;
+    c->reg = byte >> 3 & 7;
+    c->rm = byte & 7;
+    c->has_modrm = true;
+    return !c->short_of_bytes && !c->too_long;
+}
+
 /* Picks the row; reads ModRM when the opcode has one. NULL: #UD. */
 static const struct opcode_row *find_row(const struct decoder *d, struct cursor *c, unsigned map,
                                          unsigned opcode)
 {
     const struct opcode_row *const *rows = &d->rows[d->first[map][opcode]];
     unsigned count = d->count[map][opcode];
-    bool have_modrm = false;
 
     for (unsigned n = 0; n < count; n++) {
         const struct opcode_row *row = rows[n];
@@ -251,19 +274,11 @@ static const struct opcode_row *find_row(const struct decoder *d, struct cursor 
             continue;
         if (!prefix_matches(c, row->prefix) || ((row->attr & A_NO_REXB) && (c->rex & REX_B)))
             continue;
-        if (c->vex && (!vex_matches(c, row) || (c->vvvv && !uses_vvvv(row))))
+        if (c->vex && !vex_matches(c, row))
             continue;
         if (row->sel & SEL_FORM) {
-            if (!have_modrm) {
-                unsigned byte = (unsigned)take(c, 1);
-
-                if (c->short_of_bytes || c->too_long)
-                    return NULL;
-                c->mod = byte >> 6;
-                c->reg = byte >> 3 & 7;
-                c->rm = byte & 7;
-                have_modrm = true;
-            }
+            if (!take_modrm(c))
+                return NULL;
             if (!modrm_matches(c, row))
                 continue;
         }
@@ -330,6 +345,32 @@ static bool address32(struct cursor *c, struct insn *i)
     if (c->mod)
         i->disp = (int32_t)take_signed(c, c->mod == 1 ? 1 : 4);
     return rip_relative;
+}
+
+static unsigned address_size(const struct cursor *c)
+{
+    if (c->bits == SIZE_Q)
+        return c->adsize ? SIZE_D : SIZE_Q;
+    return (c->bits == SIZE_D) != c->adsize ? SIZE_D : SIZE_W;
+}
+
+/*
+ * VEX-encoded instructions whose opcode exists, but not so, are fetched to where they would end, which may fault,
+ * before they are found not to exist: all but 0F 77 have ModRM, those of map 3 and a few of map 1 an immediate.
+ */
+static void take_undefined_vex(struct cursor *c, unsigned map, unsigned opcode, struct insn *i)
+{
+    if ((map == VEX + 1 && opcode == 0x77) || !take_modrm(c))
+        return;
+    if (c->mod != 3) {
+        if (address_size(c) == SIZE_W)
+            address16(c, i);
+        else
+            address32(c, i);
+    }
+    if (map == VEX + 3 || (map == VEX + 1 && ((opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 ||
+                                              (opcode >= 0xc4 && opcode <= 0xc6))))
+        take(c, 1);
 }
 
 /* Sets the register that an operand names, and reads its immediate. */
@@ -505,9 +546,12 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
             opcode = (unsigned)take(&c, 1);
         }
     } else if ((opcode == 0xc4 || opcode == 0xc5) && take_vex(&c, opcode, &map, &bad_vex)) {
-        opcode = (unsigned)take(&c, 1);
+        if (!bad_vex)
+            opcode = (unsigned)take(&c, 1);
     }
     row = c.too_long || c.short_of_bytes || bad_vex ? NULL : find_row(cpu->decoder, &c, map, opcode);
+    if (!row && c.vex && !bad_vex && !c.too_long && !c.short_of_bytes && cpu->decoder->count[map][opcode])
+        take_undefined_vex(&c, map, opcode, i);
     if (c.too_long)
         return bad_insn(i, body_too_long, MAX_LENGTH, attr);
     if (c.short_of_bytes)
@@ -516,12 +560,9 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
         return bad_insn(i, body_undefined, c.pos, attr);
 
     i->row = (uint16_t)(row - opcode_rows);
-    i->vreg = c.vvvv & 15;
+    i->vreg = c.vvvv & (c.bits == SIZE_Q ? 15 : 7); /* but where it is not used all four bits count */
     i->osize = operand_size(&c, row) & 15;
-    i->asize = (c.bits == SIZE_Q                 ? (c.adsize ? SIZE_D : SIZE_Q)
-                : (c.bits == SIZE_D) != c.adsize ? SIZE_D
-                                                 : SIZE_W) &
-               15;
+    i->asize = address_size(&c) & 15;
     i->flags = (c.rep ? INSN_REP : 0) | (c.repne ? INSN_REPNE : 0) | (c.lock ? INSN_LOCK : 0) |
                (c.has_rex ? INSN_REX : 0) | (c.vex ? INSN_VEX : 0);
     if ((row->sel & SEL_FORM) && c.mod != 3 && !(row->attr & A_MODRM_REG)) {
@@ -550,6 +591,8 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
     if (c.short_of_bytes)
         return 0;
     if (c.lock && (!(row->attr & A_LOCK) || !(i->flags & INSN_MEM)))
+        return bad_insn(i, body_undefined, c.pos, attr);
+    if (c.vex && (c.vex_late || (c.vvvv && !uses_vvvv(row)))) /* after all bytes were fetched */
         return bad_insn(i, body_undefined, c.pos, attr);
     if (row->operand[1] == O_Mvm && !c.has_sib) /* VSIB addressing needs its byte (SDM 2A 2.3.12) */
         return bad_insn(i, body_undefined, c.pos, attr);

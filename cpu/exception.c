@@ -84,6 +84,7 @@ static _Noreturn void raise(struct cpu *cpu, const struct insn *i, int vector, b
         if (!cpu->long64)
             cpu->s.rip = (uint32_t)cpu->s.rip;
         cpu->retired -= i->rest;
+        cpu->s.pending_debug = 0; /* data breakpoints are traps, of instructions that end well */
     }
     if (!cpu->in_delivery) {
         cpu->chain_length = 0;
@@ -418,6 +419,11 @@ void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint6
 {
     start_software(cpu, vector, !icebp);
     deliver(cpu, i, next);
+    /* One #DB for ICEBP and for what MOV SS before it had held back. */
+    if (icebp && cpu->s.pending_debug) {
+        set_debug_status(cpu, cpu->s.pending_debug);
+        cpu->s.pending_debug = 0;
+    }
     delivered(cpu);
 }
 

@@ -191,7 +191,7 @@ void fpu_load_registers(struct cpu_state *s, const uint8_t *image)
     }
 }
 
-void fpu_fxsave(const struct cpu_state *s, uint8_t *image, bool rexw, unsigned xmm_count)
+void fpu_store_x87(const struct cpu_state *s, uint8_t *image, bool rexw)
 {
     put16(image, s->fcw);
     put16(image + 2, s->fsw);
@@ -206,14 +206,19 @@ void fpu_fxsave(const struct cpu_state *s, uint8_t *image, bool rexw, unsigned x
         put32(image + 16, (uint32_t)s->fdp);
         put32(image + 20, s->fds);
     }
-    put32(image + 24, s->mxcsr);
-    put32(image + 28, MXCSR_WRITABLE);
     for (unsigned n = 0; n < 8; n++) {
         const struct f80 *r = &s->st[(fpu_top(s) + n) & 7];
 
         put64(image + 32 + 16 * n, r->mantissa);
         put64(image + 40 + 16 * n, r->exponent);
     }
+}
+
+void fpu_fxsave(const struct cpu_state *s, uint8_t *image, bool rexw, unsigned xmm_count)
+{
+    fpu_store_x87(s, image, rexw);
+    put32(image + 24, s->mxcsr);
+    put32(image + 28, MXCSR_WRITABLE);
     for (unsigned n = 0; n < xmm_count; n++)
         memcpy(image + 160 + 16 * n, s->zmm[n].u8, 16);
 }
@@ -224,7 +229,7 @@ static uint64_t pointer57(uint64_t v)
     return (uint64_t)((int64_t)(v << 7) >> 7);
 }
 
-void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned xmm_count)
+void fpu_load_x87(struct cpu_state *s, const uint8_t *image, bool rexw)
 {
     s->fcw = (uint16_t)((get_u16(image) & FCW_WRITABLE) | FCW_RESERVED_ONE);
     s->fsw = get_u16(image + 2);
@@ -240,13 +245,18 @@ void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned 
         s->fdp = get_u32(image + 16);
         s->fds = get_u16(image + 20);
     }
-    s->mxcsr = get_u32(image + 24) & MXCSR_WRITABLE;
     for (unsigned n = 0; n < 8; n++) {
         struct f80 *r = &s->st[(fpu_top(s) + n) & 7];
 
         r->mantissa = get_u64(image + 32 + 16 * n);
         r->exponent = get_u16(image + 40 + 16 * n);
     }
+}
+
+void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned xmm_count)
+{
+    fpu_load_x87(s, image, rexw);
+    s->mxcsr = get_u32(image + 24) & MXCSR_WRITABLE;
     for (unsigned n = 0; n < xmm_count; n++)
         memcpy(s->zmm[n].u8, image + 160 + 16 * n, 16);
 }

@@ -88,15 +88,18 @@ void fpu_load_registers(struct cpu_state *s, const uint8_t *image);
 void fpu_fxsave(const struct cpu_state *s, uint8_t *image, bool rexw, unsigned xmm_count);
 /* The caller has checked the image's MXCSR. */
 void fpu_fxrstor(struct cpu_state *s, const uint8_t *image, bool rexw, unsigned xmm_count);
+/* The x87 part of it alone: bytes 0 to 23 and 32 to 159. */
+void fpu_store_x87(const struct cpu_state *s, uint8_t *image, bool rexw);
+void fpu_load_x87(struct cpu_state *s, const uint8_t *image, bool rexw);
 
 /*
- * The checks, and what they do when they fail. The first raises always; the other two return when the
+ * The checks, and what they do when they fail. The first two raise always; the others return when the
  * instruction may go on after all.
  */
 _Noreturn void sse_unavailable(struct cpu *cpu, const struct insn *i);
+_Noreturn void avx_unavailable(struct cpu *cpu, const struct insn *i);
 void x87_unavailable(struct cpu *cpu, const struct insn *i);
 void mmx_unavailable(struct cpu *cpu, const struct insn *i);
-void avx_unavailable(struct cpu *cpu, const struct insn *i);
 
 /* SSE: #UD for CR0.EM or no CR4.OSFXSR, #NM for CR0.TS (SDM 3A table 13-1). */
 static inline uint64_t sse_blocked(const struct cpu *cpu)

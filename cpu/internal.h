@@ -9,6 +9,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/insn.h"
+#include "cpu/jit/tables.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -44,6 +45,7 @@ enum {
 #define PF_U     4u
 #define PF_RSVD  8u
 #define PF_FETCH 16u
+#define PF_PK    32u
 
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
 
@@ -99,6 +101,9 @@ struct trace {
     uint16_t bytes;
     uint16_t slots; /* in insn[], links included */
     struct trace *hash_next, *page_next, *page2_next;
+    struct jit_block *block; /* its translation, or NULL */
+    insn_fn *first;          /* the first instruction's own body, where insn[0] has body_warm or body_translated */
+    uint32_t heat;
     struct insn insn[];
 };
 #define NO_PAGE UINT64_MAX
@@ -126,6 +131,7 @@ struct target {
 #define MODE_SS32 0x04u /* stack pointer is ESP (in 64-bit mode it is always RSP) */
 #define MODE_AC   0x08u /* alignment checks are on */
 #define MODE_REAL 0x20u /* real or virtual-8086 mode */
+#define MODE_SMAP_AC 0x40u /* supervisor with RFLAGS.AC under CR4.SMAP: data accesses have rights of their own */
 #define MODE_USER 0x10u /* CPL 3: its links must not lead where only the supervisor may fetch */
 
 enum attention {
@@ -169,6 +175,7 @@ struct cpu {
     pthread_t thread; /* the one in cpu_run */
     uint64_t budget_end;
     bool single;      /* executing one instruction only */
+    bool trap_after;  /* which traps because TF was set before it */
     bool in_delivery; /* an event is being delivered */
 
     /* The exception on its way (exception.c). */
@@ -183,7 +190,7 @@ struct cpu {
     struct {
         uint64_t base;
         uint32_t limit;
-    } code_seen[64]; /* CS when a trace mode was last in use (update_mode) */
+    } code_seen[128]; /* CS when a trace mode was last in use (update_mode) */
 
     /* Outside. */
     struct bus *memory, *ports;
@@ -196,6 +203,9 @@ struct cpu {
     _Atomic uint32_t attention; /* enum attention */
     void (*wake)(void *opaque);
     void *wake_opaque;
+    uint64_t (*random)(void *opaque);
+    void *random_opaque;
+    uint64_t random_count; /* calls so far, when nobody gave a source */
     _Atomic bool a20;
     _Atomic uint8_t sipi_vector;
     struct bus_listener listener;
@@ -208,6 +218,8 @@ struct cpu {
     struct tlb *tlbs; /* TLB_COUNT of them */
     struct pcid_table *pcids;
     struct cpu_stats stats;
+    struct jit *jit; /* NULL: everything is interpreted */
+    struct jit_tables jt;
 };
 
 #define REG_OFFSET(n)   ((uint16_t)(offsetof(struct cpu, s.gpr) + 8 * (n)))
@@ -336,6 +348,11 @@ void wrote_host(struct cpu *cpu, const struct insn *i, uint64_t linear, unsigned
 uint64_t fetch_translate(struct cpu *cpu, const struct insn *i, uint64_t linear);
 
 bool canonical(const struct cpu *cpu, uint64_t linear);
+/*
+ * The same by the width that the processor has, whatever CR4.LA57 says: what MSRs, descriptor tables and segment
+ * bases may hold, and INVPCID takes (SDM 3A 4.5.2).
+ */
+bool canonical_value(const struct cpu *cpu, uint64_t linear);
 
 bool tlb_new(struct cpu *cpu);
 void tlb_free(struct cpu *cpu);
@@ -344,6 +361,8 @@ void tlb_flush_all(struct cpu *cpu); /* everything, global entries too */
 void tlb_flush_page(struct cpu *cpu, uint64_t linear);
 void tlb_new_cr3(struct cpu *cpu, bool keep); /* s.cr3 changed; keep: bit 63 was set (PCID, no flush) */
 void tlb_flush_pcid(struct cpu *cpu, unsigned pcid);
+/* Sets PKRU; translations that depend on what changed are forgotten. */
+void write_pkru(struct cpu *cpu, uint32_t value);
 /* PAE: loads s.pdpte from memory at `cr3`; false when reserved bits are set (#GP). */
 bool load_pdptes(struct cpu *cpu, uint64_t cr3);
 void tlb_code_page(struct cpu *cpu,
@@ -357,10 +376,20 @@ static inline bool breakpoints_armed(const struct cpu *cpu)
     return cpu->s.dr[7] & 0xff;
 }
 
+#define DR6_BS (1u << 14)
+
+/* DR6 for a #DB: B0 to B3 are this one's, the others stay until software clears them (SDM 3B 18.2.3). */
+static inline void set_debug_status(struct cpu *cpu, uint64_t bits)
+{
+    cpu->s.dr[6] = (cpu->s.dr[6] & ~0xfull) | bits;
+}
+
 /* DR6 bits of the instruction breakpoints at `linear`. */
 uint64_t breakpoint_execute(const struct cpu *cpu, uint64_t linear);
 /* A data access: hits become pending_debug, a trap after the instruction. */
 void breakpoint_access(struct cpu *cpu, uint64_t linear, unsigned size, bool write);
+/* The same for `size` ports at `port` (CR4.DE). */
+void breakpoint_io(struct cpu *cpu, uint16_t port, unsigned size);
 /* Whether a data breakpoint watches something in the page: it gets no fast TLB entry. */
 bool breakpoint_in_page(const struct cpu *cpu, uint64_t page);
 
@@ -371,6 +400,22 @@ void trace_flush(struct cpu *cpu);
 void trace_written(struct cpu *cpu, uint64_t phys, uint64_t size); /* on the CPU's own thread */
 bool trace_cache_new(struct cpu *cpu);
 void trace_cache_free(struct cpu *cpu);
+
+/* --- jit/block.c: called whether or not there is a translator ------------------------------------ */
+
+#if defined(__x86_64__)
+void jit_new_trace(struct cpu *cpu, struct trace *t); /* just decoded */
+void jit_drop(struct cpu *cpu, struct trace *t);      /* its code was overwritten */
+void jit_reset(struct cpu *cpu);                      /* all traces are gone */
+void jit_forget(struct cpu *cpu);                     /* translations of addresses changed */
+void jit_begin(struct cpu *cpu);                      /* this thread is going to run the CPU */
+#else
+static inline void jit_new_trace(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
+static inline void jit_drop(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
+static inline void jit_reset(struct cpu *cpu) { (void)cpu; }
+static inline void jit_forget(struct cpu *cpu) { (void)cpu; }
+static inline void jit_begin(struct cpu *cpu) { (void)cpu; }
+#endif
 
 /* --- decode.c ------------------------------------------------------------------------------------ */
 struct decoder *decoder_new(const struct cpu *cpu);
@@ -395,7 +440,6 @@ uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index); /* rai
 void write_msr(struct cpu *cpu, const struct insn *i, uint32_t index, uint64_t value);
 uint64_t read_tsc(struct cpu *cpu);
 void cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* EAX EBX ECX EDX */
-bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_size);
 unsigned phys_bits(const struct cpu *cpu);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "cpu/interp/access.h"
 #include "cpu/system.h"
+#include "cpu/xsave.h"
 
 enum {
     MSR_TSC = 0x10,
@@ -31,6 +32,7 @@ enum {
     MSR_MC0_CTL = 0x400, /* CTL, STATUS, ADDR, MISC of each bank */
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800, /* to 0x8ff */
+    MSR_XSS = 0xda0,
 };
 
 #define MSR_EFER           0xc0000080u
@@ -42,13 +44,14 @@ enum {
 #define MSR_GS_BASE        0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
+#define MSR_PERF_CTL0      0xc0010000u /* four, then four PERF_CTR */
 
+#define APIC_BASE_X2APIC         (1u << 10) /* EXTD */
 #define MTRR_COUNT               8u
 #define MTRRCAP_VALUE            (MTRR_COUNT | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
 #define MTRR_DEF_VALID           0xcffu                            /* E, FE, type */
 #define MTRR_BASE_VALID          0xffu /* type; the address bits come by phys_bits() */
 #define MTRR_MASK_VALID          0x800u
-#define MC_BANKS                 10u
 #define MCG_STATUS_VALID         7u
 #define MISC_ENABLE_FAST_STRINGS 1u
 
@@ -65,6 +68,7 @@ enum rule {
     RULE_MTRR_DEFAULT,
     RULE_MCG_STATUS,
     RULE_MISC_ENABLE, /* one bit can be changed */
+    RULE_XSS,         /* components of the supervisor's state */
 };
 
 static const struct state_row {
@@ -103,6 +107,7 @@ static const struct state_row {
     ROW(MSR_MTRR_DEF_TYPE, MTRR, mtrr_def_type, RULE_MTRR_DEFAULT),
     ROW(MSR_MCG_STATUS, MCA, mcg_status, RULE_MCG_STATUS),
     ROW(MSR_MISC_ENABLE, BASE, misc_enable, RULE_MISC_ENABLE),
+    ROW(MSR_XSS, XSAVES, xss, RULE_XSS),
 #undef ROW
 };
 
@@ -155,7 +160,7 @@ static bool rule_holds(const struct cpu *cpu, unsigned rule, uint64_t value)
 {
     switch (rule) {
     case RULE_CANONICAL:
-        return canonical(cpu, value);
+        return canonical_value(cpu, value);
     case RULE_32:
         return value >> 32 == 0;
     case RULE_MTRR_TYPE:
@@ -164,6 +169,8 @@ static bool rule_holds(const struct cpu *cpu, unsigned rule, uint64_t value)
         return eight_types(value, 0xf3);
     case RULE_MTRR_DEFAULT:
         return !(value & ~(uint64_t)MTRR_DEF_VALID) && mtrr_type(value & 0xff);
+    case RULE_XSS:
+        return !(value & ~xsave_supervisor_components(cpu));
     case RULE_MCG_STATUS:
         return !(value & ~(uint64_t)MCG_STATUS_VALID);
     default:
@@ -266,6 +273,8 @@ static bool write_apic_base(struct cpu *cpu, uint64_t value)
 {
     bool ok = false;
 
+    if (value & APIC_BASE_X2APIC && !has_feature(cpu, F_X2APIC))
+        return false;
     if (cpu->intc.ops && cpu->intc.ops->set_base && !(value >> phys_bits(cpu))) {
         lock_machine(cpu);
         ok = cpu->intc.ops->set_base(cpu->intc.opaque, value);
@@ -426,10 +435,29 @@ static bool is_mc_bank(const struct cpu *cpu, uint32_t index)
     return has_feature(cpu, F_MCA) && index >= MSR_MC0_CTL && index < MSR_MC0_CTL + 4 * MC_BANKS;
 }
 
-static bool write_mc_bank(uint32_t index, uint64_t value)
+static uint64_t read_mc_bank(const struct cpu *cpu, uint32_t index)
 {
-    /* STATUS may only be cleared (SDM 3B 16.3.2.2). */
-    return (index & 3) != 1 || value == 0;
+    unsigned bank = (index - MSR_MC0_CTL) / 4;
+
+    return index % 4 == 0 ? cpu->s.mc_ctl[bank] : index % 4 == 2 ? cpu->s.mc_addr[bank] : 0;
+}
+
+static bool write_mc_bank(struct cpu *cpu, uint32_t index, uint64_t value)
+{
+    unsigned bank = (index - MSR_MC0_CTL) / 4;
+
+    if (index % 4 == 0)
+        cpu->s.mc_ctl[bank] = value;
+    else if (index % 4 == 2)
+        cpu->s.mc_addr[bank] = value;
+    /* STATUS may only be cleared (SDM 3B 16.3.2.2). MISC is read-only (HWCR.McStatusWrEn is 0). */
+    return index % 4 != 1 || value == 0;
+}
+
+/* The four performance counters that all of AMD's processors have (APM 2 13.2.1). These never count. */
+static bool is_perf_counter(uint32_t index)
+{
+    return index >= MSR_PERF_CTL0 && index < MSR_PERF_CTL0 + 8;
 }
 
 /* --- The two ways in --------------------------------------------------------------------------------------
@@ -461,8 +489,10 @@ static bool get_msr(struct cpu *cpu, uint32_t index, uint64_t *value)
         *value = fixed->value;
     else if (is_mtrr_variable(cpu, index))
         *value = read_mtrr_variable(cpu, index);
+    else if (is_mc_bank(cpu, index))
+        *value = read_mc_bank(cpu, index);
     else
-        return is_mc_bank(cpu, index);
+        return is_perf_counter(index);
     return true;
 }
 
@@ -481,8 +511,8 @@ static bool set_msr(struct cpu *cpu, uint32_t index, uint64_t value)
     if (is_mtrr_variable(cpu, index))
         return write_mtrr_variable(cpu, index, value);
     if (is_mc_bank(cpu, index))
-        return write_mc_bank(index, value);
-    return find_fixed(index) != NULL;
+        return write_mc_bank(cpu, index, value);
+    return is_perf_counter(index) || find_fixed(index);
 }
 
 uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index)

@@ -11,6 +11,7 @@
 #define FORMS(f)                                                                    insn_fn f##_r, f##_m, f##_g;
 #define FORMS_SIZED(f)                                                                                       \
     insn_fn f##_r_w, f##_r_d, f##_r_q, f##_m_w, f##_m_d, f##_m_q, f##_g_w, f##_g_d, f##_g_q;
+#define FORMS_Y(f) insn_fn f##_r_d, f##_r_q, f##_m_d, f##_m_q, f##_g_d, f##_g_q;
 #define BRANCH(f) insn_fn f##_here, f##_away, f##_any;
 #define VECTOR(f) insn_fn f##_x_r, f##_x_m, f##_x_g, f##_y_r, f##_y_m, f##_y_g;
 #include "cpu/opcodes.def"
@@ -19,6 +20,7 @@
 #undef SIZED
 #undef FORMS
 #undef FORMS_SIZED
+#undef FORMS_Y
 #undef BRANCH
 #undef VECTOR
 
@@ -54,6 +56,13 @@
         {f##_r_w, f##_r_d, f##_r_q}, {f##_m_w, f##_m_d, f##_m_q},                                            \
         {                                                                                                    \
             f##_g_w, f##_g_d, f##_g_q                                                                        \
+        }                                                                                                    \
+    }
+#define FORMS_Y(f)                                                                                           \
+    {                                                                                                        \
+        {f##_r_d, f##_r_d, f##_r_q}, {f##_m_d, f##_m_d, f##_m_q},                                            \
+        {                                                                                                    \
+            f##_g_d, f##_g_d, f##_g_q                                                                        \
         }                                                                                                    \
     }
 #define BRANCH(f)                                                                                            \

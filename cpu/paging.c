@@ -10,6 +10,9 @@
  * change of CR3 leaves alone as long as only global pages were translated there. When the numbers run out
  * everything is cleared. Global pages in the lower half are tagged like others: flushed more often than on
  * silicon, which is allowed.
+ *
+ * Protection keys: what PKRU said is built into the entries, so that a hit needs no look at it. Which keys have
+ * entries is remembered, and a change of PKRU that concerns none of them costs nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +34,8 @@ struct pcid_table {
     uint16_t gen[4096]; /* 0: none yet */
     uint16_t next;
     bool private_high; /* there may be entries of the upper half that are not global */
+    uint16_t keys;     /* bit n: there may be entries of user pages with protection key n, */
+    bool keyed_high;   /* in the upper half too */
     /* Which 2 MiB and 1 GiB areas have entries of large pages: INVLPG drops a whole large page. Hashed. */
     uint8_t large_2m[1024], large_1g[1024];
 };
@@ -39,11 +44,19 @@ struct walk {
     uint64_t phys;      /* of the byte */
     uint64_t page_size; /* of the mapping */
     bool writable, user, no_execute, dirty, global;
+    uint8_t key; /* protection key */
 };
 
 bool canonical(const struct cpu *cpu, uint64_t linear)
 {
     unsigned shift = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
+
+    return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
+}
+
+bool canonical_value(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned shift = has_feature(cpu, F_LA57) ? 7 : 16;
 
     return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
 }
@@ -56,8 +69,9 @@ struct level {
     bool large;       /* PS makes an entry a leaf */
 };
 
-static const struct level levels_64[] = {
-    {39, false, false}, {30, false, true}, {21, false, true}, {12, true, false}};
+static const struct level levels_57[] = {
+    {48, false, false}, {39, false, false}, {30, false, true}, {21, false, true}, {12, true, false}};
+static const struct level *const levels_48 = levels_57 + 1;
 static const struct level levels_pae[] = {{21, false, true}, {12, true, false}};
 static const struct level levels_32[] = {{22, false, true}, {12, true, false}};
 
@@ -99,8 +113,14 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct level *l, uint
     bool leaf = l->leaf_always || (l->large && (entry & PTE_PS));
 
     if (!long_format) {
-        /* 32-bit paging: 4 MiB pages take bits 20:13 as address bits 39:32 (PSE-36); bit 21 is reserved. */
-        return leaf && !l->leaf_always ? 1u << 21 : 0;
+        /*
+         * 32-bit paging: 4 MiB pages take bits 20:13 as address bits 39:32, as far as there are such (PSE-36); the
+         * others up to 21 are reserved (SDM 3A 4.3).
+         */
+        unsigned width = has_feature(cpu, F_PSE36) ? phys_bits(cpu) : 32;
+        unsigned lowest = 13 + (width > 40 ? 8 : width - 32);
+
+        return leaf && !l->leaf_always ? (1u << 22) - (1u << lowest) : 0;
     }
     reserved = beyond & ~(0x7ffull << 52) & ~PTE_NX;
     if (!long_mode(cpu))
@@ -116,8 +136,26 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct level *l, uint
     return reserved;
 }
 
-/* Which page-fault bits an access of `access` by a user or supervisor gets for a present mapping; 0: it is
- * allowed. */
+static bool keys_in_use(const struct cpu *cpu)
+{
+    return cpu->s.cr4 & CR4_PKE && long_mode(cpu);
+}
+
+/*
+ * Protection keys: whether PKRU forbids a data access to a user page, even when others forbid it too (SDM 3A
+ * 4.6.2). WD binds the supervisor only under CR0.WP.
+ */
+static bool key_denies(const struct cpu *cpu, const struct walk *w, enum access access, bool user)
+{
+    unsigned rights;
+
+    if (likely(!keys_in_use(cpu)) || !w->user || access == ACCESS_FETCH)
+        return false;
+    rights = cpu->s.pkru >> 2 * w->key & 3;
+    return rights & 1 || (rights & 2 && access == ACCESS_WRITE && (user || cpu->s.cr0 & CR0_WP));
+}
+
+/* Whether a user or supervisor may access what the tables map so; protection keys apart. */
 static bool allowed(const struct cpu *cpu, const struct walk *w, enum access access, bool user,
                     bool smap_applies)
 {
@@ -156,9 +194,11 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
                                     bool smap_applies, bool commit, struct walk *w, uint32_t *code)
 {
     bool pae = cpu->s.cr4 & CR4_PAE, lm = long_mode(cpu);
-    const struct level *l = lm ? levels_64 : pae ? levels_pae : levels_32;
+    const struct level *l = lm    ? cpu->s.cr4 & CR4_LA57 ? levels_57 : levels_48
+                            : pae ? levels_pae
+                                  : levels_32;
     unsigned size = pae ? 8 : 4;
-    uint64_t index_mask = pae ? 511 : 1023, table, addr[4], entry[4], frame;
+    uint64_t index_mask = pae ? 511 : 1023, table, addr[5], entry[5], frame;
     unsigned n = 0, depth;
 
     *w = (struct walk){.writable = true, .user = true};
@@ -198,6 +238,11 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
     if (!pae && l[n].shift == 22)
         frame |= (entry[n] >> 13 & 0xff) << 32;
     w->phys = frame | (linear & (w->page_size - 1));
+    w->key = lm ? entry[n] >> 59 & 15 : 0;
+    if (commit && unlikely(key_denies(cpu, w, access, user))) {
+        *code |= PF_P | PF_PK;
+        return WALK_FAULT;
+    }
     if (!allowed(cpu, w, access, user, smap_applies)) {
         *code |= PF_P;
         return WALK_FAULT;
@@ -320,6 +365,7 @@ static void mapping_changed(struct cpu *cpu)
 {
     cpu->link_gen++;
     cpu->fetch_page = NO_PAGE;
+    jit_forget(cpu);
 }
 
 /* A number that no entry is tagged with. */
@@ -363,6 +409,29 @@ void tlb_flush_all(struct cpu *cpu)
     cpu->stats.tlb_flushes++;
 }
 
+void write_pkru(struct cpu *cpu, uint32_t value)
+{
+    struct pcid_table *p = cpu->pcids;
+    uint32_t changed = value ^ cpu->s.pkru;
+    bool matters = false;
+
+    cpu->s.pkru = value;
+    for (unsigned key = 0; key < 16; key++)
+        matters |= changed >> 2 * key & 3 && p->keys >> key & 1;
+    if (!matters)
+        return;
+    /* Nothing is mapped elsewhere, nor executable where it wasn't: links between traces stand. */
+    memset(p->gen, 0, sizeof(p->gen));
+    if (p->keyed_high)
+        flush_high(cpu);
+    p->gen[current_pcid(cpu)] = new_generation(cpu);
+    cpu->tlb_gen[0] = p->gen[current_pcid(cpu)];
+    p->keys = 0;
+    p->keyed_high = false;
+    jit_forget(cpu);
+    cpu->stats.tlb_flushes++;
+}
+
 void tlb_new_cr3(struct cpu *cpu, bool keep)
 {
     if (!keep)
@@ -400,6 +469,7 @@ void tlb_code_page(struct cpu *cpu, uint64_t phys)
         for (unsigned n = 0; n < TLB_SIZE; n++)
             if (cpu->tlbs[t].side[n].phys == phys)
                 cpu->tlbs[t].entry[n].write = TLB_NONE;
+    jit_forget(cpu);
 }
 
 /* Fills the fast entry from the side entry, as far as both allow. */
@@ -446,12 +516,17 @@ static struct tlb_side *tlb_fill(struct cpu *cpu, const struct insn *i, unsigned
     }
     if (linear >> 63 && !w.global)
         cpu->pcids->private_high = true;
+    if (unlikely(w.user && keys_in_use(cpu))) {
+        cpu->pcids->keys |= (uint16_t)(1u << w.key);
+        cpu->pcids->keyed_high |= linear >> 63;
+    }
     s->tag = tlb_tag(cpu, linear);
     s->phys = w.phys & ~(uint64_t)(BUS_PAGE - 1) & cpu->a20_mask;
     s->region = bus_find(cpu->memory, s->phys, &s->offset);
     s->allow = 0;
     for (unsigned a = ACCESS_READ; a <= ACCESS_FETCH; a++)
-        if ((a != ACCESS_WRITE || w.dirty) && allowed(cpu, &w, a, user, smap_applies))
+        if ((a != ACCESS_WRITE || w.dirty) && allowed(cpu, &w, a, user, smap_applies) &&
+            !key_denies(cpu, &w, a, user))
             s->allow |= (uint8_t)(1u << a);
     fill_entry(cpu, &tlb->entry[n], s, linear & ~(uint64_t)(BUS_PAGE - 1));
     return s;

@@ -241,10 +241,15 @@ void drop_inner_segments(struct cpu *cpu)
     for (unsigned n = 0; n < sizeof(data); n++) {
         struct segment *s = &cpu->s.seg[data[n]];
 
+        if (null_selector(s->selector)) {
+            s->selector = 0; /* its RPL goes, its base (of FS and GS in 64-bit mode) stays */
+            continue;
+        }
         if (s->attr & SEG_UNUSABLE || (s->attr & (SEG_CODE | SEG_CONFORMING)) == (SEG_CODE | SEG_CONFORMING))
             continue;
+        /* Their bases stay, as 64-bit code sees in FS and GS. */
         if ((s->attr & SEG_DPL) >> SEG_DPL_SHIFT < cpu->s.cpl)
-            null_segment(s, 0);
+            *s = (struct segment){.base = s->base, .attr = SEG_UNUSABLE};
     }
 }
 
@@ -259,7 +264,7 @@ static void unpack_system(struct cpu *cpu, const struct insn *i, struct segment 
     unpack_descriptor(&s, selector, descriptor);
     if (long_mode(cpu)) {
         s.base |= read_descriptor_high(cpu, i, selector) << 32;
-        if (!canonical(cpu, s.base))
+        if (!canonical_value(cpu, s.base))
             fault(cpu, i, EX_GP, selector_error(selector));
     }
     *segment = s;
@@ -324,6 +329,7 @@ void update_mode(struct cpu *cpu)
     } else {
         /* Without SMAP both would hold the same: stay with the one that system accesses use. */
         tlb = s->rflags & FLAG_AC && s->cr4 & CR4_SMAP ? TLB_SUPER_AC : TLB_SUPER;
+        mode |= tlb == TLB_SUPER_AC ? MODE_SMAP_AC : 0;
     }
     cpu->tlb = cpu->tlbs[tlb].entry;
     cpu->long64 = long64;

@@ -65,6 +65,8 @@ const struct field cpu_state_fields[] = {
     FIELD_ARRAY(struct cpu_state, mtrr_base),
     FIELD_ARRAY(struct cpu_state, mtrr_mask),
     FIELD(struct cpu_state, mcg_status),
+    FIELD_ARRAY(struct cpu_state, mc_ctl),
+    FIELD_ARRAY(struct cpu_state, mc_addr),
     FIELD(struct cpu_state, xss),
     FIELD(struct cpu_state, pkru),
     FIELD_STRUCTS(struct cpu_state, st, f80_fields),

@@ -144,6 +144,8 @@ enum cpu_activity {
     CPU_WAIT_SIPI, /* an application processor after INIT */
 };
 
+#define MC_BANKS 10 /* of machine-check registers */
+
 struct cpu_state {
     uint64_t gpr[16];
     uint64_t rip;
@@ -170,7 +172,7 @@ struct cpu_state {
     uint64_t misc_enable;
     uint64_t spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
-    uint64_t mcg_status;
+    uint64_t mcg_status, mc_ctl[MC_BANKS], mc_addr[MC_BANKS];
     uint64_t xss;
     uint32_t pkru;
 

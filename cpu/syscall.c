@@ -19,6 +19,14 @@ static void flat_segment(struct segment *segment, uint64_t selector, uint32_t at
     segment->attr = attr;
 }
 
+/* SYSCALL and SYSRET trap by the TF that they leave, so that the kernel's entry can mask it (APM 3). */
+static void trap_by_new_flags(struct cpu *cpu)
+{
+    cpu->trap_after = false;
+    if (cpu->s.rflags & FLAG_TF)
+        cpu->s.pending_debug |= DR6_BS;
+}
+
 void fast_call(struct cpu *cpu, const struct insn *i, uint64_t next)
 {
     struct cpu_state *s = &cpu->s;
@@ -41,6 +49,7 @@ void fast_call(struct cpu *cpu, const struct insn *i, uint64_t next)
     }
     flat_segment(&s->seg[SS], cs + 8u, DATA_ATTR);
     s->cpl = 0;
+    trap_by_new_flags(cpu);
     update_mode(cpu);
     s->rip = rip;
 }
@@ -68,6 +77,7 @@ void fast_return(struct cpu *cpu, const struct insn *i)
     else
         s->rflags |= FLAG_IF;
     s->cpl = 3;
+    trap_by_new_flags(cpu);
     update_mode(cpu);
     s->rip = rip;
 }

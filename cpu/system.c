@@ -104,7 +104,8 @@ static uint64_t cr4_allowed(const struct cpu *cpu)
         {F_PSE, CR4_PSE},           {F_PAE, CR4_PAE},           {F_MCE, CR4_MCE},
         {F_PGE, CR4_PGE},           {F_FXSR, CR4_OSFXSR},       {F_SSE, CR4_OSXMMEXCPT},
         {F_UMIP, CR4_UMIP},         {F_FSGSBASE, CR4_FSGSBASE}, {F_PCID, CR4_PCIDE},
-        {F_SMEP, CR4_SMEP},         {F_SMAP, CR4_SMAP},
+        {F_SMEP, CR4_SMEP},         {F_SMAP, CR4_SMAP},         {F_XSAVE, CR4_OSXSAVE},
+        {F_PKU, CR4_PKE},           {F_LA57, CR4_LA57},
     };
     uint64_t allowed = CR4_PCE;
 
@@ -122,6 +123,8 @@ void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value)
         gp0(cpu, i);
     if (long_mode(cpu) && !(value & CR4_PAE))
         gp0(cpu, i);
+    if (long_mode(cpu) && changed & CR4_LA57) /* the depth of the tables in use */
+        gp0(cpu, i);
     if (changed & value & CR4_PCIDE && (!long_mode(cpu) || cpu->s.cr3 & 0xfff))
         gp0(cpu, i);
     if (pae_paging(cpu->s.cr0, value, cpu->s.efer) && changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP) &&
@@ -130,7 +133,7 @@ void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value)
 
     cpu->s.cr4 = value;
     /* PSE and SMAP need not flush on the chip, but the software TLB keeps what they decided. */
-    if (changed & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE))
+    if (changed & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE))
         tlb_flush_all(cpu);
     update_mode(cpu);
 }
@@ -191,7 +194,7 @@ static unsigned check_dr(struct cpu *cpu, const struct insn *i, unsigned n)
     if (cpu->s.dr[7] & DR7_GD) {
         /* General detect is a fault, and lets its own handler at the registers (SDM 3A 17.2.4). */
         cpu->s.dr[7] &= ~(uint64_t)DR7_GD;
-        cpu->s.dr[6] |= DR6_BD;
+        set_debug_status(cpu, DR6_BD);
         fault0(cpu, i, EX_DB);
     }
     return n;

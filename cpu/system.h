@@ -37,6 +37,21 @@ static inline void check_port(struct cpu *cpu, const struct insn *i, uint16_t po
         check_io(cpu, i, port, size);
 }
 
+/* The access itself; check_port() comes first. */
+static inline uint64_t read_port(struct cpu *cpu, uint16_t port, unsigned size)
+{
+    if (unlikely(breakpoints_armed(cpu)))
+        breakpoint_io(cpu, port, size);
+    return bus_read(cpu->ports, port, size);
+}
+
+static inline void write_port(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
+{
+    if (unlikely(breakpoints_armed(cpu)))
+        breakpoint_io(cpu, port, size);
+    bus_write(cpu->ports, port, value, size);
+}
+
 /* CR8; 0 and ignored without an interrupt controller. Writing raises #GP(0) above 15. */
 uint64_t read_cr8(struct cpu *cpu);
 void write_cr8(struct cpu *cpu, const struct insn *i, uint64_t value);

@@ -33,7 +33,7 @@
 #define SHADOW_AREAS  13
 
 /* Who pulls at an ISA interrupt line; it is high while anyone does. */
-enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI, ISA_SECOND_CARD };
+enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI, ISA_SECOND_CARD, ISA_TEST };
 
 struct machine_chip {
     const struct device_class *class;

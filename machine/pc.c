@@ -11,7 +11,7 @@
  *             0000 0080 00C0  DMA         0510  firmware configuration
  *
  *             01F0 0170  IDE              03B0 01CE  VGA          03F2  floppy disks
- *             0378  parallel port
+ *             0378  parallel port       00E0 2000  test device, with FF000000
  *
  *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
  *             01.3  power management, SMBus                       02.0  VGA
@@ -44,8 +44,10 @@
 #include "devices/pit.h"
 #include "devices/ps2.h"
 #include "devices/rtc.h"
+#include "devices/test_device.h"
 #include "devices/uart.h"
 #include "host/chardev.h"
+#include "host/random.h"
 #include "host/time.h"
 #include "machine/machine.h"
 
@@ -226,6 +228,7 @@ static bool wire_cpu(struct machine *m, char *why, size_t why_size)
         .log = m->log,
         .intc = lapic_intc(m->lapic),
         .model = m->options->cpu,
+        .random = host_random,
     };
     m->cpu = cpu_new(&config, why, why_size);
     return m->cpu;
@@ -355,6 +358,16 @@ static bool wire_serial(struct machine *m)
     return true;
 }
 
+/* What tests want to find; its lines lead where the ISA's and PCI's do. */
+static bool wire_test_device(struct machine *m)
+{
+    struct irq line[TEST_DEVICE_LINES];
+
+    for (unsigned n = 0; n < TEST_DEVICE_LINES; n++)
+        line[n] = n < ISA_LINES ? isa_input(m, (int)n, ISA_TEST) : ioapic_input(m->ioapic, n);
+    return add(m, &test_device_class, test_device_new(m->ports, m->memory, line));
+}
+
 /* The rest of the board. */
 static bool wire_board(struct machine *m)
 {
@@ -364,7 +377,9 @@ static bool wire_board(struct machine *m)
     return add(m, &dma_class, m->dma) && wire_serial(m) &&
            add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) &&
            (m->options->exit_port < 0 ||
-            add(m, &exit_port_class, exit_port_new(m->ports, (uint16_t)m->options->exit_port, exit_port, m)));
+            add(m, &exit_port_class,
+                exit_port_new(m->ports, (uint16_t)m->options->exit_port, exit_port, m))) &&
+           (!m->options->test_device || wire_test_device(m));
 }
 
 bool pc_build(struct machine *m, char *why, size_t why_size)

@@ -115,6 +115,8 @@ static int build(struct machine *m, char *why, size_t why_size)
         return EXIT_HOST;
     m->reset_asked = false;
     timer_init(&m->timeout, m->clock, "timeout", time_is_up, m);
+    if (engine->attach && !engine->attach(m->cpu, why, why_size))
+        return EXIT_HOST;
     snprintf(why, why_size, "the host has no thread for a CPU");
     return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, m) ? 0 : EXIT_HOST;
 }

@@ -8,8 +8,6 @@
  */
 #include "cpu/interp/chain.h"
 
-#define DR6_BS (1u << 14)
-
 /* Attention that can't be acted on now: an interrupt while IF is clear, an NMI inside an NMI's handler. */
 static uint32_t actionable(const struct cpu *cpu)
 {
@@ -88,22 +86,22 @@ static void take_init_sipi(struct cpu *cpu, uint32_t bits)
  */
 static void run_single(struct cpu *cpu)
 {
-    bool tf = cpu->s.rflags & FLAG_TF;
     uint64_t linear = cpu->long64 ? cpu->s.rip : (uint32_t)(cpu->s.seg[CS].base + cpu->s.rip), hits;
     uint64_t events = cpu->stats.interrupts + cpu->stats.exceptions;
 
     if (breakpoints_armed(cpu) && !(cpu->s.rflags & FLAG_RF) && (hits = breakpoint_execute(cpu, linear))) {
-        cpu->s.dr[6] |= hits;
+        set_debug_status(cpu, hits);
         fault0(cpu, NULL, EX_DB);
     }
     cpu->s.rflags &=
         ~(uint64_t)FLAG_RF; /* it holds back one instruction's breakpoint; a fault pushes it set */
     cpu->single = true;
+    cpu->trap_after = cpu->s.rflags & FLAG_TF;
     atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed);
     enter(cpu, trace_single(cpu));
     cpu->single = false;
     /* INT n cleared TF itself: no trap (SDM 3A 17.3.1.4). MOV SS holds it back by an instruction. */
-    if (tf && events == cpu->stats.interrupts + cpu->stats.exceptions && !(cpu->s.shadow & 2))
+    if (cpu->trap_after && events == cpu->stats.interrupts + cpu->stats.exceptions && !(cpu->s.shadow & 2))
         cpu->s.pending_debug |= DR6_BS;
 }
 
@@ -136,7 +134,7 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
         return false;
     }
     if (cpu->s.pending_debug && !(shadow & 2)) {
-        cpu->s.dr[6] |= cpu->s.pending_debug;
+        set_debug_status(cpu, cpu->s.pending_debug);
         cpu->s.pending_debug = 0;
         cpu->s.activity = CPU_RUNNING;
         fault0(cpu, NULL, EX_DB);
@@ -156,6 +154,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
 
     cpu->budget_end = cpu->retired + (budget ? budget : 1);
     cpu->thread = pthread_self();
+    jit_begin(cpu);
     if (setjmp(cpu->env)) {
         cpu->single = false;
         deliver_fault(cpu);

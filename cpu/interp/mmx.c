@@ -14,6 +14,7 @@
     MMX_BODIES(name##_mmx, q)
 
 INTEGER_LANES(LANES)
+INTEGER_SHIFTS(LANES)
 
 #define PAIRS(name)                                                                                          \
     DO(name##_mmx)                                                                                           \

@@ -41,6 +41,31 @@ static inline uint64_t shuffle_words(uint64_t v, unsigned imm)
            (v >> 16 * (imm >> 4 & 3) & 0xffff) << 32 | (v >> 16 * (imm >> 6 & 3)) << 48;
 }
 
+/* Bytes `from` to `from + 15` of high:low. */
+static inline v128 extract_bytes(v128 high, v128 low, unsigned from)
+{
+    unsigned __int128 h = (unsigned __int128)high[1] << 64 | high[0],
+                      l = (unsigned __int128)low[1] << 64 | low[0];
+    unsigned __int128 r;
+
+    if (from == 0)
+        r = l;
+    else if (from < 16)
+        r = l >> 8 * from | h << (128 - 8 * from);
+    else
+        r = from < 32 ? h >> 8 * (from - 16) : 0;
+    return (v128){(uint64_t)r, (uint64_t)(r >> 64)};
+}
+
+/* Two dwords of each by an immediate, two bits each. */
+static inline v128 shuffle_dwords(v128 first, v128 second, unsigned imm)
+{
+    union vec a = {.v = first}, b = {.v = second};
+
+    return (v128){a.u32[imm & 3] | (uint64_t)a.u32[imm >> 2 & 3] << 32,
+                  b.u32[imm >> 4 & 3] | (uint64_t)b.u32[imm >> 6 & 3] << 32};
+}
+
 /* --- Memory operands ----------------------------------------------------------------------------- */
 
 v128 sse_load_slow(struct cpu *cpu, const struct insn *i, uint64_t linear);
@@ -203,6 +228,18 @@ enum sse_result { RESULT_NONE, RESULT_SS, RESULT_PS, RESULT_SD, RESULT_PD };
 /* Raises #XM (or #UD) for unmasked exceptions, else returns the result with MXCSR's flags updated. */
 v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsigned imm, sse_op *op,
                     enum sse_result result);
+
+/* The same for `lanes` values at once, at most two: nothing is committed before all their exceptions are known. */
+void sse_float_lanes(struct cpu *cpu, const struct insn *i, const v128 *a, const v128 *b, v128 *r, unsigned lanes,
+                     unsigned imm, sse_op *op, enum sse_result result);
+
+/*
+ * The pieces: sse_float_begin() gives the host the guest's rounding, DAZ and FTZ, with no flags and everything masked,
+ * and returns that value; sse_float_end() takes the host back to its defaults, adds `flags` to the guest's MXCSR and
+ * raises #XM (or #UD) for unmasked ones.
+ */
+unsigned sse_float_begin(const struct cpu *cpu);
+void sse_float_end(struct cpu *cpu, const struct insn *i, unsigned flags);
 
 unsigned host_mxcsr(void);
 void host_set_mxcsr(unsigned value);

@@ -182,33 +182,56 @@ static unsigned unlimited_pe(const struct insn *i, v128 a, v128 b, unsigned imm,
     return pe;
 }
 
-v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsigned imm, sse_op *op,
-                    enum sse_result result)
+unsigned sse_float_begin(const struct cpu *cpu)
 {
-    unsigned guest = cpu->s.mxcsr, unmasked = ~guest >> 7 & MXCSR_FLAGS, control, flags;
-    v128 r;
+    unsigned control = (cpu->s.mxcsr & (MXCSR_RC | MXCSR_DAZ | MXCSR_FTZ)) | MXCSR_MASKS;
 
-    control = (guest & (MXCSR_RC | MXCSR_DAZ | MXCSR_FTZ)) | MXCSR_MASKS;
     /* Flush to zero works only while underflow is masked (SDM 1 10.2.3.3). */
-    if (unmasked & FSW_UE)
+    if (!(cpu->s.mxcsr & FSW_UE << 7))
         control &= ~MXCSR_FTZ;
     host_set_mxcsr(control);
-    r = op(a, b, imm);
-    flags = host_mxcsr_flags();
-    /* Unmasked underflow is signalled for tiny results, exact ones too (SDM 1 4.9.1.5). */
-    if (unlikely(unmasked & FSW_UE) && has_tiny(r, result))
-        flags |= FSW_UE;
-    if (unlikely(flags & unmasked & (FSW_OE | FSW_UE)) && (flags & FSW_PE))
-        flags = (flags & ~(unsigned)FSW_PE) | unlimited_pe(i, a, b, imm, op, result, control, unmasked, flags);
-    if (control != MXCSR_DEFAULT)
-        host_set_mxcsr(MXCSR_DEFAULT);
+    return control;
+}
 
+void sse_float_end(struct cpu *cpu, const struct insn *i, unsigned flags)
+{
+    unsigned unmasked = ~cpu->s.mxcsr >> 7 & MXCSR_FLAGS;
+
+    host_set_mxcsr(MXCSR_DEFAULT);
     /* Unmasked invalid, denormal and divide errors are found before anything is computed (SDM 1 11.5.3). */
     if (flags & unmasked & (FSW_IE | FSW_DE | FSW_ZE))
         flags &= FSW_IE | FSW_DE | FSW_ZE;
     cpu->s.mxcsr |= flags;
     if (unlikely(flags & unmasked))
         fault0(cpu, i, cpu->s.cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD);
+}
+
+void sse_float_lanes(struct cpu *cpu, const struct insn *i, const v128 *a, const v128 *b, v128 *r, unsigned lanes,
+                     unsigned imm, sse_op *op, enum sse_result result)
+{
+    unsigned unmasked = ~cpu->s.mxcsr >> 7 & MXCSR_FLAGS, control = sse_float_begin(cpu), flags, pe = 0;
+
+    for (unsigned n = 0; n < lanes; n++)
+        r[n] = op(a[n], b[n], imm);
+    flags = host_mxcsr_flags();
+    /* Unmasked underflow is signalled for tiny results, exact ones too (SDM 1 4.9.1.5). */
+    for (unsigned n = 0; n < lanes && (unmasked & FSW_UE); n++)
+        if (has_tiny(r[n], result))
+            flags |= FSW_UE;
+    if (unlikely(flags & unmasked & (FSW_OE | FSW_UE)) && (flags & FSW_PE)) {
+        for (unsigned n = 0; n < lanes; n++)
+            pe |= unlimited_pe(i, a[n], b[n], imm, op, result, control, unmasked, flags);
+        flags = (flags & ~(unsigned)FSW_PE) | pe;
+    }
+    sse_float_end(cpu, i, flags);
+}
+
+v128 sse_float_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b, unsigned imm, sse_op *op,
+                    enum sse_result result)
+{
+    v128 r;
+
+    sse_float_lanes(cpu, i, &a, &b, &r, 1, imm, op, result);
     return r;
 }
 

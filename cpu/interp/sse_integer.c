@@ -14,6 +14,7 @@
     SSE_BODIES(name, x)
 
 INTEGER_LANES(PLAIN)
+INTEGER_SHIFTS(PLAIN)
 INTEGER_PAIRS(PLAIN)
 INTEGER_XMM_ONLY(PLAIN)
 FLOAT_UNPACK(PLAIN)
@@ -38,22 +39,6 @@ SHIFT_IMMEDIATE(psrld)
 SHIFT_IMMEDIATE(psrlq)
 SHIFT_IMMEDIATE(psraw)
 SHIFT_IMMEDIATE(psrad)
-
-/* Bytes `from` to `from + 15` of high:low. */
-static inline v128 extract_bytes(v128 high, v128 low, unsigned from)
-{
-    unsigned __int128 h = (unsigned __int128)high[1] << 64 | high[0],
-                      l = (unsigned __int128)low[1] << 64 | low[0];
-    unsigned __int128 r;
-
-    if (from == 0)
-        r = l;
-    else if (from < 16)
-        r = l >> 8 * from | h << (128 - 8 * from);
-    else
-        r = from < 32 ? h >> 8 * (from - 16) : 0;
-    return (v128){(uint64_t)r, (uint64_t)(r >> 64)};
-}
 
 BODY(psrldq_imm)
 {
@@ -86,11 +71,7 @@ SSE_BODIES(palignr, x)
 
 DO(pshufd)
 {
-    union vec s = {.v = source};
-    unsigned imm = (unsigned)i->imm;
-
-    *xmm(cpu, i->reg) = (v128){s.u32[imm & 3] | (uint64_t)s.u32[imm >> 2 & 3] << 32,
-                               s.u32[imm >> 4 & 3] | (uint64_t)s.u32[imm >> 6 & 3] << 32};
+    *xmm(cpu, i->reg) = shuffle_dwords(source, source, (unsigned)i->imm);
 }
 SSE_BODIES(pshufd, x)
 
@@ -108,11 +89,7 @@ SSE_BODIES(pshufhw, x)
 
 DO(shufps)
 {
-    union vec a = {.v = *xmm(cpu, i->reg)}, b = {.v = source};
-    unsigned imm = (unsigned)i->imm;
-
-    *xmm(cpu, i->reg) = (v128){a.u32[imm & 3] | (uint64_t)a.u32[imm >> 2 & 3] << 32,
-                               b.u32[imm >> 4 & 3] | (uint64_t)b.u32[imm >> 6 & 3] << 32};
+    *xmm(cpu, i->reg) = shuffle_dwords(*xmm(cpu, i->reg), source, (unsigned)i->imm);
 }
 SSE_BODIES(shufps, x)
 

@@ -141,7 +141,11 @@ FROM_GPR_OP(cvtsi2sd64, "cvtsi2sdq", uint64_t)
     X(cvtdq2ps, x, RESULT_NONE)  X(cvtps2dq, x, RESULT_NONE)  X(cvttps2dq, x, RESULT_NONE)                  \
     X(cvtdq2pd, q, RESULT_NONE)  X(cvtpd2dq, x, RESULT_NONE)  X(cvttpd2dq, x, RESULT_NONE)
 
-/* Lane by lane: the MMX form is the low half of the XMM one. */
+/* By the count that the low half of the second operand is. */
+#define INTEGER_SHIFTS(X)                                                                                   \
+    X(psllw) X(pslld) X(psllq) X(psrlw) X(psrld) X(psrlq) X(psraw) X(psrad)
+
+/* Lane by lane: the MMX form is the low half of the XMM one, of shifts too. */
 #define INTEGER_LANES(X)                                                                                    \
     X(paddb) X(paddw) X(paddd) X(paddq) X(paddsb) X(paddsw) X(paddusb) X(paddusw)                           \
     X(psubb) X(psubw) X(psubd) X(psubq) X(psubsb) X(psubsw) X(psubusb) X(psubusw)                           \
@@ -149,7 +153,6 @@ FROM_GPR_OP(cvtsi2sd64, "cvtsi2sdq", uint64_t)
     X(pcmpeqb) X(pcmpeqw) X(pcmpeqd) X(pcmpgtb) X(pcmpgtw) X(pcmpgtd)                                       \
     X(pmullw) X(pmulhw) X(pmulhuw) X(pmuludq) X(pmaddwd) X(psadbw) X(pavgb) X(pavgw)                        \
     X(pminub) X(pminsw) X(pmaxub) X(pmaxsw)                                                                 \
-    X(psllw) X(pslld) X(psllq) X(psrlw) X(psrld) X(psrlq) X(psraw) X(psrad)                                 \
     X(psignb) X(psignw) X(psignd) X(pmulhrsw) X(pabsb) X(pabsw) X(pabsd) X(pmaddubsw)
 
 /* Elements from both sources in turn: the MMX form works on the two operands joined in one register. */
@@ -167,6 +170,7 @@ FROM_GPR_OP(cvtsi2sd64, "cvtsi2sdq", uint64_t)
 
 #if OXBOW_HOST_SSE
 INTEGER_LANES(OP)
+INTEGER_SHIFTS(OP)
 INTEGER_PAIRS(OP)
 INTEGER_XMM_ONLY(OP)
 FLOAT_UNPACK(OP)

@@ -155,9 +155,15 @@ INLINE bool goes_on(const struct cpu *cpu)
            !(cpu->s.rflags & FLAG_TF) && !cpu->single;
 }
 
-/* The instruction stays to be finished: RIP points at it. The attempt counts, as a fault's does. */
+/*
+ * The instruction stays to be finished: RIP points at it. The attempt counts, as a fault's does. An instruction
+ * breakpoint on it has been hit before the first iteration: RF keeps it from hitting again before each, and is in
+ * what a trap between them pushes (SDM 3B 18.3.1.1).
+ */
 static void leave_unfinished(struct cpu *cpu, const struct insn *i)
 {
+    if (unlikely(cpu->single) && (breakpoints_armed(cpu) || cpu->s.rflags & FLAG_TF))
+        cpu->s.rflags |= FLAG_RF;
     cpu->retired -= i->rest;
     cpu->s.rip = rip_of(cpu, i);
 }
@@ -421,7 +427,7 @@ INLINE void ins_one(struct cpu *cpu, const struct insn *i, unsigned shift)
     to = seg_linear(cpu, i, ES, index_of(cpu, i, RDI), 1u << shift, ACCESS_WRITE);
     if (!tlb_write_host(cpu, to, 1u << shift))
         probe_write(cpu, i, ES, to, 1u << shift);
-    store(cpu, i, to, shift, bus_read(cpu->ports, port, 1u << shift));
+    store(cpu, i, to, shift, read_port(cpu, port, 1u << shift));
     advance(cpu, i, RDI, 1, shift);
 }
 
@@ -446,7 +452,7 @@ INLINE void outs_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 
     check_port(cpu, i, port, 1u << shift);
     from = seg_linear(cpu, i, i->seg, index_of(cpu, i, RSI), 1u << shift, ACCESS_READ);
-    bus_write(cpu->ports, port, load(cpu, i, i->seg, from, shift), 1u << shift);
+    write_port(cpu, port, load(cpu, i, i->seg, from, shift), 1u << shift);
     advance(cpu, i, RSI, 1, shift);
 }
 

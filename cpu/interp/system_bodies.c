@@ -157,7 +157,7 @@ static void load_table(struct cpu *cpu, const struct insn *i, struct table_reg *
     linear = base_linear(cpu, i, ACCESS_READ);
     if (cpu->long64) {
         base = ld64(cpu, i, i->seg, linear);
-        if (!canonical(cpu, base))
+        if (!canonical_value(cpu, base))
             gp0(cpu, i);
     } else {
         base = ld32(cpu, i, i->seg, linear);
@@ -239,7 +239,7 @@ static void invalidate_pcid(struct cpu *cpu, const struct insn *i)
         gp0(cpu, i);
     if (type <= INVPCID_CONTEXT && pcid != 0 && !(cpu->s.cr4 & CR4_PCIDE))
         gp0(cpu, i);
-    if (type == INVPCID_ADDRESS && !canonical(cpu, words[1]))
+    if (type == INVPCID_ADDRESS && !canonical_value(cpu, words[1]))
         gp0(cpu, i);
 
     /* More may be dropped than was asked for: another context's page takes its context along. */
@@ -257,10 +257,26 @@ BODY(invpcid)
     LEAVE(next_rip(cpu, i));
 }
 
-/* INVD and WBINVD: caches here always agree with memory. */
+/* INVD, WBINVD and WBNOINVD: caches here always agree with memory. */
 BODY(flush_caches)
 {
     require_cpl0(cpu, i);
+    NEXT;
+}
+
+/* CLZERO: the cache line that rAX points into, whatever the alignment (APM 3). */
+static __attribute__((noinline)) void clear_line(struct cpu *cpu, const struct insn *i)
+{
+    static const uint8_t zeros[64];
+    uint64_t offset = cpu->s.gpr[RAX] & address_mask(i->asize) & ~63ull;
+
+    linear_write_block(cpu, i, i->seg, seg_linear(cpu, i, i->seg, offset, sizeof(zeros), ACCESS_WRITE), zeros,
+                       sizeof(zeros));
+}
+
+BODY(clzero)
+{
+    clear_line(cpu, i);
     NEXT;
 }
 
@@ -314,11 +330,62 @@ BODY(rdpid)
     NEXT;
 }
 
-/* There are no counters, so any number in ECX is one too high. */
+/* RDRAND and RDSEED: always something there, so CF is 1 and the other flags are 0. */
+BODY(rdrand)
+{
+    uint64_t value;
+
+    if (i->flags & (INSN_REP | INSN_REPNE)) /* 66 is the operand size; these make another instruction of it */
+        ud(cpu, i);
+    value = cpu->random(cpu->random_opaque);
+    if (i->osize == SIZE_W)
+        set16(cpu, i->rm, (uint16_t)value);
+    else if (i->osize == SIZE_D)
+        set32(cpu, i->rm, (uint32_t)value);
+    else
+        set64(cpu, i->rm, value);
+    set_arith_flags(cpu, FLAG_CF);
+    NEXT;
+}
+
+/* Four counters, which stand still (msr.c). */
 BODY(rdpmc)
 {
-    gp0(cpu, i);
+    if ((cpu->s.cpl != 0 && !(cpu->s.cr4 & CR4_PCE)) || (uint32_t)cpu->s.gpr[RCX] > 3)
+        gp0(cpu, i);
+    set_edx_eax(cpu, 0);
+    NEXT;
 }
+
+/* --- Protection keys --------------------------------------------------------------------------------------
+ */
+
+static inline void check_pkru(struct cpu *cpu, const struct insn *i)
+{
+    if (!(cpu->s.cr4 & CR4_PKE))
+        ud(cpu, i);
+    if ((uint32_t)cpu->s.gpr[RCX] != 0)
+        gp0(cpu, i);
+}
+
+BODY(rdpkru)
+{
+    check_pkru(cpu, i);
+    set_edx_eax(cpu, cpu->s.pkru);
+    NEXT;
+}
+
+BODY(wrpkru)
+{
+    check_pkru(cpu, i);
+    if ((uint32_t)cpu->s.gpr[RDX] != 0)
+        gp0(cpu, i);
+    write_pkru(cpu, (uint32_t)cpu->s.gpr[RAX]);
+    NEXT;
+}
+
+/* --- Identification ---------------------------------------------------------------------------------------
+ */
 
 static __attribute__((noinline)) void identify(struct cpu *cpu)
 {
@@ -366,7 +433,7 @@ static inline void write_base(struct cpu *cpu, const struct insn *i, unsigned se
     uint64_t value = i->osize == SIZE_Q ? get64(cpu, i->rm) : get32(cpu, i->rm);
 
     require_fsgsbase(cpu, i);
-    if (!canonical(cpu, value))
+    if (!canonical_value(cpu, value))
         gp0(cpu, i);
     cpu->s.seg[seg].base = value;
 }
@@ -436,7 +503,7 @@ static inline void port_in(struct cpu *cpu, const struct insn *i, uint16_t port,
     uint64_t value;
 
     check_port(cpu, i, port, size);
-    value = bus_read(cpu->ports, port, size);
+    value = read_port(cpu, port, size);
     if (size == 1)
         set8(cpu, REG_OFFSET(RAX), (uint8_t)value);
     else if (size == 2)
@@ -450,7 +517,7 @@ static inline void port_out(struct cpu *cpu, const struct insn *i, uint16_t port
     uint64_t value = cpu->s.gpr[RAX] & (size == 4 ? UINT32_MAX : (1u << 8 * size) - 1);
 
     check_port(cpu, i, port, size);
-    bus_write(cpu->ports, port, value, size);
+    write_port(cpu, port, value, size);
 }
 
 BODY(in_imm_b)

@@ -114,6 +114,7 @@ void trace_flush(struct cpu *cpu)
     c->used = 0;
     c->flushes++;
     cpu->stats.trace_flushes++;
+    jit_reset(cpu);
     cpu->code_gen++;
     cpu->link_gen++;
 }
@@ -208,6 +209,7 @@ static void drop(struct cpu *cpu, struct trace *t)
     if (t == cpu->trace)
         for (unsigned n = 0; n < t->slots; n = next_slot(t, n))
             t->insn[n].fn = body_stale;
+    jit_drop(cpu, t);
     cpu->stats.trace_invalidations++;
 }
 
@@ -408,6 +410,7 @@ static struct trace *new_trace(struct cpu *cpu, uint64_t phys)
     add_to_page(cpu, t, page);
     if (phys2 != NO_PAGE)
         add_to_page(cpu, t, phys2);
+    jit_new_trace(cpu, t);
     cpu->stats.traces++;
     cpu->stats.trace_bytes = c->used;
     return t;

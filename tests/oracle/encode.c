@@ -5,13 +5,11 @@
 
 #include "tests/oracle/encode.h"
 
-static void choose_prefixes(struct builder *b, struct parts *p)
+/* 66, F2, F3, where they are part of the opcode, or change the operand size, or repeat, or do nothing. */
+static void choose_opcode_prefixes(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
     const struct opcode_row *row = p->row;
-    unsigned natural = b->c->bits == 16                                    ? SIZE_W
-                       : b->c->bits == 64 && (row->attr & (A_D64 | A_F64)) ? SIZE_Q
-                                                                           : SIZE_D;
 
     switch (row->prefix) {
     case PFX_ANY:
@@ -30,15 +28,17 @@ static void choose_prefixes(struct builder *b, struct parts *p)
     default:
         break;
     }
-    p->adsize = one_in(r, 8);
-    p->segment = -1;
-    if (one_in(r, 8))
-        p->segment = (int)(b->c->bits == 64 ? FS + below(r, 2) : below(r, 6));
-    else if (one_in(r, 16))
-        p->segment = (int)below(r, 4);
-    p->lock = (row->attr & A_LOCK) ? one_in(r, 5) : one_in(r, 300);
-    if (row->operand[0] == O_Cy || row->operand[1] == O_Cy)
-        p->lock = false; /* AMD's processors reach CR8 so */
+}
+
+/* REX, and the operand size that follows. */
+static void choose_size(struct builder *b, struct parts *p)
+{
+    struct random *r = &b->random;
+    const struct opcode_row *row = p->row;
+    unsigned natural = b->c->bits == 16                                    ? SIZE_W
+                       : b->c->bits == 64 && (row->attr & (A_D64 | A_F64)) ? SIZE_Q
+                                                                           : SIZE_D;
+
     if (b->c->bits == 64) {
         p->rex_w = one_in(r, 3);
         p->force_rex = one_in(r, 8);
@@ -48,6 +48,28 @@ static void choose_prefixes(struct builder *b, struct parts *p)
         p->osize = SIZE_Q;
     else if (p->opsize && row->prefix != PFX_66)
         p->osize = b->c->bits == 16 ? SIZE_D : SIZE_W;
+}
+
+static void choose_prefixes(struct builder *b, struct parts *p)
+{
+    struct random *r = &b->random;
+    const struct opcode_row *row = p->row;
+
+    if (row->map > VEX) {
+        choose_vex(b, p);
+    } else {
+        choose_opcode_prefixes(b, p);
+        choose_size(b, p);
+    }
+    p->adsize = one_in(r, 8);
+    p->segment = -1;
+    if (one_in(r, 8))
+        p->segment = (int)(b->c->bits == 64 ? FS + below(r, 2) : below(r, 6));
+    else if (one_in(r, 16))
+        p->segment = (int)below(r, 4);
+    p->lock = (row->attr & A_LOCK) ? one_in(r, 5) : !b->calm && one_in(r, 300);
+    if (row->operand[0] == O_Cy || row->operand[1] == O_Cy)
+        p->lock = false; /* AMD's processors reach CR8 so */
     p->asize = b->c->bits == 64                  ? (p->adsize ? SIZE_D : SIZE_Q)
                : p->adsize == (b->c->bits == 32) ? SIZE_W
                                                  : SIZE_D;
@@ -61,10 +83,10 @@ static void mark_dirty(struct builder *b, const struct parts *p)
         b->dirty |= 1u << RBP;
     if (p->has_modrm)
         b->dirty |= (uint16_t)(1u << p->reg);
-    if (p->has_modrm && !p->is_mem)
+    if ((p->row->sel & SEL_PLUS_R) || (p->has_modrm && !p->is_mem))
         b->dirty |= (uint16_t)(1u << p->rm);
-    if (p->row->sel & SEL_PLUS_R)
-        b->dirty |= (uint16_t)(1u << p->rm);
+    if (row_has(p->row, O_By))
+        b->dirty |= (uint16_t)(1u << p->vvvv);
     /* AH to BH belong to the first four. */
     if (b->dirty & 0xf0)
         b->dirty |= 1u << RBX;
@@ -119,6 +141,15 @@ static void write_opcode(struct builder *b, const struct parts *p, struct writer
 {
     unsigned rex = 0x40;
 
+    if (p->vex) {
+        uint8_t bytes[3];
+        unsigned length = vex_bytes(b, p, bytes);
+
+        for (unsigned n = 0; n < length; n++)
+            put(w, bytes[n], 1);
+        put(w, p->opcode, 1);
+        return;
+    }
     if (p->rex_w)
         rex |= 8;
     if (p->has_modrm && p->reg & 8)
@@ -177,6 +208,8 @@ void encode(struct builder *b, const struct opcode_row *row)
     choose_immediates(b, &p);
     if (row->sel & SEL_FORM)
         satisfy(b, &p);
+    if (p.vex)
+        adjust_vex(b, &p);
 
     write_prefixes(b, &p, &w);
     write_opcode(b, &p, &w);

@@ -147,7 +147,8 @@ static void start_floating(struct builder *b, enum value_kind kind)
     for (unsigned n = 0; n < 16; n++)
         edge_fill(r, one_in(r, 4) ? VALUE_INTEGER : kind, fx + FX_XMM + 16 * n, 16);
     if (b->features->avx)
-        edge_fill(r, VALUE_INTEGER, b->c->start.ymm_high, 256);
+        for (unsigned n = 0; n < 16; n++)
+            edge_fill(r, one_in(r, 4) ? VALUE_INTEGER : kind, b->c->start.ymm_high + 16 * n, 16);
     b->c->start.xsave_header[0] = b->features->avx ? 7 : 3;
 }
 

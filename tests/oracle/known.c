@@ -74,8 +74,8 @@ static bool order_of_accesses(const struct difference *d)
     bool parts =
         one_of(
             d->name,
-            "fldenv frstor fnsave fnstenv fxsave fxrstor enter pusha popa retf iret maskmovq maskmovdqu") ||
-        one_of(d->name, "call") || (one_of(d->name, "jmp") && (d->insn->flags & INSN_MEM)) ||
+            "fldenv frstor fnsave fnstenv fxsave fxrstor enter pusha popa retf iret maskmovq maskmovdqu vmaskmovdqu") ||
+        one_of(d->name, "call xsave xsaveopt xsavec xrstor") || (one_of(d->name, "jmp") && (d->insn->flags & INSN_MEM)) ||
         one_of(d->name, "les lds lfs lgs lss") ||
         (d->name[0] && opcode_rows[d->insn->row].operand[0] == O_Mt);
 
@@ -85,7 +85,7 @@ static bool order_of_accesses(const struct difference *d)
 /* Bytes that the mask leaves alone may fault or not (SDM 2B MASKMOVDQU). */
 static bool masked_store(const struct difference *d)
 {
-    return one_of(d->name, "maskmovq maskmovdqu") && is_fault(d->host->vector);
+    return one_of(d->name, "maskmovq maskmovdqu vmaskmovdqu") && is_fault(d->host->vector);
 }
 
 /*
@@ -108,7 +108,7 @@ static bool sum_is_canonical(const struct difference *d)
     if (opcode_rows[i->row].attr & A_REP)
         ea = cpu.s.gpr[RSI];
     else if (!(i->flags & INSN_MEM))
-        ea = one_of(d->name, "maskmovq maskmovdqu") ? cpu.s.gpr[RDI]
+        ea = one_of(d->name, "maskmovq maskmovdqu vmaskmovdqu") ? cpu.s.gpr[RDI]
              : one_of(d->name, "xlat")              ? cpu.s.gpr[RBX]
                                                     : (uint64_t)i->imm;
     if (i->asize != SIZE_Q)
@@ -126,7 +126,7 @@ static bool mxcsr_mask(const struct difference *d)
         unlike += (a->data[n] != b->data[n]) + (a->code[n] != b->code[n]);
         masks += (a->data[n] == 0 && b->data[n] == 2) + (a->code[n] == 0 && b->code[n] == 2);
     }
-    return executed(d, "fxsave") && masks && (unlike == 1 || d->c->changed);
+    return executed(d, "fxsave xsave xsaveopt xsavec") && masks && (unlike == 1 || d->c->changed);
 }
 
 /* Going from 64-bit to 32-bit code leaves the upper halves of the registers undefined (SDM 1 3.4.1.1). */
@@ -254,7 +254,7 @@ static bool beside_the_way(const struct difference *d)
 /* LDMXCSR and FXRSTOR of bit 17: AMD's processors have it. */
 static bool mxcsr_bit(const struct difference *d)
 {
-    return executed(d, "ldmxcsr fxrstor") && d->soft->vector == EX_GP &&
+    return executed(d, "ldmxcsr vldmxcsr fxrstor xrstor") && d->soft->vector == EX_GP &&
            d->host->machine.rip != d->soft->machine.rip;
 }
 

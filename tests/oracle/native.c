@@ -173,6 +173,15 @@ bool native_has_ldt(void)
     return syscall(SYS_modify_ldt, 0, &none, sizeof(none)) >= 0;
 }
 
+/* Only where AVX is enabled. */
+uint64_t native_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
 uint64_t native_cpu_limit(void)
 {
     uint64_t limit = 0;

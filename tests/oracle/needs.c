@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cpu/internal.h"
 #include "tests/oracle/encode.h"
 
 void set_register(struct builder *b, unsigned reg, uint64_t value)
@@ -174,6 +175,48 @@ static void need_fxsave_image(struct builder *b)
     put_memory(b, b->target, image, sizeof(image));
 }
 
+/* Lengths of PCMPESTRI and PCMPESTRM, of both signs, and beyond a register's elements. */
+static void need_lengths(struct builder *b)
+{
+    set_register(b, RAX, one_in(&b->random, 6) ? edge_integer(&b->random) : below(&b->random, 40) - 20ull);
+    set_register(b, RDX, one_in(&b->random, 6) ? edge_integer(&b->random) : below(&b->random, 40) - 20ull);
+}
+
+/*
+ * Which components, of those that the host and the model have, and an image of them. XRSTOR's checks of the
+ * header meet all but zeros in an eighth of the cases.
+ */
+static void need_xsave(struct builder *b, struct parts *p)
+{
+    struct random *r = &b->random;
+    uint8_t image[XSAVE_SIZE] = {0};
+    uint64_t present = random64(r) & 7, zero = 0;
+
+    set_register(b, RAX, random64(r) & ~(b->features->xcr0 & ~7ull));
+    set_register(b, RDX, random64(r) & ~(b->features->xcr0 >> 32));
+    if (strncmp(p->row->name, "xrstor", 6)) {
+        if (!one_in(r, 4))
+            put_memory(b, b->target + 512, &present, 8);
+        if (one_in(r, 2))
+            put_memory(b, b->target + 520, &zero, 8);
+        return;
+    }
+    memcpy(image, b->c->start.fx, 512);
+    edge_fill(r, VALUE_INTEGER, image + FX_XMM, 256);
+    edge_fill(r, VALUE_INTEGER, image + 576, 256);
+    image[FX_MXCSR + 2] = 0;
+    image[FX_MXCSR + 3] = one_in(r, 8);
+    memcpy(image + 512, &present, 8);
+    if (b->features->cpu[F_XSAVEC] && one_in(r, 3)) {
+        uint64_t format = (random64(r) & 7) | (one_in(r, 8) ? 0 : present) | 1ull << 63;
+
+        memcpy(image + 520, &format, 8);
+    }
+    if (one_in(r, 16))
+        image[512 + below(r, 64)] = (uint8_t)(1u << below(r, 8));
+    put_memory(b, b->target, image, sizeof(image));
+}
+
 void satisfy(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
@@ -258,6 +301,18 @@ void satisfy(struct builder *b, struct parts *p)
         break;
     case KIND_FXRSTOR:
         need_fxsave_image(b);
+        break;
+    case KIND_XSAVE:
+        need_xsave(b, p);
+        break;
+    case KIND_GATHER:
+        need_indices(b, p);
+        break;
+    case KIND_MASK:
+        need_mask(b, p);
+        break;
+    case KIND_COMPARE_TEXT:
+        need_lengths(b);
         break;
     default:
         if (p->row->operand[0] == O_Jz || p->row->operand[0] == O_Jb || p->row->operand[0] == O_Ap)

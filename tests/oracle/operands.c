@@ -26,7 +26,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
     case 3:
         return window + PAGE - below(r, size + 1);
     case 4:
-        return CONST + below(r, (unsigned)PAGE - size);
+        return CONST + below(r, (unsigned)PAGE + 1 - size);
     case 5:
         return CODE + below(r, CODE_SIZE);
     case 6:
@@ -38,7 +38,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
         }
         return edge_integer(r);
     }
-    offset = below(r, (unsigned)DATA_SIZE - 600);
+    offset = below(r, (unsigned)DATA_SIZE - (size > 600 ? size : 600));
     if (!one_in(r, 8) && align)
         offset &= ~(uint64_t)(align - 1);
     return window + offset;
@@ -68,7 +68,7 @@ uint64_t segment_base(const struct builder *b, const struct parts *p)
 /* Bytes that the memory operand may cover, and how it is best aligned. */
 static unsigned memory_size(const struct parts *p, unsigned *align)
 {
-    unsigned size = 16;
+    unsigned size = (p->row->attr & A_VEC) && p->vex_l ? 32 : 16;
 
     *align = 0;
     for (unsigned n = 0; n < 4; n++) {
@@ -97,9 +97,20 @@ static unsigned memory_size(const struct parts *p, unsigned *align)
         case O_My:
             return p->rex_w ? 8 : 4;
         case O_Wx:
+            *align = size;
+            return size;
+        case O_Wdq:
         case O_Mdq:
             *align = 16;
             return 16;
+        case O_Wh:
+            return size / 2;
+        case O_Wf:
+            return size / 4;
+        case O_We:
+            return size / 8;
+        case O_Mvm: /* the middle of where the elements lie */
+            return 4096;
         case O_Mt:
             return 10;
         case O_M14_28:
@@ -110,8 +121,11 @@ static unsigned memory_size(const struct parts *p, unsigned *align)
             *align = 16;
             return 512;
         case O_M:
-            *align = p->facts->kind == KIND_COMPARE_EXCHANGE ? 16 : 0;
-            return 16;
+            *align = p->facts->kind == KIND_COMPARE_EXCHANGE ? 16
+                     : p->facts->kind == KIND_XSAVE          ? 64
+                     : (p->row->attr & A_VEC)                ? size
+                                                             : 0;
+            return p->facts->kind == KIND_XSAVE ? XSAVE_SIZE : size;
         }
     }
     return size;
@@ -227,8 +241,26 @@ static void address32(struct builder *b, struct parts *p, uint64_t target)
     solve(b, p, target);
 }
 
+/* With a vector of indices: the base and the displacement lead to the middle. */
+static void address_vsib(struct builder *b, struct parts *p, uint64_t target)
+{
+    struct random *r = &b->random;
+
+    p->base = one_in(r, 8) ? NOTHING : pick_base(b);
+    p->scale = below(r, 4);
+    p->mod = p->base == NOTHING ? 0 : below(r, 3);
+    if (p->mod == 0 && p->base != NOTHING && (p->base & 7) == RBP)
+        p->mod = 1;
+    p->disp_size = p->base == NOTHING ? 4 : p->mod == 2 ? 4 : p->mod;
+    p->rm = RSP;
+    p->has_sib = p->has_vsib = true;
+    solve(b, p, target);
+    p->index = below(r, b->c->bits == 64 ? 16 : 8);
+}
+
 static void choose_memory(struct builder *b, struct parts *p)
 {
+    struct random *r = &b->random;
     unsigned align, size = memory_size(p, &align);
     uint64_t target, operand;
 
@@ -238,13 +270,15 @@ static void choose_memory(struct builder *b, struct parts *p)
     b->target = target;
     if (p->asize == SIZE_W)
         address16(b, p, operand);
+    else if (row_has(p->row, O_Mvm) && !one_in(r, 32))
+        address_vsib(b, p, operand + 2048);
     else
         address32(b, p, operand);
     /* What it finds there. */
-    if (!one_in(&b->random, 4)) {
+    if (!one_in(r, 4)) {
         uint8_t bytes[32];
 
-        edge_fill(&b->random, (enum value_kind)p->facts->values, bytes, sizeof(bytes));
+        edge_fill(r, (enum value_kind)p->facts->values, bytes, sizeof(bytes));
         put_memory(b, target, bytes, sizeof(bytes));
     }
 }
@@ -286,6 +320,7 @@ void choose_immediates(struct builder *b, struct parts *p)
         switch (p->row->operand[n]) {
         case O_Ib:
         case O_sIb:
+        case O_Lx:
             size = 1;
             break;
         case O_Iw:

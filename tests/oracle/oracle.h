@@ -12,6 +12,7 @@
  *     generate.c             a number to a case
  *     encode.c operands.c    a row to bytes, with operands where they are found
  *     needs.c                what an instruction needs beyond its operands
+ *     vex.c                  VEX prefixes and vectors of indices
  *     values.c random.h      numbers, those at edges above all
  *     ldt.c                  segments with limits, for both sides
  *     soft.c native.c        a case by the interpreter, and by the host
@@ -101,6 +102,7 @@ struct test_case {
     uint16_t row[MAX_ROWS];
     uint8_t offset[MAX_ROWS];      /* of each in bytes */
     bool changed;                  /* bytes were: these may be other instructions */
+    bool misfit;                   /* a VEX prefix was made that the row doesn't want */
     uint32_t undefined_flags;      /* that an instruction left undefined and none defined again */
     uint32_t undefined_on_the_way; /* or some did, for cases that end in the middle */
     uint8_t data[DATA_SIZE];
@@ -130,9 +132,15 @@ enum row_kind {
     KIND_SHIFT,
     KIND_LOAD_MXCSR,
     KIND_FXRSTOR,
+    KIND_XSAVE,
+    KIND_GATHER,
+    KIND_MASK, /* VEX.vvvv tells which elements count */
+    KIND_COMPARE_TEXT,
 };
 
-enum value_kind { VALUE_INTEGER, VALUE_F32, VALUE_F64, VALUE_F80, VALUE_BCD };
+#define XSAVE_SIZE 832u /* of x87, SSE and AVX */
+
+enum value_kind { VALUE_INTEGER, VALUE_F32, VALUE_F64, VALUE_F80, VALUE_BCD, VALUE_F16, VALUE_TEXT };
 
 struct row_facts {
     uint8_t kind;         /* enum row_kind */
@@ -148,6 +156,7 @@ struct features {
     bool *host; /* by enum cpu_feature: the host has it */
     bool *cpu;  /* the interpreter's model has it */
     bool avx, fsgsbase, ldt;
+    uint64_t xcr0; /* the host's; 0 when it doesn't let programs see it */
     bool amd; /* the host is of the model's vendor */
 };
 
@@ -189,6 +198,7 @@ bool ldt_install(void);
 uint64_t edge_integer(struct random *r);
 uint32_t edge_f32(struct random *r);
 uint64_t edge_f64(struct random *r);
+uint16_t edge_f16(struct random *r);
 void edge_f80(struct random *r, uint8_t image[10]);
 void edge_bcd(struct random *r, uint8_t image[10]);
 void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned size);
@@ -206,6 +216,7 @@ struct builder {
     uint16_t dirty;   /* registers that an instruction before may have changed */
     uint64_t target;  /* of the last memory operand */
     bool x87;         /* an x87 instruction came before */
+    bool calm;        /* no more faults than must be */
 };
 
 /* Appends the row's instruction, and gives registers and memory what it needs. */
@@ -249,6 +260,7 @@ void native_run(const struct test_case *c, struct outcome *out);
 bool native_occupied(uint64_t linear);
 bool native_has_fsgsbase(void);
 bool native_has_ldt(void);
+uint64_t native_xcr0(void);
 /* The limit of the segment by which Linux tells programs what CPU they are on. */
 uint64_t native_cpu_limit(void);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cpu/internal.h"
-#include "tests/oracle/oracle.h"
+#include "tests/oracle/encode.h"
 
 static const struct {
     const char *name;
@@ -52,6 +52,8 @@ void features_find(struct features *features, const struct cpu *cpu)
     features->avx = __builtin_cpu_supports("avx");
     features->fsgsbase = native_has_fsgsbase();
     features->ldt = native_has_ldt();
+    if (features->avx)
+        features->xcr0 = native_xcr0();
 }
 
 bool row_in_mode(const struct opcode_row *row, unsigned bits)
@@ -77,7 +79,7 @@ static const char *why_not(const struct opcode_row *row, const struct features *
         return "the model lacks it";
     if (!features->host[row->feature])
         return "the host lacks it";
-    if (one_of(name, "cpuid rdtsc rdtscp rdpid rdpmc rdrand rdseed"))
+    if (one_of(name, "cpuid rdtsc rdtscp rdpid rdpmc rdrand rdseed xgetbv rdpkru wrpkru"))
         return "what it gives is each machine's own";
     if (one_of(name, "sgdt sidt smsw sldt str"))
         return "the host's kernel emulates it";
@@ -113,11 +115,14 @@ static enum row_kind kind_of(const struct opcode_row *row)
         {KIND_IRET, "iret"},
         {KIND_POP_FLAGS, "popf"},
         {KIND_SEGMENT, "lar lsl verr verw arpl"},
-        {KIND_MASKED_STORE, "maskmovq maskmovdqu"},
+        {KIND_MASKED_STORE, "maskmovq maskmovdqu vmaskmovdqu"},
         {KIND_LOOP, "loop loopz loopnz jcxz"},
         {KIND_SHIFT, "rol ror rcl rcr shl shr sar shld shrd"},
-        {KIND_LOAD_MXCSR, "ldmxcsr"},
+        {KIND_LOAD_MXCSR, "ldmxcsr vldmxcsr"},
         {KIND_FXRSTOR, "fxrstor"},
+        {KIND_XSAVE, "xsave xsaveopt xsavec xsaves xrstor xrstors"},
+        {KIND_MASK, "vmaskmovps vmaskmovpd vpmaskmovd vpmaskmovq"},
+        {KIND_COMPARE_TEXT, "pcmpestri pcmpestrm vpcmpestri vpcmpestrm"},
     };
 
     for (unsigned n = 0; n < sizeof(kinds) / sizeof(kinds[0]); n++) {
@@ -130,6 +135,8 @@ static enum row_kind kind_of(const struct opcode_row *row)
     }
     if (row->operand[0] == O_Sw || one_of(row->name, "les lds lfs lgs"))
         return KIND_SEGMENT;
+    if (row_has(row, O_Mvm))
+        return KIND_GATHER;
     if (row->attr & A_REP)
         return KIND_STRING;
     if (one_of(row->name, "bt bts btr btc") && row->operand[1] == O_Gv)
@@ -159,6 +166,10 @@ static enum value_kind values_of(const struct opcode_row *row)
             return VALUE_INTEGER;
         return row->operand[0] == O_Md ? VALUE_F32 : row->operand[0] == O_Mq ? VALUE_F64 : VALUE_F80;
     }
+    if (strstr(row->name, "cvtph"))
+        return VALUE_F16;
+    if (strstr(row->name, "pcmpestr") || strstr(row->name, "pcmpistr"))
+        return VALUE_TEXT;
     if (strstr(row->name, "cvt")) /* named by where they come from */
         return strstr(row->name, "cvtps2") || strstr(row->name, "cvtss2") || strstr(row->name, "cvttps2") ||
                        strstr(row->name, "cvttss2")
@@ -206,8 +217,8 @@ void rows_examine(struct row_facts *facts, const struct features *features)
                                       .values = (uint8_t)values_of(row),
                                       .reason = why_not(row, features),
                                       .any_prefix = takes_any_prefix(row),
-                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave"),
-                                      .last = one_of(row->name, "fxsave")};
+                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave xsave xsaveopt xsavec"),
+                                      .last = one_of(row->name, "fxsave xsave xsaveopt xsavec")};
         facts[n].usable = !facts[n].reason;
     }
 }

@@ -136,6 +136,9 @@ static void make_start(struct soft *s)
     t->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
     t->cr3 = TABLES;
     t->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_UMIP | CR4_PGE;
+    t->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    if (has_feature(s->cpu, F_XSAVE))
+        t->cr4 |= CR4_OSXSAVE;
     t->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     t->gdtr = (struct table_reg){KERNEL + GDT, 0x7f};
     t->idtr = (struct table_reg){KERNEL + IDT, 0xfff};

@@ -47,16 +47,27 @@ uint32_t edge_f32(struct random *r)
     };
     uint32_t v = (uint32_t)random64(r), sign = v & 1u << 31;
 
-    switch (below(r, 4)) {
+    switch (below(r, 5)) {
     case 0:
         return special[below(r, COUNT(special))] | sign;
     case 1: /* not far from 1 */
         return sign | (127 - 16 + below(r, 48)) << 23 | (v & 0x7fffff & ~0u << below(r, 24));
     case 2: /* a small integer, or one and a half */
         return sign | (126 + below(r, 6)) << 23 | (v & 0x7c0000);
+    case 3: /* halfway between two halves, and where they become denormal */
+        return sign | (127 - 26 + below(r, 44)) << 23 | (v & 0x7ff000 & ~0u << below(r, 24)) | below(r, 2);
     default:
         return v;
     }
+}
+
+uint16_t edge_f16(struct random *r)
+{
+    static const uint16_t special[] = {0,      1,      2,      0x3ff,  0x400,  0x401,  0x3c00, 0x3c01,
+                                       0x3bff, 0x7bff, 0x7c00, 0x7c01, 0x7d00, 0x7e00, 0x7fff, 0x200};
+    uint16_t v = (uint16_t)random64(r);
+
+    return one_in(r, 2) ? special[below(r, COUNT(special))] | (v & 0x8000) : v;
 }
 
 uint64_t edge_f64(struct random *r)
@@ -187,6 +198,7 @@ void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned 
         unsigned length = 8;
         uint64_t q;
         uint32_t d;
+        uint16_t h;
 
         switch (kind) {
         case VALUE_F32:
@@ -197,6 +209,15 @@ void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned 
         case VALUE_F64:
             q = edge_f64(r);
             memcpy(image, &q, 8);
+            break;
+        case VALUE_F16:
+            h = edge_f16(r);
+            length = 2;
+            memcpy(image, &h, 2);
+            break;
+        case VALUE_TEXT: /* few letters, so that some are found; some of both signs, some zero */
+            image[0] = image[1] = (uint8_t)(one_in(r, 12) ? 0 : one_in(r, 8) ? random64(r) : 'a' + below(r, 4));
+            length = 1 + below(r, 2);
             break;
         case VALUE_F80:
             edge_f80(r, image);

@@ -9,11 +9,81 @@
 #define COLORS_MAX 216 /* in a palette */
 #define CUBE_STEP  51  /* between the levels of a cube of 6 x 6 x 6 colours */
 
+/*
+ * An X window dump, as X11/XWDFile.h has it: 32-bit numbers, the most significant byte first; then the
+ * window's name, the colours, and the pixels in whatever way that server keeps them. Here that is 32 bits.
+ */
+enum dump_field {
+    DUMP_HEADER_SIZE,
+    DUMP_VERSION,
+    DUMP_FORMAT,
+    DUMP_WIDTH = 4,
+    DUMP_HEIGHT,
+    DUMP_BIG_ENDIAN = 7,
+    DUMP_BITS = 11, /* a pixel */
+    DUMP_STRIDE,    /* bytes a line */
+    DUMP_COLORS = 19,
+    DUMP_FIELDS = 25,
+};
+#define DUMP_VERSION_7 7
+#define DUMP_Z_PIXMAP  2
+#define DUMP_COLOR     12 /* bytes */
+#define DUMP_MAX       16384
+
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* False when the file is something else. */
+static bool read_dump_header(FILE *file, uint32_t *field)
+{
+    uint8_t bytes[DUMP_FIELDS][4];
+
+    if (fread(bytes, sizeof(bytes), 1, file) != 1)
+        return false;
+    for (int i = 0; i < DUMP_FIELDS; i++)
+        field[i] = big_endian(bytes[i]);
+    return field[DUMP_VERSION] == DUMP_VERSION_7 && field[DUMP_FORMAT] == DUMP_Z_PIXMAP &&
+           field[DUMP_HEADER_SIZE] >= sizeof(bytes) && field[DUMP_BITS] == 32 &&
+           field[DUMP_WIDTH] <= DUMP_MAX && field[DUMP_HEIGHT] <= DUMP_MAX &&
+           field[DUMP_STRIDE] == field[DUMP_WIDTH] * 4;
+}
+
+static bool read_dump(struct picture *picture, FILE *file)
+{
+    uint32_t field[DUMP_FIELDS];
+
+    if (!read_dump_header(file, field) ||
+        fseek(file, (long)field[DUMP_HEADER_SIZE] + (long)field[DUMP_COLORS] * DUMP_COLOR, SEEK_SET))
+        return false;
+    picture->width = (int)field[DUMP_WIDTH];
+    picture->height = (int)field[DUMP_HEIGHT];
+    size_t count = (size_t)picture->width * (size_t)picture->height;
+    picture->pixels = malloc(count * sizeof(*picture->pixels));
+    if (!picture->pixels || fread(picture->pixels, sizeof(*picture->pixels), count, file) != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t *pixel = &picture->pixels[i];
+
+        *pixel = (field[DUMP_BIG_ENDIAN] ? __builtin_bswap32(*pixel) : *pixel) & 0xFFFFFF;
+    }
+    return true;
+}
+
 bool picture_read(struct picture *picture, const char *path, char *why, size_t why_size)
 {
     png_image image = {.version = PNG_IMAGE_VERSION};
+    FILE *file = fopen(path, "rb");
+    bool dump;
 
     *picture = (struct picture){0};
+    dump = file && read_dump(picture, file);
+    if (file)
+        fclose(file);
+    if (dump)
+        return true;
+    picture_free(picture);
     if (png_image_begin_read_from_file(&image, path)) {
         image.format = PNG_FORMAT_BGRA;
         picture->width = (int)image.width;
@@ -28,6 +98,23 @@ bool picture_read(struct picture *picture, const char *path, char *why, size_t w
     snprintf(why, why_size, "%s: %s", path, *image.message ? image.message : "out of memory");
     png_image_free(&image);
     return false;
+}
+
+bool picture_crop(struct picture *picture, const struct area *part, char *why, size_t why_size)
+{
+    if (part->x < 0 || part->y < 0 || part->width < 1 || part->height < 1 ||
+        part->width > picture->width - part->x || part->height > picture->height - part->y) {
+        snprintf(why, why_size, "%d x %d pixels have no part %d,%d,%dx%d", picture->width, picture->height,
+                 part->x, part->y, part->width, part->height);
+        return false;
+    }
+    for (int y = 0; y < part->height; y++)
+        memmove(picture->pixels + (size_t)y * (size_t)part->width,
+                picture->pixels + (size_t)(part->y + y) * (size_t)picture->width + part->x,
+                (size_t)part->width * sizeof(*picture->pixels));
+    picture->width = part->width;
+    picture->height = part->height;
+    return true;
 }
 
 void picture_free(struct picture *picture)

@@ -1,5 +1,6 @@
 /*
- * picture.h - PNG files as pixels, and whether two look the same.
+ * picture.h - PNG files and X window dumps (such as the screen that Xvfb keeps in a file) as pixels, and
+ * whether two look the same.
  *
  * A golden picture may be smaller than what it is compared with, by the same whole factor both ways: each of
  * its pixels then stands for the average of a square. So large pictures with smoothed text need little room
@@ -29,9 +30,12 @@ struct comparison {
     size_t ignored_count;
 };
 
-/* False when the file can't be read as a PNG; then `why` says why. Free it in either case. */
+/* False when the file can't be read as a PNG or a dump with 32 bits a pixel; then `why` says why. Free it in either case. */
 bool picture_read(struct picture *picture, const char *path, char *why, size_t why_size);
 void picture_free(struct picture *picture);
+
+/* Leaves a part of it. False, and `why`, when it isn't within the picture. */
+bool picture_crop(struct picture *picture, const struct area *part, char *why, size_t why_size);
 
 /*
  * Whether `seen` is what `golden` shows. If not, `why` says what is wrong: the sizes, or the area, in pixels

@@ -1,12 +1,13 @@
 /*
  * png_compare.c - whether two pictures look the same, for tests and for whoever looks into a failed one.
  *
- *     png_compare [-t TOLERANCE] [-i X,Y,WxH]... GOLDEN.png SEEN.png
- *     png_compare -w [-s SHRINK] GOLDEN.png SEEN.png
+ *     png_compare [-t TOLERANCE] [-i X,Y,WxH]... [-c X,Y,WxH] GOLDEN.png SEEN
+ *     png_compare -w [-s SHRINK] [-c X,Y,WxH] GOLDEN.png SEEN
  *
  * The first says nothing and ends with 0 when they do; with 1, and the area that holds the differences, when
  * they don't. TOLERANCE (0) is how far each of red, green and blue may be off, -i an area of the golden
- * picture to ignore. The second makes the golden picture; look at SEEN first.
+ * picture to ignore. The second makes the golden picture; look at SEEN first. SEEN is a PNG or an X window
+ * dump; with -c this part of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,34 +23,38 @@ enum { SAME, DIFFERENT, TROUBLE };
 struct request {
     struct comparison how;
     struct area areas[AREAS_MAX];
-    bool write;
+    bool write, crop;
+    struct area part;
     int shrink;
     const char *golden, *seen;
 };
 
-static bool add_area(struct request *request, const char *text)
+static bool read_area(struct area *area, const char *text)
 {
-    struct area area;
     char end;
 
-    if (request->how.ignored_count == AREAS_MAX ||
-        sscanf(text, "%d,%d,%dx%d%c", &area.x, &area.y, &area.width, &area.height, &end) != 4)
-        return false;
-    request->areas[request->how.ignored_count++] = area;
-    return true;
+    return sscanf(text, "%d,%d,%dx%d%c", &area->x, &area->y, &area->width, &area->height, &end) == 4;
+}
+
+static bool add_area(struct request *request, const char *text)
+{
+    return request->how.ignored_count < AREAS_MAX &&
+           read_area(&request->areas[request->how.ignored_count++], text);
 }
 
 static bool parse(struct request *request, int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "t:i:ws:")) >= 0) {
+    while ((option = getopt(argc, argv, "t:i:ws:c:")) >= 0) {
         if (option == 't')
             request->how.tolerance = atoi(optarg);
         else if (option == 's')
             request->shrink = atoi(optarg);
         else if (option == 'w')
             request->write = true;
+        else if (option == 'c' && read_area(&request->part, optarg))
+            request->crop = true;
         else if (option != 'i' || !add_area(request, optarg))
             return false;
     }
@@ -83,11 +88,12 @@ int main(int argc, char **argv)
 
     request.how.ignored = request.areas;
     if (!parse(&request, argc, argv)) {
-        fprintf(stderr, "usage: png_compare [-t TOLERANCE] [-i X,Y,WxH]... GOLDEN.png SEEN.png\n"
-                        "       png_compare -w [-s SHRINK] GOLDEN.png SEEN.png\n");
+        fprintf(stderr, "usage: png_compare [-t TOLERANCE] [-i X,Y,WxH]... [-c X,Y,WxH] GOLDEN.png SEEN\n"
+                        "       png_compare -w [-s SHRINK] [-c X,Y,WxH] GOLDEN.png SEEN\n");
         return TROUBLE;
     }
-    if (!picture_read(&seen, request.seen, why, sizeof(why))) {
+    if (!picture_read(&seen, request.seen, why, sizeof(why)) ||
+        (request.crop && !picture_crop(&seen, &request.part, why, sizeof(why)))) {
         printf("%s\n", why);
         status = TROUBLE;
     } else if (!request.write) {

@@ -5,6 +5,8 @@
  *     tests/unit/unit SUITE...     these suites
  *     tests/unit/unit --list       names the suites
  *
+ * tests/unit/chips is the same with the suites of the chips alone, built with sanitizers.
+ *
  * CK_FORK=no runs the cases in one process, for debuggers; CK_RUN_CASE=NAME only those of one name.
  *
  * Cases that need something which a host may lack are in a TCase with its name and tag; where it is lacking,
@@ -20,14 +22,20 @@
 
 #include "tests/unit/suites.h"
 
+#ifdef CHIPS_ALONE
+#define BUILT_SUITES CHIP_SUITES
+#else
+#define BUILT_SUITES SUITES
+#endif
+
 #define DECLARE(name) Suite *name##_suite(void);
-SUITES(DECLARE)
+BUILT_SUITES(DECLARE)
 
 #define ROW(name) {#name, name##_suite},
 static const struct {
     const char *name;
     Suite *(*make)(void);
-} suites[] = {SUITES(ROW)};
+} suites[] = {BUILT_SUITES(ROW)};
 
 enum { SUITE_COUNT = sizeof(suites) / sizeof(*suites) };
 

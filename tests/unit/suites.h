@@ -9,6 +9,9 @@
     X(acpi_pm) \
     X(ata) \
     X(atapi) \
+    X(avx) \
+    X(bmi) \
+    X(board) \
     X(boot) \
     X(core_bus) \
     X(core_clock) \
@@ -16,9 +19,12 @@
     X(cpu_random) \
     X(cpu_state) \
     X(cpuid) \
+    X(crypto) \
+    X(debug) \
     X(disk) \
     X(dma) \
     X(fdc) \
+    X(fma) \
     X(font) \
     X(fpu) \
     X(fw_cfg) \
@@ -27,31 +33,60 @@
     X(hpet) \
     X(i8042) \
     X(ioapic) \
+    X(la57) \
     X(lapic) \
     X(long_mode) \
     X(machine) \
     X(memory) \
+    X(models) \
     X(msr) \
     X(options) \
     X(pci) \
     X(pic) \
     X(piix) \
     X(pit) \
+    X(pku) \
     X(png) \
     X(protection) \
     X(ps2) \
     X(rtc) \
     X(sse) \
+    X(sse4) \
     X(string) \
     X(system) \
     X(tables) \
     X(task) \
+    X(test_device) \
     X(text_display) \
     X(uart) \
     X(vga) \
     X(vga_picture) \
     X(vga_text) \
-    X(window)
+    X(window) \
+    X(xsave)
+
+/* Those that are built with sanitizers too; see chip_test_files in Makefile.am. */
+#define CHIP_SUITES(X) \
+    X(acpi_pm) \
+    X(ata) \
+    X(atapi) \
+    X(board) \
+    X(dma) \
+    X(fdc) \
+    X(fw_cfg) \
+    X(hpet) \
+    X(i8042) \
+    X(ioapic) \
+    X(lapic) \
+    X(pci) \
+    X(pic) \
+    X(piix) \
+    X(pit) \
+    X(ps2) \
+    X(rtc) \
+    X(test_device) \
+    X(uart) \
+    X(vga)
 /* clang-format on */
 
 #endif

@@ -11,7 +11,7 @@
 #define BUDGET   400
 #define DATA     0x10000u
 
-enum mode { MODE_REAL, MODE_FLAT32, MODE_LONG };
+enum mode { FROM_REAL, FROM_FLAT32, FROM_LONG };
 
 /* xorshift64* */
 static uint32_t next_random(uint64_t *state)
@@ -44,9 +44,9 @@ static struct rig *prepare(enum mode mode, uint64_t seed)
     uint64_t random = seed * 0x9e3779b97f4a7c15ull + 1;
 
     r->log.enabled = 0;
-    if (mode == MODE_LONG)
+    if (mode == FROM_LONG)
         rig_long_mode(r);
-    else if (mode == MODE_FLAT32)
+    else if (mode == FROM_FLAT32)
         flat32(r);
     else
         rig_real_mode(r);
@@ -59,10 +59,10 @@ static struct rig *prepare(enum mode mode, uint64_t seed)
 
         /* Half of the registers point at data, the others hold anything. */
         s->gpr[n] = kind & 1 ? DATA + (kind >> 8 & 0xfff) : (uint64_t)next_random(&random) << 32 | next_random(&random);
-        if (mode == MODE_REAL)
+        if (mode == FROM_REAL)
             s->gpr[n] &= 0xffff;
     }
-    s->gpr[RSP] = mode == MODE_REAL ? 0x8000 : DATA + 0x8000;
+    s->gpr[RSP] = mode == FROM_REAL ? 0x8000 : DATA + 0x8000;
     for (unsigned n = 0; n < 0x1000; n++)
         r->ram[DATA + n] = (uint8_t)next_random(&random);
     for (unsigned n = 0; n < 32; n++)
@@ -129,7 +129,7 @@ Suite *cpu_random_suite(void)
     TCase *tcase = tcase_create("modes");
 
     tcase_set_timeout(tcase, 600);
-    tcase_add_loop_test(tcase, traces_do_what_steps_do, MODE_REAL, MODE_LONG + 1);
+    tcase_add_loop_test(tcase, traces_do_what_steps_do, FROM_REAL, FROM_LONG + 1);
     suite_add_tcase(suite, tcase);
     return suite;
 }

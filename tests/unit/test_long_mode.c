@@ -136,6 +136,58 @@ START_TEST(syscall_and_sysret)
 }
 END_TEST
 
+/* TF traps after SYSCALL and SYSRET if it is set by them, not if it was set before. */
+START_TEST(syscall_traps_by_its_new_flags)
+{
+    start_long(box, 3);
+    s->star = (uint64_t)S_CODE0 << 32 | (uint64_t)S_CODE3 << 48;
+    s->lstar = AT_CODE1;
+    s->sfmask = FLAG_TF;
+    s->rflags |= FLAG_TF;
+    cpu_push(box->cpu);
+    EXEC(box, "\x0f\x05");
+    ck_assert_uint_eq(s->rip, AT_CODE1);
+    ck_assert_uint_eq(s->pending_debug, 0);
+    EXEC(box, "\x48\x0f\x07");
+    ck_assert_uint_eq(s->rip, AT_CODE + 2);
+    ck_assert_uint_eq(s->pending_debug, DR6_BS);
+    step(box);
+    expect_fault0(box, EX_DB);
+    ck_assert_uint_eq(stacked(box, 0, 8), AT_CODE + 2);
+    ck_assert(s->dr[6] & DR6_BS);
+    start_long(box, 3);
+    s->sfmask = 0;
+    s->rflags |= FLAG_TF;
+    cpu_push(box->cpu);
+    EXEC(box, "\x0f\x05");
+    ck_assert_uint_eq(s->rip, AT_CODE1);
+    ck_assert_uint_eq(s->pending_debug, DR6_BS);
+}
+END_TEST
+
+START_TEST(outer_ring_keeps_bases_of_lost_segments)
+{
+    uint32_t sp = STACK0 - 0x800;
+
+    start_long(box, 0);
+    s->seg[GS] = s->seg[SS];
+    s->seg[GS].selector = S_DATA0;
+    s->seg[GS].base = 0x123456789000;
+    box_put(box, sp, AT_CODE1, 8);
+    box_put(box, sp + 8, S_CODE3_64, 8);
+    box_put(box, sp + 16, FLAG_1, 8);
+    box_put(box, sp + 24, STACK3, 8);
+    box_put(box, sp + 32, S_DATA3, 8);
+    cpu_push(box->cpu);
+    EXEC(box, "\x48\xcf");
+    ck_assert_uint_eq(s->rip, AT_CODE1);
+    ck_assert_uint_eq(s->cpl, 3);
+    ck_assert_uint_eq(s->seg[GS].selector, 0);
+    ck_assert(s->seg[GS].attr & SEG_UNUSABLE);
+    ck_assert_uint_eq(s->seg[GS].base, 0x123456789000);
+}
+END_TEST
+
 START_TEST(syscall_needs_sce)
 {
     start_long(box, 3);
@@ -339,6 +391,8 @@ Suite *long_mode_suite(void)
                                       long_mode_gate_checks,
                                       non_canonical_stack_is_ss,
                                       syscall_and_sysret,
+                                      syscall_traps_by_its_new_flags,
+                                      outer_ring_keeps_bases_of_lost_segments,
                                       syscall_needs_sce,
                                       sysenter_is_legacy_only,
                                       iretq_null_stack_segment,

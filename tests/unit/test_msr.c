@@ -42,7 +42,7 @@ START_TEST(unknown_registers_fault)
     ck_assert_int_eq(wr(0x12345, 0), EX_GP);
     ck_assert_int_eq(rd(0xc0010111), EX_GP); /* SMBASE */
     ck_assert_int_eq(rd(0x48), EX_GP);       /* SPEC_CTRL isn't offered */
-    ck_assert_int_eq(rd(0xc0010000), EX_GP); /* no performance counters */
+    ck_assert_int_eq(rd(0xc0010200), EX_GP); /* performance counters beyond the old four */
     ck_assert_uint_eq(r->cpu->fault.error, 0);
 }
 END_TEST
@@ -186,7 +186,13 @@ START_TEST(machine_check_banks_are_silent)
         ck_assert_uint_eq(get(0x400 + n), 0);
         ck_assert_int_eq(wr(0x400 + n, 0), OK);
     }
-    ck_assert_int_eq(wr(0x400, UINT64_MAX), OK);
+    ck_assert_int_eq(wr(0x404, UINT64_MAX), OK); /* CTL and ADDR keep what is written, MISC doesn't */
+    ck_assert_int_eq(wr(0x406, 0xaaaa00000000), OK);
+    ck_assert_int_eq(wr(0x407, UINT64_MAX), OK);
+    ck_assert_uint_eq(get(0x404), UINT64_MAX);
+    ck_assert_uint_eq(get(0x406), 0xaaaa00000000);
+    ck_assert_uint_eq(get(0x407), 0);
+    ck_assert_uint_eq(get(0x400), 0);
     ck_assert_int_eq(wr(0x401, 1), EX_GP);
     ck_assert_int_eq(rd(0x400 + 4 * banks), EX_GP);
     ck_assert_int_eq(wr(0x17a, 4), OK);
@@ -204,6 +210,7 @@ START_TEST(features_take_their_registers_along)
     ck_assert_int_eq(rd(0x808), EX_GP);
     ck_assert_int_eq(rd(0xc0000103), EX_GP);
     ck_assert_int_eq(rd(0x1b), OK);
+    ck_assert_int_eq(wr(0x1b, 0xfee00d00), EX_GP); /* no x2APIC to switch to */
 }
 END_TEST
 
@@ -216,6 +223,8 @@ START_TEST(registers_that_kernels_expect)
     ck_assert_int_eq(wr(0x1d9, 0), OK);
     ck_assert_int_eq(wr(0x1d9, 1), EX_GP);
     ck_assert_int_eq(rd(0x8b), OK);
+    ck_assert_int_eq(wr(0xc0010000, 0x410076), OK); /* counts cycles, but nothing counts */
+    ck_assert_uint_eq(get(0xc0010007), 0);
 }
 END_TEST
 

@@ -312,6 +312,35 @@ START_TEST(sti_and_mov_ss_shadow)
 }
 END_TEST
 
+/* What MOV SS holds back comes with the #DB of an ICEBP behind it, which names it in DR6. */
+START_TEST(int1_takes_held_back_traps_along)
+{
+    start_protected(box, 0);
+    s->dr[6] |= 1;
+    s->pending_debug = 2;
+    s->shadow = 2;
+    cpu_push(box->cpu);
+    EXEC(box, "\xf1");
+    expect_fault0(box, EX_DB);
+    ck_assert_uint_eq(s->dr[6] & 15, 2);
+    ck_assert_uint_eq(s->pending_debug, 0);
+}
+END_TEST
+
+START_TEST(instruction_breakpoint_replaces_the_last_one)
+{
+    start_protected(box, 0);
+    s->dr[2] = AT_CODE;
+    s->dr[6] |= 1u << 14 | 2;
+    s->dr[7] |= 1u << 4;
+    cpu_push(box->cpu);
+    EXEC(box, "\x90");
+    expect_fault0(box, EX_DB);
+    ck_assert_uint_eq(s->dr[6], 0xffff0ff0 | 1u << 14 | 4);
+    ck_assert_uint_eq(stacked(box, 0, 4), AT_CODE);
+}
+END_TEST
+
 /* --- Segment registers --------------------------------------------------------------------------- */
 
 static const struct {
@@ -763,6 +792,8 @@ Suite *protection_suite(void)
                                       gate_16_pushes_words,
                                       int_n_checks_gate_dpl,
                                       int1_ignores_gate_dpl,
+                                      int1_takes_held_back_traps_along,
+                                      instruction_breakpoint_replaces_the_last_one,
                                       int3_and_into,
                                       faults_set_rf_in_image,
                                       vector_beyond_idt,

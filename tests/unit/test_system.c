@@ -178,9 +178,10 @@ START_TEST(debug_aliases_and_general_detect)
     cpu->s.cr4 |= CR4_DE;
     ck_assert_int_eq(EXCEPTION(r, read_dr(cpu, NULL, 4)), EX_UD);
     ck_assert_int_eq(EXCEPTION(r, read_dr(cpu, NULL, 6)), OK);
+    cpu->s.dr[6] |= DR6_BS | 2;
     write_dr(cpu, NULL, 7, DR7_GD);
     ck_assert_int_eq(EXCEPTION(r, read_dr(cpu, NULL, 0)), EX_DB);
-    ck_assert_uint_eq(cpu->s.dr[6] & DR6_BD, DR6_BD);
+    ck_assert_uint_eq(cpu->s.dr[6], 0xffff0ff0 | DR6_BD | DR6_BS); /* only B0 to B3 are cleared */
     ck_assert_uint_eq(cpu->s.dr[7] & DR7_GD, 0);
     cpu->s.dr[7] |= DR7_GD;
     cpu->s.cpl = 3;
@@ -281,6 +282,24 @@ START_TEST(time_and_identity)
 }
 END_TEST
 
+START_TEST(performance_counters_stand_still)
+{
+    static const uint8_t code[] = {0x0f, 0x33}; /* rdpmc */
+
+    rig_long_mode(r);
+    cpu->s.gpr[RAX] = cpu->s.gpr[RDX] = UINT64_MAX;
+    cpu->s.gpr[RCX] = 3;
+    rig_run(r, code, sizeof(code));
+    ck_assert_uint_eq(cpu->s.gpr[RAX], 0);
+    ck_assert_uint_eq(cpu->s.gpr[RDX], 0);
+    cpu->s.rip = RIG_CODE;
+    cpu->s.gpr[RCX] = 4;
+    cpu_push(cpu);
+    ck_assert_int_eq(rig_run(r, code, sizeof(code)), CPU_EXIT_SHUTDOWN); /* #GP, and no IDT to take it */
+    ck_assert_uint_eq(cpu->s.gpr[RCX], 4);
+}
+END_TEST
+
 START_TEST(ports)
 {
     rig_real_mode(r);
@@ -339,6 +358,7 @@ Suite *system_suite(void)
     tcase_add_test(tc, fs_and_gs_base);
     tcase_add_test(tc, stac_picks_the_other_tlb);
     tcase_add_test(tc, time_and_identity);
+    tcase_add_test(tc, performance_counters_stand_still);
     tcase_add_test(tc, ports);
     tcase_add_test(tc, invpcid_rules);
     suite_add_tcase(suite, tc);

@@ -1,0 +1,90 @@
+/*
+ * jit.c - the translator as an engine, and what it needs of the host: memory that is written at one address and run at
+ * another, and the GS register.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "accel/software.h"
+
+#define CODE_SIZE (128u << 20)
+
+static void set_gs(void *base)
+{
+    syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+static void release(struct cpu_code *code)
+{
+    munmap(code->write, code->size);
+    munmap(code->exec, code->size);
+}
+
+/* False, with errno, when the host has no such memory to give. */
+static bool code_new(struct cpu_code *code, size_t size)
+{
+    int fd = memfd_create("oxbow-code", MFD_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    *code = (struct cpu_code){.size = size, .set_gs = set_gs, .release = release};
+    if (ftruncate(fd, (off_t)size)) {
+        close(fd);
+        return false;
+    }
+    code->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    code->exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    close(fd);
+    if (code->write != MAP_FAILED && code->exec != MAP_FAILED)
+        return true;
+    if (code->write != MAP_FAILED)
+        munmap(code->write, size);
+    if (code->exec != MAP_FAILED)
+        munmap(code->exec, size);
+    return false;
+}
+
+static bool jit_probe(char *why, size_t why_size)
+{
+    struct cpu_code code;
+
+    if (code_new(&code, 4096)) {
+        release(&code);
+        return true;
+    }
+    snprintf(why, why_size, "the host gives no executable memory (%s); use --accel interp", strerror(errno));
+    return false;
+}
+
+static bool jit_attach(struct cpu *cpu, char *why, size_t why_size)
+{
+    struct cpu_code code;
+
+    if (!code_new(&code, CODE_SIZE)) {
+        snprintf(why, why_size, "no memory for translated code: %s", strerror(errno));
+        return false;
+    }
+    if (cpu_use_jit(cpu, &code))
+        return true;
+    release(&code);
+    snprintf(why, why_size, "out of memory for the translator");
+    return false;
+}
+
+const struct engine engine_jit = {
+    .name = "jit",
+    .about = "translates hot guest code to host code; the rest is interpreted",
+    .probe = jit_probe,
+    .attach = jit_attach,
+    .detach = cpu_end_jit,
+    .run = cpu_run,
+    .kick = cpu_kick,
+    .pull = cpu_pull,
+    .push = cpu_push,
+};

@@ -1,0 +1,116 @@
+/*
+ * address.c - memory operands: the linear address, and the look-up of the page it is in.
+ */
+#include "cpu/jit/translate.h"
+
+struct place guest(unsigned offset)
+{
+    static const int8_t host[16] = {H_RAX, H_RCX, H_RDX, H_RBX, H_SP, H_RBP, H_RSI, H_RDI,
+                                    8,     9,     10,    11,    -1,   -1,    -1,    -1};
+    unsigned n = (offset - (unsigned)GUEST(0)) / 8;
+
+    if (host[n] < 0)
+        return SLOT(offset);
+    return REG(host[n] + (is_high(offset) ? 4 : 0));
+}
+
+static bool is_gpr(unsigned offset)
+{
+    return offset - (unsigned)GUEST(0) < 16 * 8;
+}
+
+bool address_supported(const struct insn *i)
+{
+    if (i->asize == SIZE_W || !(i->index == ZERO_OFFSET || is_gpr(i->index)))
+        return false;
+    return is_gpr(i->base) || i->base == ZERO_OFFSET || (i->base == RIP_OFFSET && i->index == ZERO_OFFSET &&
+                                                         i->asize == SIZE_Q && i->disp < INT32_MAX - 4096);
+}
+
+/* base + index << scale + disp to r14. May use r13. */
+static void effective_address(struct trans *t, const struct insn *i)
+{
+    struct emit *e = &t->e;
+    unsigned flags = i->asize == SIZE_Q ? E_W : 0;
+    struct place base, index;
+
+    if (i->base == RIP_OFFSET) {
+        emit_load(e, H_ADDR, SLOT(JT(code_page)));
+        emit_lea(e, E_W, H_ADDR, H_ADDR, NO_INDEX, 0, i->disp + t->block->page_offset);
+        return;
+    }
+    if (i->index != ZERO_OFFSET) {
+        index = guest(i->index);
+        if (index.kind == P_SLOT) {
+            emit_load(e, H_TMP, index);
+            index = REG(H_TMP);
+        }
+        if (i->base == ZERO_OFFSET) {
+            emit_lea_index(e, flags, H_ADDR, index.reg, i->scale, i->disp);
+            return;
+        }
+        base = guest(i->base);
+        if (base.kind == P_SLOT) {
+            emit_load(e, H_ADDR, base);
+            base = REG(H_ADDR);
+        }
+        /* R12 as an index encodes like no index only without REX.X, so it may be one. */
+        emit_lea(e, flags, H_ADDR, base.reg, index.reg, i->scale, i->disp);
+        return;
+    }
+    if (i->base == ZERO_OFFSET) {
+        if (flags)
+            emit_op(e, E_W, 0xc7, 0, REG(H_ADDR)), emit32(e, (uint32_t)i->disp);
+        else
+            emit_mov_imm(e, H_ADDR, (uint32_t)i->disp);
+        return;
+    }
+    base = guest(i->base);
+    if (base.kind == P_SLOT) {
+        emit_load(e, H_ADDR, base);
+        base = REG(H_ADDR);
+        if (!i->disp && flags)
+            return;
+    }
+    emit_lea(e, flags, H_ADDR, base.reg, NO_INDEX, 0, i->disp);
+}
+
+void emit_address(struct trans *t, const struct insn *i)
+{
+    effective_address(t, i);
+    if (i->segbase != ZERO_OFFSET) {
+        emit_load(&t->e, H_TMP, SLOT(i->segbase));
+        emit_lea(&t->e, E_W, H_ADDR, H_ADDR, H_TMP, 0, 0);
+    }
+}
+
+void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+{
+    struct emit *e = &t->e;
+    int32_t table = write ? JT(write[t->block->context]) : JT(read[t->block->context]);
+    uint32_t site = new_site(t, i);
+    struct later *l;
+
+    if (t->jit->bmi2) { /* RORX r13, r14, 8 */
+        static const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xee, 0x08};
+
+        for (unsigned n = 0; n < sizeof(rorx); n++)
+            emit8(e, rorx[n]);
+    } else {
+        emit_op(e, E_W, 0x8b, H_TMP, REG(H_ADDR));
+        emit_op(e, E_W, 0xc1, 5, REG(H_TMP));
+        emit8(e, 8);
+    }
+    emit_op(e, 0, 0x81, 4, REG(H_TMP));
+    emit32(e, (JIT_TLB_SIZE - 1) * sizeof(struct jit_page));
+    emit_op(e, E_W, 0x2b, H_ADDR, TABLE(H_TMP, table));
+    emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
+    l = emit_later(t, emit_jcc(e, CC_A, NULL), LATER_SLOW);
+    emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
+    t->host_flags = false;
+    t->jit->sites[site].size = (uint8_t)size;
+    t->jit->sites[site].write = write;
+    t->jit->sites[site].resume = emit_here(e);
+    l->site = site;
+    l->table = table;
+}

@@ -1,0 +1,264 @@
+/*
+ * block.c - blocks of translated code: made, linked, dropped; and where interpreted code enters them.
+ *
+ * New traces begin with body_warm, which counts how often they run; when that is often enough they are compiled and
+ * begin with body_translated.
+ */
+#include <stdlib.h>
+
+#include "cpu/fpu.h"
+#include "cpu/interp/bodies.h"
+#include "cpu/interp/body.h"
+#include "cpu/jit/jit.h"
+
+#define HOT 24u /* runs in the interpreter before a trace is compiled */
+
+static bool host_has(const char *name)
+{
+    __builtin_cpu_init();
+#define HAVE(s) (!strcmp(name, #s) && __builtin_cpu_supports(#s))
+    return HAVE(sse3) || HAVE(ssse3) || HAVE(popcnt) || HAVE(bmi) || HAVE(bmi2) || HAVE(lzcnt);
+#undef HAVE
+}
+
+bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
+{
+    struct jit *jit = calloc(1, sizeof(*jit));
+    struct emit e;
+
+    if (!jit)
+        return false;
+    jit->sites = calloc(MAX_SITES, sizeof(*jit->sites));
+    jit->exits = calloc(MAX_EXITS, sizeof(*jit->exits));
+    jit->blocks = calloc(MAX_BLOCKS, sizeof(*jit->blocks));
+    if (!jit->sites || !jit->exits || !jit->blocks) {
+        free(jit->sites);
+        free(jit->exits);
+        free(jit->blocks);
+        free(jit);
+        return false;
+    }
+    jit->write = code->write;
+    jit->exec = code->exec;
+    jit->size = code->size;
+    jit->code = *code;
+    jit->bmi2 = host_has("bmi2");
+    jit->host[F_SSE] = jit->host[F_SSE2] = true;
+    jit->host[F_SSE3] = host_has("sse3");
+    jit->host[F_SSSE3] = host_has("ssse3");
+    jit->host[F_POPCNT] = host_has("popcnt");
+    jit->host[F_BMI1] = host_has("bmi");
+    jit->host[F_ABM] = host_has("lzcnt");
+    e = (struct emit){.at = jit->write, .end = jit->write + jit->size, .to_exec = jit->exec - jit->write};
+    jit_make_thunks(jit, &e);
+    jit->keep = jit->used = (size_t)(e.at - jit->write + 63) & ~(size_t)63;
+    cpu->jt.self = cpu;
+    cpu->jit = jit;
+    jit_clear_tables(cpu);
+    trace_flush(cpu);
+    return true;
+}
+
+void cpu_end_jit(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+
+    if (!jit)
+        return;
+    cpu->jit = NULL;
+    trace_flush(cpu); /* traces begin with their own bodies again */
+    jit->code.release(&jit->code);
+    free(jit->sites);
+    free(jit->exits);
+    free(jit->blocks);
+    free(jit);
+}
+
+void jit_reset(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+
+    if (!jit)
+        return;
+    jit->used = jit->keep;
+    jit->site_count = jit->exit_count = jit->block_count = 0;
+    jit->resets++;
+    jit_clear_tables(cpu);
+}
+
+void jit_begin(struct cpu *cpu)
+{
+    if (cpu->jit)
+        cpu->jit->code.set_gs(cpu);
+}
+
+/* --- Tables that translated code looks things up in --------------------------------------------------- */
+
+/* A slot that matches nothing: its page belongs to another slot. */
+static void clear_slot(struct cpu *cpu, unsigned table, unsigned context, unsigned n)
+{
+    struct jit_tables *jt = &cpu->jt;
+
+    switch (table) {
+    case JIT_READ:
+        jt->read[context][n].page = (uint64_t)(n ^ 1) << 12;
+        break;
+    case JIT_WRITE:
+        jt->write[context][n].page = (uint64_t)(n ^ 1) << 12;
+        break;
+    case JIT_FETCH:
+        jt->fetch[context][n].page = (uint64_t)(n ^ 1) << 12;
+        break;
+    default:
+        jt->targets[context][n].rip = n ^ 1;
+    }
+}
+
+void jit_clear_tables(struct cpu *cpu)
+{
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
+        for (unsigned n = 0; n < JIT_TLB_SIZE; n++) {
+            clear_slot(cpu, JIT_READ, c, n);
+            clear_slot(cpu, JIT_WRITE, c, n);
+        }
+        for (unsigned n = 0; n < JIT_FETCH_SIZE; n++)
+            clear_slot(cpu, JIT_FETCH, c, n);
+        for (unsigned n = 0; n < JIT_TARGETS; n++)
+            clear_slot(cpu, JIT_TARGET, c, n);
+    }
+    cpu->jit->filled_count = 0;
+}
+
+void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned n)
+{
+    struct jit *jit = cpu->jit;
+
+    if (jit->filled_count < sizeof(jit->filled) / sizeof(jit->filled[0]))
+        jit->filled[jit->filled_count] = (struct jit_filled){(uint8_t)table, (uint8_t)context, (uint16_t)n};
+    jit->filled_count++;
+}
+
+void jit_forget(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+
+    if (!jit)
+        return;
+    if (jit->filled_count > sizeof(jit->filled) / sizeof(jit->filled[0])) {
+        jit_clear_tables(cpu);
+        return;
+    }
+    for (unsigned k = 0; k < jit->filled_count; k++)
+        clear_slot(cpu, jit->filled[k].table, jit->filled[k].context, jit->filled[k].slot);
+    jit->filled_count = 0;
+}
+
+/* --- Links -------------------------------------------------------------------------------------------- */
+
+static void patch(struct jit *jit, const struct jit_exit *x, const uint8_t *target, uint32_t frame)
+{
+    struct emit e = {.to_exec = jit->exec - jit->write};
+
+    if (x->frame)
+        memcpy(x->frame, &frame, sizeof(frame));
+    set_rel32(&e, x->rel, target);
+}
+
+void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to)
+{
+    if (x->to)
+        return;
+    x->to = to;
+    x->next = to->incoming;
+    to->incoming = x;
+    patch(cpu->jit, x, to->code, (uint32_t)(to->trace->phys >> 12));
+}
+
+void jit_drop(struct cpu *cpu, struct trace *t)
+{
+    struct jit_block *block = t->block;
+
+    if (t == cpu->trace)
+        cpu->jt.stale = 1;
+    if (!block)
+        return;
+    for (struct jit_exit *x = block->incoming; x; x = x->next) {
+        x->to = NULL;
+        patch(cpu->jit, x, x->stub, UINT32_MAX);
+    }
+    block->incoming = NULL;
+    clear_slot(cpu, JIT_TARGET, block->context, block->page_offset);
+    t->block = NULL;
+}
+
+/* --- Compiling and entering --------------------------------------------------------------------------- */
+
+static struct jit_block *compile(struct cpu *cpu, struct trace *t)
+{
+    struct jit *jit = cpu->jit;
+    struct jit_block *block;
+
+    if (jit->block_count == MAX_BLOCKS)
+        return NULL;
+    block = &jit->blocks[jit->block_count];
+    *block = (struct jit_block){.trace = t,
+                                .page_offset = t->phys & (BUS_PAGE - 1),
+                                .context = (uint8_t)jit_context(t->mode)};
+    if (!jit_translate(cpu, jit, block))
+        return NULL;
+    jit->block_count++;
+    return block;
+}
+
+static bool may_enter(const struct cpu *cpu, const struct jit_block *block)
+{
+    return !block->xmm || jit_xmm_allowed(cpu);
+}
+
+/* The trace in cpu->trace has a block: runs it, and what it leads to. */
+BODY(body_translated)
+{
+    struct trace *t = cpu->trace;
+    struct jit_block *block = t->block;
+
+    if (unlikely(!may_enter(cpu, block))) {
+        t->first(cpu, i);
+        return;
+    }
+    cpu->retired -= t->count;
+    cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
+    cpu->jt.kind = JF_LAZY;
+    cpu->jit->enter(cpu, block->code);
+    jit_sync_flags(cpu);
+}
+
+BODY(body_warm)
+{
+    struct trace *t = cpu->trace;
+
+    if (likely(++t->heat < HOT)) {
+        t->first(cpu, i);
+        return;
+    }
+    t->insn[0].fn = t->first;
+    if (!cpu->jit)
+        goto run;
+    t->block = compile(cpu, t);
+    if (!t->block) { /* no room: begin anew, with this trace too */
+        cpu->retired -= t->count;
+        trace_flush(cpu);
+        return;
+    }
+    t->insn[0].fn = body_translated;
+run:
+    t->insn[0].fn(cpu, i);
+}
+
+void jit_new_trace(struct cpu *cpu, struct trace *t)
+{
+    t->block = NULL;
+    t->heat = 0;
+    t->first = t->insn[0].fn;
+    if (cpu->jit && (t->mode & ~(MODE_USER | MODE_SMAP_AC)) == SIZE_Q && t->phys2 == NO_PAGE)
+        t->insn[0].fn = body_warm;
+}

@@ -1,0 +1,221 @@
+/*
+ * branch.c - near branches, and how blocks lead to each other.
+ *
+ * A direct jump within the page is patched to its target's block. One that leaves the page first looks up that the
+ * target's page is mapped where it was, and sets jt.code_page. Returns and indirect jumps look their target up by RIP.
+ */
+#include "cpu/jit/translate.h"
+
+/* RIP at `offset` of the block's page, to a register. */
+static void emit_rip(struct trans *t, unsigned reg, int32_t offset)
+{
+    emit_load(&t->e, reg, SLOT(JT(code_page)));
+    if (offset)
+        emit_lea(&t->e, E_W, reg, reg, NO_INDEX, 0, offset);
+}
+
+void emit_leave_at(struct trans *t, int32_t offset)
+{
+    emit_rip(t, H_ADDR, offset);
+    emit_store(&t->e, SLOT(S(rip)), H_ADDR);
+    emit_jmp(&t->e, t->jit->leave);
+}
+
+static struct jit_exit *new_exit(struct trans *t, int32_t offset)
+{
+    struct jit_exit *x = &t->jit->exits[t->jit->exit_count++];
+
+    t->block->exit_count++;
+    *x = (struct jit_exit){.from = t->block, .offset = offset};
+    return x;
+}
+
+/* The stub of an exit that leads nowhere yet; the jump at x->rel goes there. */
+void emit_stub(struct trans *t, struct jit_exit *x)
+{
+    x->stub = emit_here(&t->e);
+    emit_mov_imm(&t->e, H_TMP, (uint64_t)(x - t->jit->exits));
+    emit_jmp(&t->e, t->jit->resolve);
+    set_rel32(&t->e, x->rel, x->stub);
+}
+
+void emit_goto(struct trans *t, int32_t offset)
+{
+    struct emit *e = &t->e;
+    struct jit_exit *x = new_exit(t, offset);
+    int32_t page = offset & ~(int32_t)(BUS_PAGE - 1), table = JT(fetch[t->block->context]);
+    uint8_t *other_page, *other_frame;
+
+    if (!page) {
+        x->rel = emit_jmp(e, NULL);
+        emit_stub(t, x);
+        return;
+    }
+    emit_rip(t, H_ADDR, page);
+    emit_op(e, 0, 0x8b, H_TMP, REG(H_ADDR));
+    emit_op(e, 0, 0xc1, 5, REG(H_TMP));
+    emit8(e, 8);
+    emit_op(e, 0, 0x81, 4, REG(H_TMP));
+    emit32(e, (JIT_FETCH_SIZE - 1) * sizeof(struct jit_fetch));
+    emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, table));
+    other_page = emit_jcc(e, CC_NE, NULL);
+    emit_op(e, 0, 0x81, 7, TABLE(H_TMP, table + 8));
+    x->frame = e->at;
+    emit32(e, UINT32_MAX);
+    other_frame = emit_jcc(e, CC_NE, NULL);
+    emit_store(e, SLOT(JT(code_page)), H_ADDR);
+    x->rel = emit_jmp(e, NULL);
+    emit_land(e, other_page);
+    emit_land(e, other_frame);
+    emit_stub(t, x);
+}
+
+static int32_t target_of(const struct trans *t, const struct insn *i)
+{
+    return (int32_t)i->imm + t->block->page_offset;
+}
+
+/* After the last instruction of a block that ends early the rest of the trace's is not counted, so nothing to undo. */
+static unsigned not_done(const struct trans *t)
+{
+    return t->n - 1 - t->at;
+}
+
+static void emit_jcc_insn(struct trans *t, const struct insn *i)
+{
+    unsigned cc = opcode_rows[i->row].opcode & 15;
+    struct later *l;
+
+    flags_load(t);
+    if (!not_done(t) && i->flags & INSN_NEAR) { /* to its target at once */
+        struct jit_exit *x = new_exit(t, target_of(t, i));
+
+        x->rel = emit_jcc(&t->e, cc, NULL);
+        emit_later(t, x->rel, LATER_STUB)->exit = x;
+        return;
+    }
+    l = emit_later(t, emit_jcc(&t->e, cc, NULL), LATER_TAKEN);
+    l->offset = target_of(t, i);
+    l->rest = not_done(t);
+}
+
+static void emit_jcxz(struct trans *t, const struct insn *i)
+{
+    struct emit *e = &t->e;
+    uint8_t *skip;
+    struct later *l;
+
+    /* JRCXZ reaches a byte's distance only: over a jump. ECX with an address-size prefix. */
+    if (i->asize == SIZE_D)
+        emit8(e, 0x67);
+    emit8(e, 0xe3);
+    emit8(e, 2);
+    emit8(e, 0xeb);
+    skip = e->at;
+    emit8(e, 0);
+    l = emit_later(t, emit_jmp(e, NULL), LATER_TAKEN);
+    l->offset = target_of(t, i);
+    l->rest = not_done(t);
+    if (!e->full)
+        *skip = (uint8_t)(e->at - skip - 1);
+}
+
+static void emit_jmp_insn(struct trans *t, const struct insn *i)
+{
+    emit_goto(t, target_of(t, i));
+    t->ended = true;
+}
+
+/* To the RIP in r14. `pop`: what RSP grows by on the way. */
+static void emit_indirect(struct trans *t, const struct insn *i, int pop)
+{
+    struct emit *e = &t->e;
+    int32_t table = JT(targets[t->block->context]);
+    uint32_t site = new_site(t, i);
+    uint8_t *miss;
+
+    t->jit->sites[site].pop = (int16_t)pop;
+    emit_op(e, 0, 0x8b, H_TMP, REG(H_ADDR));
+    emit_op(e, 0, 0x81, 4, REG(H_TMP));
+    emit32(e, JIT_TARGETS - 1);
+    emit_op(e, 0, 0xc1, 4, REG(H_TMP));
+    emit8(e, 4);
+    emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, table));
+    miss = emit_jcc(e, CC_NE, NULL);
+    if (pop)
+        emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, pop);
+    emit_alu_imm(e, E_W, 4, REG(H_ADDR), -(int32_t)BUS_PAGE);
+    emit_store(e, SLOT(JT(code_page)), H_ADDR);
+    emit_op(e, 0, 0xff, 4, TABLE(H_TMP, table + 8));
+    emit_land(e, miss);
+    emit_mov_imm(e, H_TMP, site);
+    emit_jmp(e, t->jit->indirect);
+    t->ended = true;
+}
+
+/* Pushes the address of what follows. */
+static void emit_push_return(struct trans *t, const struct insn *i)
+{
+    emit_lea(&t->e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
+    emit_lookup(t, i, 8, true);
+    emit_rip(t, H_TMP, t->block->page_offset + i->off + i->len);
+    emit_store(&t->e, MEM(H_ADDR, 0), H_TMP);
+    emit_lea(&t->e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
+}
+
+static void emit_call_insn(struct trans *t, const struct insn *i)
+{
+    emit_push_return(t, i);
+    emit_goto(t, target_of(t, i));
+    t->ended = true;
+}
+
+/* The operand of an indirect branch to r14. */
+static void emit_target(struct trans *t, const struct insn *i)
+{
+    if (i->flags & INSN_MEM) {
+        emit_address(t, i);
+        emit_lookup(t, i, 8, false);
+        emit_load(&t->e, H_ADDR, MEM(H_ADDR, 0));
+    } else {
+        emit_load(&t->e, H_ADDR, guest(i->rm));
+    }
+}
+
+static void emit_jmp_indirect(struct trans *t, const struct insn *i)
+{
+    emit_target(t, i);
+    emit_indirect(t, i, 0);
+}
+
+static void emit_call_indirect(struct trans *t, const struct insn *i)
+{
+    emit_target(t, i);
+    emit_store(&t->e, SLOT(JT(branch)), H_ADDR);
+    emit_push_return(t, i);
+    emit_load(&t->e, H_ADDR, SLOT(JT(branch)));
+    emit_indirect(t, i, 0);
+}
+
+static void emit_ret(struct trans *t, const struct insn *i)
+{
+    emit_load(&t->e, H_ADDR, REG(H_SP));
+    emit_lookup(t, i, 8, false);
+    emit_load(&t->e, H_ADDR, MEM(H_ADDR, 0));
+    emit_indirect(t, i, 8 + (opcode_rows[i->row].opcode == 0xc2 ? (int)(uint16_t)i->imm : 0));
+}
+
+/* clang-format off */
+const struct rule branch_rules[] = {
+    {1, 0x80, 0x8f, -1, PFX_ANY, R_READS | R_BRANCH, emit_jcc_insn, 0},
+    {0, 0x70, 0x7f, -1, PFX_ANY, R_READS | R_BRANCH, emit_jcc_insn, 0},
+    {0, 0xe3, 0xe3, -1, PFX_ANY, R_BRANCH, emit_jcxz, 0},
+    {0, 0xe9, 0xe9, -1, PFX_ANY, R_BRANCH | R_LAST, emit_jmp_insn, 0},
+    {0, 0xeb, 0xeb, -1, PFX_ANY, R_BRANCH | R_LAST, emit_jmp_insn, 0},
+    {0, 0xe8, 0xe8, -1, PFX_ANY, R_BRANCH | R_STACK | R_LAST, emit_call_insn, 0},
+    {0, 0xff, 0xff, 2, PFX_ANY, R_BRANCH | R_STACK | R_LAST, emit_call_indirect, 0},
+    {0, 0xff, 0xff, 4, PFX_ANY, R_BRANCH | R_LAST, emit_jmp_indirect, 0},
+    {0, 0xc2, 0xc3, -1, PFX_ANY, R_BRANCH | R_STACK | R_LAST, emit_ret, 0},
+    {0, 0, 0, 0, 0, 0, NULL, 0},
+};
+/* clang-format on */

@@ -1,0 +1,129 @@
+/*
+ * jit.h - translated code: what its passes share.
+ *
+ * A hot trace (interp/trace.c) is compiled into a block of host code. Between the instructions of a block the guest's
+ * registers are in host registers: RAX, RCX, RDX, RBX, RBP, RSI, RDI, R8 to R11 in themselves, RSP in R12, R12 to R15
+ * in struct cpu, which GS addresses; R13 and R14 are scratch, R15 counts instructions. XMM registers are loaded
+ * when a block that uses them is entered and stay loaded until C code runs.
+ *
+ *     thunk.c      into translated code, out of it, and calls from it
+ *     translate.c  a trace's instructions one by one; integer.c, address.c, branch.c, simd.c, flags.c its parts
+ *     block.c      blocks, their links, and how they end
+ *     runtime.c    what translated code calls
+ *
+ * Everything is the CPU's own thread's. RIP of a block is cpu->jt.code_page plus its offset in its page: code is
+ * shared by all mappings of its page.
+ */
+#ifndef CPU_JIT_JIT_H
+#define CPU_JIT_JIT_H
+
+#include "cpu/internal.h"
+#include "cpu/jit/emit.h"
+
+struct jit_block;
+
+/* An instruction from which translated code calls C: a slow access, or a body to run. */
+struct jit_site {
+    const struct insn *insn;
+    struct jit_block *block;
+    const uint8_t *resume; /* with the operand's host address in r14 */
+    const uint8_t *next;   /* after the instruction; NULL: leave, the block can't go on */
+    uint8_t size;
+    bool write, aligned;
+    int16_t pop; /* what a branch adds to RSP when its target is not known yet */
+};
+
+/* A direct jump out of a block. */
+struct jit_exit {
+    struct jit_block *from, *to;
+    struct jit_exit *next; /* of those that lead to `to` */
+    int32_t offset;        /* of the target from the start of the block's page */
+    uint8_t *rel;          /* the jump's displacement, as written */
+    uint8_t *frame;        /* where the target's physical page is compared, or NULL: the same page */
+    const uint8_t *stub;   /* where the jump goes while nothing is known */
+};
+
+struct jit_block {
+    struct trace *trace;
+    const uint8_t *code;
+    struct jit_exit *incoming;
+    struct jit_block *next;         /* of all */
+    struct jit_exit *exits;         /* an array */
+    uint32_t size;                  /* bytes of code */
+    uint16_t exit_count, count, page_offset;
+    uint16_t cut;                   /* instructions of the trace that it leaves out */
+    uint8_t context;
+    bool xmm; /* uses XMM registers */
+    bool dropped;
+};
+
+struct jit {
+    struct cpu_code code;
+    uint8_t *write, *exec; /* the two mappings */
+    size_t size, used, keep; /* keep: the thunks, which stay */
+    struct jit_site *sites;
+    struct jit_exit *exits;
+    struct jit_block *blocks;
+    uint32_t site_count, exit_count, block_count;
+    struct jit_block *all;
+    bool bmi2;              /* the host has it */
+    bool host[F_COUNT];     /* features that the host has, among those with rules */
+    uint64_t resets;
+
+    struct insn copy[4]; /* the instruction whose body runs alone */
+
+    /* thunk.c */
+    void (*enter)(struct cpu *cpu, const uint8_t *code);
+    const uint8_t *leave;    /* to the caller of enter() */
+    const uint8_t *slow;     /* r13: site; r14: linear address */
+    const uint8_t *body;     /* r13: site */
+    const uint8_t *resolve;  /* r13: exit */
+    const uint8_t *indirect; /* r13: site; r14: RIP */
+    const uint8_t *flags;    /* called: the guest's arithmetic flags to the host's */
+    const uint8_t *xmm;      /* called: loads XMM registers; or leaves, at the block's start. r13: site */
+
+    /* Which slots of the tables are in use, for flushing them. */
+    uint32_t filled_count;
+    struct jit_filled {
+        uint8_t table, context;
+        uint16_t slot;
+    } filled[8192];
+};
+
+enum jit_table { JIT_READ, JIT_WRITE, JIT_FETCH, JIT_TARGET };
+
+#define JT(field)    ((int32_t)(offsetof(struct cpu, jt) + offsetof(struct jit_tables, field)))
+#define S(field)     ((int32_t)offsetof(struct cpu, s.field))
+#define GUEST(n)     ((int32_t)(offsetof(struct cpu, s.gpr) + 8 * (n)))
+#define MAX_SITES    (1u << 20)
+#define MAX_EXITS    (1u << 19)
+#define MAX_BLOCKS   (1u << 18)
+
+/* Context of a mode, as TLB_*. */
+static inline unsigned jit_context(uint32_t mode)
+{
+    return mode & MODE_USER ? TLB_USER : mode & MODE_SMAP_AC ? TLB_SUPER_AC : TLB_SUPER;
+}
+
+/* thunk.c */
+void jit_make_thunks(struct jit *jit, struct emit *e);
+
+/* translate.c: the block's code; false when there is no room. Nothing of the block is linked yet. */
+bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block);
+
+/* block.c */
+void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
+void jit_clear_tables(struct cpu *cpu);
+void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot); /* a table's slot is in use */
+
+/* runtime.c: called by thunks. They return where to go on, NULL: leave. */
+const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);
+const uint8_t *jit_body(struct cpu *cpu, uint32_t site);
+const uint8_t *jit_resolve(struct cpu *cpu, uint32_t exit);
+const uint8_t *jit_indirect(struct cpu *cpu, uint32_t site, uint64_t rip);
+uint64_t jit_flags_image(struct cpu *cpu);
+bool jit_xmm_allowed(const struct cpu *cpu); /* SSE instructions don't fault, nor do floating-point exceptions */
+bool jit_may_load_xmm(struct cpu *cpu, uint32_t site);
+void jit_sync_flags(struct cpu *cpu); /* to the interpreter's form */
+
+#endif

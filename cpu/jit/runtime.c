@@ -1,0 +1,270 @@
+/*
+ * runtime.c - what translated code calls when it can't go on by itself.
+ *
+ * The guest's registers are in struct cpu here, and a fault leaves by longjmp. Flags are brought to the interpreter's
+ * form first; translated code finds them in either.
+ */
+#include "cpu/fpu.h"
+#include "cpu/interp/body.h"
+#include "cpu/interp/flags.h"
+#include "cpu/jit/jit.h"
+
+/* --- Flags -------------------------------------------------------------------------------------------- */
+
+static uint64_t truncated(uint64_t v, unsigned bits)
+{
+    return bits == 64 ? v : v & ((1ull << bits) - 1);
+}
+
+static void sync_shift(struct cpu *cpu, unsigned op, uint64_t a, unsigned bits, unsigned count)
+{
+    uint64_t result, top = 1ull << (bits - 1);
+    bool cf, of;
+
+    a = truncated(a, bits);
+    if (op == JF_SHL) {
+        result = a << count;
+        cf = a >> (bits - count) & 1;
+        of = (truncated(result, bits) & top) ? !cf : cf;
+    } else if (op == JF_SHR) {
+        result = a >> count;
+        cf = a >> (count - 1) & 1;
+        of = (result & top) != (result << 1 & top);
+    } else {
+        int64_t s = (int64_t)(a << (64 - bits)) >> (64 - bits);
+
+        result = (uint64_t)(s >> count);
+        cf = s >> (count - 1) & 1;
+        of = false;
+    }
+    flags_result(cpu, result, bits, cf, of, 0);
+}
+
+void jit_sync_flags(struct cpu *cpu)
+{
+    struct jit_tables *jt = &cpu->jt;
+    unsigned op = jt->kind & 0xff, bits = 8u << (jt->kind >> 8 & 0xff), count = jt->kind >> 16;
+    uint64_t a = truncated(jt->a, bits), b = truncated(jt->b, bits), cf = jt->cf;
+
+    switch (op) {
+    case JF_LAZY:
+        return;
+    case JF_ADD:
+        flags_add(cpu, a, b, a + b, bits);
+        break;
+    case JF_ADC:
+        flags_add(cpu, a, b, a + b + cf, bits);
+        break;
+    case JF_SUB:
+        flags_sub(cpu, a, b, a - b, bits);
+        break;
+    case JF_SBB:
+        flags_sub(cpu, a, b, a - b - cf, bits);
+        break;
+    case JF_NEG:
+        flags_sub(cpu, 0, a, -a, bits);
+        break;
+    case JF_LOGIC:
+        flags_logic(cpu, a, bits);
+        break;
+    case JF_INC:
+        flags_result(cpu, a, bits, (unsigned)cf, a == 1ull << (bits - 1), (a & 15) == 0);
+        break;
+    case JF_DEC:
+        flags_result(cpu, a, bits, (unsigned)cf, a == (1ull << (bits - 1)) - 1, (a & 15) == 15);
+        break;
+    case JF_MUL:
+        flags_result(cpu, a, bits, (unsigned)cf, (unsigned)cf, 0);
+        break;
+    case JF_IMAGE:
+        set_arith_flags(cpu, (uint32_t)jt->a);
+        break;
+    default:
+        sync_shift(cpu, op, a, bits, count);
+    }
+    jt->kind = JF_LAZY;
+}
+
+uint64_t jit_flags_image(struct cpu *cpu)
+{
+    jit_sync_flags(cpu);
+    return get_arith_flags(cpu) | FLAG_1 | FLAG_IF;
+}
+
+/* --- Memory ------------------------------------------------------------------------------------------- */
+
+/* The interpreter's idea of where the CPU is: in the block's trace, all of whose instructions are counted. */
+static void arrive(struct cpu *cpu, const struct jit_block *block)
+{
+    jit_sync_flags(cpu);
+    cpu->trace = block->trace;
+    cpu->s.rip = cpu->jt.code_page + block->page_offset;
+    cpu->retired += block->cut;
+    cpu->jt.stale = 0;
+}
+
+static BODY(body_returned)
+{
+    (void)i;
+    cpu->jt.returned = 1;
+}
+
+/* Runs an instruction by its body. Where to go on in the block: `next`, or NULL when it has to be left. */
+static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
+{
+    const struct jit_block *block = site->block;
+    const struct insn *i = site->insn;
+    struct insn *copy = cpu->jit->copy;
+    uint64_t next;
+
+    copy[0] = *i;
+    if (i == block->trace->insn)
+        copy[0].fn = block->trace->first;
+    memset(&copy[1], 0, 2 * sizeof(copy[1]));
+    copy[i->flags & INSN_LINKED ? 2 : 1].fn = body_returned;
+    cpu->jt.returned = 0;
+    next = cpu->s.rip + i->off + i->len;
+    if (opcode_rows[i->row].attr & (A_END | A_LINK) || i->row == UINT16_MAX)
+        atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed); /* branch to the loop, not onwards */
+    copy[0].fn(cpu, copy);
+    if (!cpu->jt.returned)
+        return NULL;
+    if (site->next && !cpu->jt.stale && (!cpu->jt.xmm_saved || jit_xmm_allowed(cpu))) {
+        cpu->retired -= block->cut;
+        return site->next;
+    }
+    cpu->retired -= i->rest;
+    cpu->s.rip = next;
+    return NULL;
+}
+
+const uint8_t *jit_body(struct cpu *cpu, uint32_t n)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+
+    arrive(cpu, site->block);
+    return run_body(cpu, site);
+}
+
+static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t linear, const void *host)
+{
+    unsigned slot = linear >> 12 & (JIT_TLB_SIZE - 1), context = site->block->context;
+    struct jit_page *p = site->write ? &cpu->jt.write[context][slot] : &cpu->jt.read[context][slot];
+
+    p->page = linear & ~(uint64_t)(BUS_PAGE - 1);
+    p->host = (uint64_t)(uintptr_t)host - (linear & (BUS_PAGE - 1));
+    jit_filled(cpu, site->write ? JIT_WRITE : JIT_READ, context, slot);
+}
+
+const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+    const struct insn *i = site->insn;
+    unsigned seg = i->flags & INSN_MEM ? i->seg : SS;
+    void *host = site->write ? tlb_write_host(cpu, linear, site->size) : tlb_read_host(cpu, linear, site->size);
+
+    if (likely(host && !site->aligned)) {
+        remember(cpu, site, linear, host);
+        cpu->jt.value = (uint64_t)(uintptr_t)host;
+        return site->resume;
+    }
+    arrive(cpu, site->block);
+    if (site->aligned || site->write) {
+        if (!site->aligned) {
+            probe_write(cpu, i, seg, linear, site->size);
+            host = tlb_write_host(cpu, linear, site->size);
+        }
+        if (!host || site->aligned)
+            return run_body(cpu, site);
+    } else {
+        linear_read_block(cpu, i, seg, linear, cpu->jt.bounce, site->size);
+        host = tlb_read_host(cpu, linear, site->size);
+    }
+    cpu->retired -= site->block->cut;
+    if (host)
+        remember(cpu, site, linear, host);
+    else
+        host = cpu->jt.bounce;
+    cpu->jt.value = (uint64_t)(uintptr_t)host;
+    return site->resume;
+}
+
+/* --- Where to go -------------------------------------------------------------------------------------- */
+
+/* The block for s.rip, or NULL; leaves the tables knowing its page. May raise the faults of a fetch. */
+static struct jit_block *block_here(struct cpu *cpu)
+{
+    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
+    unsigned slot = page >> 12 & (JIT_FETCH_SIZE - 1), context;
+    struct trace *t;
+
+    if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed))
+        return NULL;
+    t = trace_find(cpu);
+    if (t->phys2 != NO_PAGE || !t->block || (t->block->xmm && !jit_xmm_allowed(cpu)))
+        return NULL;
+    context = t->block->context;
+    cpu->jt.fetch[context][slot] = (struct jit_fetch){page, t->phys >> 12};
+    jit_filled(cpu, JIT_FETCH, context, slot);
+    cpu->jt.code_page = page;
+    return t->block;
+}
+
+const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
+{
+    struct jit_exit *x = &cpu->jit->exits[n];
+    struct jit_block *block;
+    uint64_t resets = cpu->jit->resets;
+
+    jit_sync_flags(cpu);
+    cpu->s.rip = cpu->jt.code_page + (uint64_t)(int64_t)x->offset;
+    block = block_here(cpu);
+    if (!block || cpu->jit->resets != resets)
+        return NULL;
+    jit_link(cpu, x, block);
+    return block->code;
+}
+
+const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+    const struct insn *i = site->insn;
+    struct jit_block *block;
+    uint64_t resets = cpu->jit->resets;
+    unsigned slot = rip & (JIT_TARGETS - 1);
+
+    jit_sync_flags(cpu);
+    if (unlikely(!canonical(cpu, rip))) { /* before RSP has changed (SDM 2A CALL, RET) */
+        if (opcode_rows[i->row].opcode == 0xff && (opcode_rows[i->row].sel >> 5 & 7) == 2)
+            cpu->s.gpr[RSP] += 8;
+        arrive(cpu, site->block);
+        gp0(cpu, i);
+    }
+    cpu->s.gpr[RSP] += (uint64_t)(int64_t)site->pop;
+    cpu->s.rip = rip;
+    block = block_here(cpu);
+    if (!block || cpu->jit->resets != resets)
+        return NULL;
+    cpu->jt.targets[block->context][slot] = (struct jit_target){rip, block->code};
+    jit_filled(cpu, JIT_TARGET, block->context, slot);
+    return block->code;
+}
+
+/* --- XMM registers ------------------------------------------------------------------------------------ */
+
+bool jit_xmm_allowed(const struct cpu *cpu)
+{
+    return !sse_blocked(cpu) && (cpu->s.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
+}
+
+bool jit_may_load_xmm(struct cpu *cpu, uint32_t n)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+
+    cpu->jt.target = site->resume;
+    if (likely(jit_xmm_allowed(cpu)))
+        return true;
+    cpu->retired -= site->block->count;
+    cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
+    return false;
+}

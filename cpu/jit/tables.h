@@ -1,0 +1,78 @@
+/*
+ * tables.h - what translated code reads and writes besides the architectural state: part of struct cpu, addressed
+ * through GS.
+ */
+#ifndef CPU_JIT_TABLES_H
+#define CPU_JIT_TABLES_H
+
+#include <stdint.h>
+
+/* Whose code and data: contexts have tables of their own, so that a hit needs no look at the CPL. As TLB_*. */
+#define JIT_CONTEXTS 3
+
+#define JIT_TLB_SIZE 1024u /* entries of each data table */
+#define JIT_FETCH_SIZE 256u
+#define JIT_TARGETS 4096u
+
+/*
+ * A page of plain memory: linear address of its first byte, and the host's. An entry matches when the access lies
+ * within 4096 bytes of `page`; an empty one has a page that belongs to another slot.
+ */
+struct jit_page {
+    uint64_t page, host;
+};
+
+/* Where a page of code is: its physical page number. */
+struct jit_fetch {
+    uint64_t page, frame;
+};
+
+/* Code for a RIP, for returns and indirect jumps. */
+struct jit_target {
+    uint64_t rip;
+    const uint8_t *code;
+};
+
+/*
+ * The arithmetic flags as translated code leaves them: the operation that made them and its operands, from which
+ * they are computed when somebody asks. `kind` is enum jit_flags | operand size << 8 | shift count << 16.
+ */
+enum jit_flags {
+    JF_LAZY,  /* they are in lf_result and lf_aux, as the interpreter has them */
+    JF_ADD,   /* a + b */
+    JF_SUB,   /* a - b */
+    JF_ADC,   /* a + b + cf */
+    JF_SBB,   /* a - b - cf */
+    JF_NEG,   /* -a */
+    JF_LOGIC, /* result a */
+    JF_INC,   /* result a; CF is cf */
+    JF_DEC,
+    JF_SHL,   /* a by count, 1 to operand size - 1 */
+    JF_SHR,
+    JF_SAR,
+    JF_MUL,   /* CF and OF are cf, the others those of result a */
+    JF_IMAGE, /* RFLAGS in a */
+};
+
+struct jit_tables {
+    uint64_t code_page; /* linear page of the code that runs */
+    uint64_t a, b;      /* see enum jit_flags */
+    uint32_t kind;
+    uint8_t cf;
+    uint8_t xmm_live;  /* the host's XMM registers and MXCSR hold the guest's */
+    uint8_t xmm_saved; /* ... and were put away for a call */
+    uint8_t returned;  /* a body came to its end and did not leave */
+    uint8_t stale;     /* the running block was dropped */
+    uint64_t value;    /* r14 after a call to C */
+    uint64_t branch;   /* an indirect call's target while its return address is pushed */
+    const uint8_t *target;
+    void *self; /* struct cpu */
+    uint8_t bounce[64] __attribute__((aligned(64))); /* what a read from a chip or across pages brought */
+
+    struct jit_page read[JIT_CONTEXTS][JIT_TLB_SIZE];
+    struct jit_page write[JIT_CONTEXTS][JIT_TLB_SIZE];
+    struct jit_fetch fetch[JIT_CONTEXTS][JIT_FETCH_SIZE];
+    struct jit_target targets[JIT_CONTEXTS][JIT_TARGETS];
+};
+
+#endif

@@ -1,0 +1,229 @@
+/*
+ * translate.c - a trace to a block of host code, instruction by instruction.
+ *
+ * Each instruction has a rule (integer.c, branch.c, simd.c), or is run by its body in the interpreter. Code that is
+ * rarely run (slow memory accesses, branches taken out of the middle) comes behind the block's.
+ */
+#include "cpu/jit/translate.h"
+
+static const struct rule *const rule_sets[] = {integer_rules, branch_rules, simd_rules};
+
+static bool ext_matches(const struct rule *r, const struct opcode_row *row)
+{
+    return r->ext < 0 || ((row->sel & SEL_HAS_EXT) && (row->sel >> 5 & 7) == (unsigned)r->ext);
+}
+
+static bool is_byte(const struct opcode_row *row, unsigned n)
+{
+    return row->operand[n] == O_Eb || row->operand[n] == O_Gb || row->operand[n] == O_Zb || row->operand[n] == O_AL;
+}
+
+/* AH to BH can't be named together with what needs a REX prefix: such instructions are left to the interpreter. */
+static bool names_fit(const struct insn *i)
+{
+    const struct opcode_row *row = &opcode_rows[i->row];
+    bool high = false, rex = i->flags & INSN_REX || i->flags & INSN_MEM;
+
+    for (unsigned n = 0; n < 2; n++) {
+        unsigned offset = row->operand[n] == O_Gb ? i->reg : i->rm;
+
+        if (is_byte(row, n))
+            high |= offset != ZERO_OFFSET && is_high(offset);
+        else if (row->operand[n])
+            rex |= i->osize == SIZE_Q;
+    }
+    return !high || !rex;
+}
+
+static bool rule_fits(const struct jit *jit, const struct rule *r, const struct opcode_row *row, const struct insn *i)
+{
+    if (r->map != row->map || row->opcode < r->first || row->opcode > r->last || !ext_matches(r, row))
+        return false;
+    if (r->prefix != PFX_ANY && r->prefix != row->prefix)
+        return false;
+    if ((row->attr & A_END) && !(r->flags & R_BRANCH))
+        return false;
+    if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != SIZE_Q)
+        return false;
+    if (((r->flags & R_REGISTER) && i->flags & INSN_MEM) || ((r->flags & R_WIDE) && i->osize == SIZE_W))
+        return false;
+    return !(r->flags & (R_HOST | R_XMM)) || jit->host[row->feature];
+}
+
+static const struct rule *find_rule(const struct jit *jit, const struct insn *i)
+{
+    const struct opcode_row *row;
+
+    if (i->row == UINT16_MAX || i->flags & INSN_LOCK)
+        return NULL;
+    row = &opcode_rows[i->row];
+    if ((i->flags & INSN_MEM) && !address_supported(i))
+        return NULL;
+    if (!names_fit(i))
+        return NULL;
+    for (unsigned s = 0; s < sizeof(rule_sets) / sizeof(rule_sets[0]); s++)
+        for (const struct rule *r = rule_sets[s]; r->emit; r++)
+            if (rule_fits(jit, r, row, i))
+                return r;
+    return NULL;
+}
+
+uint32_t new_site(struct trans *t, const struct insn *i)
+{
+    uint32_t n = t->jit->site_count++;
+
+    t->jit->sites[n] = (struct jit_site){.insn = i, .block = t->block};
+    return n;
+}
+
+struct later *emit_later(struct trans *t, uint8_t *rel, int kind)
+{
+    struct later *l = &t->later[t->later_count++];
+
+    *l = (struct later){.kind = kind, .rel = rel};
+    return l;
+}
+
+/* Jumps to a thunk with a number in r13. */
+static void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk)
+{
+    emit_mov_imm(&t->e, H_TMP, number);
+    emit_jmp(&t->e, thunk);
+}
+
+void emit_body(struct trans *t, const struct insn *i)
+{
+    uint32_t site = new_site(t, i);
+
+    emit_thunk(t, site, t->jit->body);
+    t->jit->sites[site].next = emit_here(&t->e);
+    t->host_flags = false;
+    t->kind = JF_LAZY;
+}
+
+/* The trace's instructions, up to a backward branch, behind which code is rarely reached. */
+static void collect(struct trans *t)
+{
+    const struct trace *trace = t->block->trace;
+
+    for (unsigned slot = 0; t->n < trace->count; slot += trace->insn[slot].flags & INSN_LINKED ? 2 : 1) {
+        const struct insn *i = &trace->insn[slot];
+
+        t->insn[t->n] = i;
+        t->rule[t->n] = find_rule(t->jit, i);
+        t->n++;
+        if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR)
+            break;
+    }
+    t->block->count = (uint16_t)t->n;
+    t->block->cut = (uint16_t)(trace->count - t->n);
+}
+
+static bool uses_xmm(const struct trans *t)
+{
+    for (unsigned n = 0; n < t->n; n++)
+        if (t->rule[n] && t->rule[n]->flags & R_XMM)
+            return true;
+    return false;
+}
+
+/* What every block begins with: is the CPU wanted elsewhere; counting; XMM registers. */
+static void emit_head(struct trans *t)
+{
+    struct emit *e = &t->e;
+    struct later *l;
+
+    emit_op(e, E_W, 0x3b, H_COUNT, SLOT(offsetof(struct cpu, stop_at)));
+    l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);
+    l->offset = INT32_MIN;
+    emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
+    t->block->xmm = uses_xmm(t);
+    if (t->block->xmm) {
+        uint32_t site = new_site(t, t->insn[0]);
+
+        emit_op(e, 0, 0x80, 7, SLOT(JT(xmm_live)));
+        emit8(e, 0);
+        l = emit_later(t, emit_jcc(e, CC_E, NULL), LATER_SLOW);
+        l->site = site;
+        l->table = XMM_ABSENT;
+        t->jit->sites[site].resume = emit_here(e);
+    }
+}
+
+static void emit_laters(struct trans *t)
+{
+    struct emit *e = &t->e;
+
+    for (unsigned n = 0; n < t->later_count; n++) {
+        struct later *l = &t->later[n];
+
+        if (l->kind == LATER_STUB) {
+            emit_stub(t, l->exit);
+            continue;
+        }
+        emit_land(e, l->rel);
+        if (l->kind == LATER_TAKEN) {
+            if (l->offset == INT32_MIN) {
+                emit_leave_at(t, t->block->page_offset);
+                continue;
+            }
+            if (l->rest)
+                emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, -(int32_t)l->rest);
+            emit_goto(t, l->offset);
+        } else if (l->table == XMM_ABSENT) {
+            emit_thunk(t, l->site, t->jit->xmm);
+        } else {
+            if (l->table != NOT_LOOKED_UP)
+                emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, l->table));
+            emit_thunk(t, l->site, t->jit->slow);
+        }
+    }
+}
+
+bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
+{
+    struct trans t = {.cpu = cpu, .jit = jit, .block = block};
+    uint8_t *start = jit->write + jit->used;
+    uint32_t first_site = jit->site_count;
+
+    if (jit->site_count + 4 * MAX_INSNS > MAX_SITES || jit->exit_count + 2 * MAX_INSNS > MAX_EXITS)
+        return false;
+    t.e = (struct emit){.at = start, .end = jit->write + jit->size, .to_exec = jit->exec - jit->write};
+    block->code = emit_here(&t.e);
+    block->exits = &jit->exits[jit->exit_count];
+    collect(&t);
+    emit_head(&t);
+    for (t.at = 0; t.at < t.n && !t.ended; t.at++) {
+        const struct insn *i = t.insn[t.at];
+        uint32_t sites = jit->site_count;
+
+        if (t.rule[t.at])
+            t.rule[t.at]->emit(&t, i);
+        else
+            emit_body(&t, i);
+        /* After a slow access that its body made, go on here; where it made flags the block can't (runtime.c). */
+        for (uint32_t s = sites; s < jit->site_count; s++) {
+            uint32_t read, written;
+
+            row_flags(i, &read, &written);
+            if (t.rule[t.at] && !written && !(t.rule[t.at]->flags & R_BRANCH))
+                jit->sites[s].next = emit_here(&t.e);
+        }
+    }
+    if (!t.ended) {
+        const struct insn *last = t.insn[t.n - 1];
+
+        if (block->cut || !(opcode_rows[last->row].attr & A_END))
+            emit_goto(&t, block->page_offset + last->off + last->len);
+        else
+            emit_jmp(&t.e, jit->leave); /* not reached: the body left */
+    }
+    emit_laters(&t);
+    if (t.e.full) {
+        jit->site_count = first_site;
+        return false;
+    }
+    block->size = (uint32_t)(t.e.at - start);
+    jit->used += (block->size + 15) & ~15u;
+    return true;
+}

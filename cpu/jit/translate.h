@@ -1,0 +1,104 @@
+/*
+ * translate.h - a block under translation: what translate.c and the emitters of its instructions share.
+ */
+#ifndef CPU_JIT_TRANSLATE_H
+#define CPU_JIT_TRANSLATE_H
+
+#include "cpu/jit/jit.h"
+
+#define MAX_INSNS 32
+
+/* Code out of line, behind the block's. */
+struct later {
+    enum { LATER_SLOW, LATER_TAKEN, LATER_STUB } kind;
+    uint8_t *rel; /* the jump that leads there */
+    uint32_t site;
+    int32_t table;  /* SLOW: offset of the table that was looked up */
+    int32_t offset; /* TAKEN: where the branch leads, from the block's page */
+    unsigned rest;  /* TAKEN: instructions not done */
+    struct jit_exit *exit; /* STUB */
+};
+
+struct trans {
+    struct cpu *cpu;
+    struct jit *jit;
+    struct jit_block *block;
+    struct emit e;
+    unsigned n; /* instructions */
+    const struct insn *insn[MAX_INSNS + 1];
+    const struct rule *rule[MAX_INSNS + 1];
+    unsigned at;     /* the one being translated */
+    bool host_flags; /* the host's arithmetic flags are the guest's */
+    uint32_t kind;   /* how they are kept in struct cpu, when that is known; else JF_LAZY */
+    bool ended;      /* control has left the block */
+    unsigned later_count;
+    struct later later[4 * MAX_INSNS];
+};
+
+/* Instead of a table: the block wants XMM registers; the address is unsuitable. */
+enum { XMM_ABSENT = -1, NOT_LOOKED_UP = -2 };
+
+/* What an instruction's translation does besides computing. */
+enum rule_flags {
+    R_READS = 1,    /* reads flags (as the row says) */
+    R_PARTIAL = 2,  /* writes flags and keeps others, or perhaps writes none */
+    R_STACK = 4,    /* accesses the stack */
+    R_CLOBBERS = 8, /* host flags are lost, though the guest's stay */
+    R_NOMEM = 16,   /* a memory operand is not accessed */
+    R_EXITS = 32,   /* can leave the block at its start, without an access */
+    R_BRANCH = 64,
+    R_XMM = 128,
+    R_LAST = 256, /* control doesn't come past it */
+    R_REGISTER = 512, /* only where E is a register */
+    R_WIDE = 1024,    /* not with 16-bit operands */
+    R_HOST = 2048,    /* only where the host has the row's feature too */
+};
+
+struct rule {
+    uint8_t map, first, last; /* opcodes */
+    int8_t ext;               /* ModRM.reg, or -1 */
+    uint8_t prefix;           /* PFX_*: the row's, or PFX_ANY */
+    uint16_t flags;
+    void (*emit)(struct trans *t, const struct insn *i);
+    uint16_t arg;
+};
+
+/* translate.c */
+extern const struct rule integer_rules[], branch_rules[], simd_rules[]; /* each ends with a NULL emit */
+void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
+
+/* flags.c */
+bool flags_needed(const struct trans *t);                 /* after this instruction, by anybody */
+bool flags_stored(const struct trans *t, uint32_t flags); /* whether `flags`, made here, must be kept in struct cpu */
+void flags_kind(struct trans *t, unsigned op, unsigned size, unsigned count); /* they are kept so */
+void flags_load(struct trans *t);       /* brings the guest's flags to the host's; clobbers r13 */
+void flags_save_image(struct trans *t); /* the host's flags to struct cpu, when somebody needs them */
+bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
+
+/* address.c */
+bool address_supported(const struct insn *i);
+void emit_address(struct trans *t, const struct insn *i);                             /* linear address to r14 */
+void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
+
+/* Where a guest register is: the host's, or its field. `offset` as in struct insn. */
+struct place guest(unsigned offset);
+static inline bool is_high(unsigned offset) /* AH to BH */
+{
+    return (offset & 7) == 1;
+}
+
+/* Prefixes for an operand size; byte registers 4 to 7 take REX unless they are AH to BH. */
+static inline unsigned size_flags(unsigned size)
+{
+    return size == SIZE_Q ? E_W : size == SIZE_W ? E_66 : 0;
+}
+
+uint32_t new_site(struct trans *t, const struct insn *i);
+struct later *emit_later(struct trans *t, uint8_t *rel, int kind);
+
+/* branch.c */
+void emit_goto(struct trans *t, int32_t offset); /* a jump to `offset` of the block's page, linked */
+void emit_stub(struct trans *t, struct jit_exit *x);
+void emit_leave_at(struct trans *t, int32_t offset); /* to C, with RIP there */
+
+#endif

@@ -157,9 +157,9 @@ static unsigned take_prefixes(struct cursor *c)
 
 /*
  * VEX (SDM 2A 2.3): C5 and C4 are LDS and LES outside 64-bit mode, unless what follows would be their register form
- * (which in real and virtual-8086 mode is undefined).
- * Returns false when this is no VEX prefix; nothing is consumed then. A REX before it
- * makes *bad true. Other prefixes that may not stand there, and LOCK, are found only after all bytes were fetched.
+ * (which in real and virtual-8086 mode is undefined). Returns false when this is no VEX prefix; nothing is consumed
+ * then. *bad: a REX stands before it, or its map doesn't exist. Other prefixes that may not stand there are undefined
+ * only after all bytes were fetched.
  */
 static bool take_vex(struct cursor *c, unsigned first, unsigned *map, bool *bad)
 {

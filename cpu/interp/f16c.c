@@ -1,8 +1,52 @@
 /*
  * f16c.c - F16C: VCVTPH2PS and VCVTPS2PH.
+ *
+ * Hosts that have F16C run them, while MXCSR's control bits are the default ones; else it is integer
+ * arithmetic.
  */
 #include "cpu/interp/avx.h"
 #include "cpu/interp/soft_float.h"
+
+#if OXBOW_HOST_SSE
+#define host_has_f16c() __builtin_cpu_supports("f16c")
+
+static inline v128 op_cvtph2ps(v128 a, v128 source, unsigned imm)
+{
+    (void)imm;
+    __asm__ volatile("vcvtph2ps %1, %0" : "=x"(a) : "x"(source));
+    return a;
+}
+
+#define NARROW_CASE(n)                                                                                       \
+    case n:                                                                                                  \
+        __asm__ volatile("vcvtps2ph $" #n ", %1, %0" : "=x"(a) : "x"(source));                               \
+        break;
+
+static inline v128 op_cvtps2ph(v128 a, v128 source, unsigned imm)
+{
+    switch (imm & 4 ? 0 : imm & 3) {
+        NARROW_CASE(0)
+        NARROW_CASE(1)
+        NARROW_CASE(2)
+        NARROW_CASE(3)
+    }
+    return a;
+}
+#else
+#define host_has_f16c() false
+
+static inline v128 op_cvtph2ps(v128 a, v128 source, unsigned imm)
+{
+    (void)source, (void)imm;
+    return a;
+}
+
+static inline v128 op_cvtps2ph(v128 a, v128 source, unsigned imm)
+{
+    (void)source, (void)imm;
+    return a;
+}
+#endif
 
 /* Four singles from the low half of `source`. */
 static v128 widen(struct soft_float *f, v128 source)
@@ -29,19 +73,26 @@ static uint64_t narrow(struct soft_float *f, v128 source)
 static __attribute__((noinline)) v128 widen_x(struct cpu *cpu, const struct insn *i, v128 source)
 {
     struct soft_float f = {cpu->s.mxcsr, 0};
-    v128 r = widen(&f, source);
+    v128 r;
 
-    soft_finish(cpu, i, f.flags);
+    if (host_has_f16c() && sse_float_fast(cpu, source, source, 0, op_cvtph2ps, &r))
+        return r;
+    r = widen(&f, source);
+    sse_float_end(cpu, i, f.flags);
     return r;
 }
 
 static __attribute__((noinline)) void widen_y(struct cpu *cpu, const struct insn *i, v128 source)
 {
+    struct v256 halves = {source, low64(source[1])}, r = halves;
     struct soft_float f = {cpu->s.mxcsr, 0};
-    v128 low = widen(&f, source), high = widen(&f, low64(source[1]));
 
-    soft_finish(cpu, i, f.flags);
-    set_y(cpu, i->reg, low, high);
+    if (!host_has_f16c() || !avx_float_fast(cpu, halves, halves, 0, op_cvtph2ps, &r)) {
+        r.low = widen(&f, halves.low);
+        r.high = widen(&f, halves.high);
+        sse_float_end(cpu, i, f.flags);
+    }
+    set_y(cpu, i->reg, r.low, r.high);
 }
 
 DO(vcvtph2ps_x)
@@ -61,17 +112,19 @@ AVX_FORMS(vcvtph2ps_y, u)
 /* The halves of four or eight singles, rounded by the immediate: 0 to 3 a mode, 4 MXCSR's. */
 static __attribute__((noinline)) v128 narrowed(struct cpu *cpu, const struct insn *i)
 {
-    struct v256 source = get_y(cpu, i->reg);
+    struct v256 source = get_y(cpu, i->reg), r = {low64(0), low64(0)};
     struct soft_float f = {cpu->s.mxcsr, 0};
-    v128 r;
 
-    if (!(i->imm & 4))
-        f.control = (f.control & ~MXCSR_RC) | ((unsigned)i->imm & 3) << 13;
-    r = low64(narrow(&f, source.low));
-    if (i->osize == VEC_Y)
-        r[1] = narrow(&f, source.high);
-    soft_finish(cpu, i, f.flags);
-    return r;
+    if (i->osize != VEC_Y)
+        source.high = low64(0);
+    if (!host_has_f16c() || !avx_float_fast(cpu, source, source, IMM8, op_cvtps2ph, &r)) {
+        if (!(i->imm & 4))
+            f.control = (f.control & ~MXCSR_RC) | ((unsigned)i->imm & 3) << 13;
+        r.low[0] = narrow(&f, source.low);
+        r.high[0] = narrow(&f, source.high);
+        sse_float_end(cpu, i, f.flags);
+    }
+    return (v128){r.low[0], r.high[0]};
 }
 
 /* Faults of the memory operand come before exceptions of the conversion, which change MXCSR. */

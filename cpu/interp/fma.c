@@ -108,7 +108,7 @@ static __attribute__((noinline)) void fma_slow(struct cpu *cpu, const struct ins
         sse_float_end(cpu, i, flags);
     } else {
         flags = soft_lanes(cpu, i, &r, second, (struct v256){low, high}, two);
-        soft_finish(cpu, i, flags);
+        sse_float_end(cpu, i, flags);
     }
     if (two)
         set_y(cpu, i->reg, r.low, r.high);

@@ -357,13 +357,3 @@ uint16_t soft_to_half(struct soft_float *f, uint32_t v)
     f->flags |= g.flags;
     return (uint16_t)r;
 }
-
-/* --- Exceptions ---------------------------------------------------------------------------------- */
-
-void soft_finish(struct cpu *cpu, const struct insn *i, unsigned flags)
-{
-    unsigned known = cpu->s.mxcsr & cpu->s.mxcsr >> 7; /* set already, and masked */
-
-    if (flags & ~known)
-        sse_float_end(cpu, i, flags);
-}

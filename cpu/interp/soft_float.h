@@ -38,10 +38,4 @@ uint64_t soft_round64(struct soft_float *f, uint64_t v);
 uint32_t soft_from_half(struct soft_float *f, uint16_t v);
 uint16_t soft_to_half(struct soft_float *f, uint32_t v);
 
-/*
- * Raises #XM (#UD without CR4.OSXMMEXCPT) when an exception among `flags` is unmasked, with MXCSR's flags
- * updated as the processor does; else only updates them.
- */
-void soft_finish(struct cpu *cpu, const struct insn *i, unsigned flags);
-
 #endif

@@ -23,8 +23,48 @@ static struct soft_float round_begin(const struct cpu *cpu, unsigned imm)
 
 static void round_end(struct cpu *cpu, const struct insn *i, const struct soft_float *f)
 {
-    soft_finish(cpu, i, i->imm & ROUND_QUIETLY ? f->flags & ~(unsigned)FSW_PE : f->flags);
+    sse_float_end(cpu, i, i->imm & ROUND_QUIETLY ? f->flags & ~(unsigned)FSW_PE : f->flags);
 }
+
+/*
+ * The host's own, where it has SSE4.1, for a guest MXCSR of default control bits: false when that can't be,
+ * or when the host has a flag afterwards that the guest hasn't.
+ */
+#if OXBOW_HOST_SSE
+#define host_has_round() __builtin_cpu_supports("sse4.1")
+#define ROUND_CASE(name, n)                                                                                  \
+    case n:                                                                                                  \
+        __asm__ volatile(#name " $" #n ", %1, %0" : "+x"(to) : "x"(source));                                 \
+        break;
+#define ROUND_OP(name)                                                                                       \
+    static inline v128 op_##name(v128 to, v128 source, unsigned imm)                                         \
+    {                                                                                                        \
+        switch (imm & ROUND_BY_MXCSR ? imm & ROUND_QUIETLY : imm & 11) {                                     \
+            ROUND_CASE(name, 0)                                                                              \
+            ROUND_CASE(name, 1)                                                                              \
+            ROUND_CASE(name, 2)                                                                              \
+            ROUND_CASE(name, 3)                                                                              \
+            ROUND_CASE(name, 8)                                                                              \
+            ROUND_CASE(name, 9)                                                                              \
+            ROUND_CASE(name, 10)                                                                             \
+            ROUND_CASE(name, 11)                                                                             \
+        }                                                                                                    \
+        return to;                                                                                           \
+    }
+#else
+#define host_has_round() false
+#define ROUND_OP(name)                                                                                       \
+    static inline v128 op_##name(v128 to, v128 source, unsigned imm)                                         \
+    {                                                                                                        \
+        (void)source, (void)imm;                                                                             \
+        return to;                                                                                           \
+    }
+#endif
+
+ROUND_OP(roundps)
+ROUND_OP(roundpd)
+ROUND_OP(roundss)
+ROUND_OP(roundsd)
 
 /* `to` with its first `count` elements those of `source`, rounded. */
 static v128 round_singles(struct soft_float *f, v128 to, v128 source, unsigned count)
@@ -51,8 +91,11 @@ static v128 round_doubles(struct soft_float *f, v128 to, v128 source, unsigned c
     v128 name##_rounded(struct cpu *cpu, const struct insn *i, v128 to, v128 source)                         \
     {                                                                                                        \
         struct soft_float f = round_begin(cpu, IMM8);                                                        \
-        v128 r = round(&f, to, source, count);                                                               \
+        v128 r;                                                                                              \
                                                                                                              \
+        if (host_has_round() && sse_float_fast(cpu, to, source, IMM8, op_##name, &r))                        \
+            return r;                                                                                        \
+        r = round(&f, to, source, count);                                                                    \
         round_end(cpu, i, &f);                                                                               \
         return r;                                                                                            \
     }                                                                                                        \
@@ -67,16 +110,19 @@ static v128 round_doubles(struct soft_float *f, v128 to, v128 source, unsigned c
     }                                                                                                        \
     AVX_FORMS(vname, vkind)
 
-#define ROUND_Y(name, round, count)                                                                          \
+#define ROUND_Y(name, op, round, count)                                                                      \
     static __attribute__((noinline)) void name##_commit(struct cpu *cpu, const struct insn *i, v128 low,     \
                                                         v128 high)                                           \
     {                                                                                                        \
         struct soft_float f = round_begin(cpu, IMM8);                                                        \
+        struct v256 source = {low, high}, r;                                                                 \
                                                                                                              \
-        low = round(&f, low, low, count);                                                                    \
-        high = round(&f, high, high, count);                                                                 \
-        round_end(cpu, i, &f);                                                                               \
-        set_y(cpu, i->reg, low, high);                                                                       \
+        if (!host_has_round() || !avx_float_fast(cpu, source, source, IMM8, op, &r)) {                       \
+            r.low = round(&f, low, low, count);                                                              \
+            r.high = round(&f, high, high, count);                                                           \
+            round_end(cpu, i, &f);                                                                           \
+        }                                                                                                    \
+        set_y(cpu, i->reg, r.low, r.high);                                                                   \
     }                                                                                                        \
     DO_Y(name)                                                                                               \
     {                                                                                                        \
@@ -88,8 +134,8 @@ ROUND_X(roundps, vroundps_x, x, u, round_singles, 4)
 ROUND_X(roundpd, vroundpd_x, x, u, round_doubles, 2)
 ROUND_X(roundss, vroundss, d, d, round_singles, 1)
 ROUND_X(roundsd, vroundsd, q, q, round_doubles, 1)
-ROUND_Y(vroundps_y, round_singles, 4)
-ROUND_Y(vroundpd_y, round_doubles, 2)
+ROUND_Y(vroundps_y, op_roundps, round_singles, 4)
+ROUND_Y(vroundpd_y, op_roundpd, round_doubles, 2)
 
 /* --- DPPS, DPPD ---------------------------------------------------------------------------------- */
 
@@ -136,18 +182,18 @@ static void dot_singles(struct cpu *cpu, const struct insn *i, const v128 *a, co
         for (unsigned k = 0; k < 4; k++)
             p[n][k] = soft_mul32(&f, x.u32[k], y.u32[k]);
     }
-    soft_finish(cpu, i, f.flags);
+    sse_float_end(cpu, i, f.flags);
     f.flags = 0;
     for (unsigned n = 0; n < lanes; n++)
         for (unsigned k = 0; k < 2; k++)
             s[n][k] = soft_add32(&f, p[n][2 * k], p[n][2 * k + 1]);
-    soft_finish(cpu, i, f.flags);
+    sse_float_end(cpu, i, f.flags);
     f.flags = 0;
     for (unsigned n = 0; n < lanes; n++) {
         dot = soft_add32(&f, s[n][0], s[n][1]);
         r[n] = chosen_singles((v128){dot * 0x100000001, dot * 0x100000001}, IMM8);
     }
-    soft_finish(cpu, i, f.flags);
+    sse_float_end(cpu, i, f.flags);
 }
 
 static __attribute__((noinline)) v128 dpps_slow(struct cpu *cpu, const struct insn *i, v128 a, v128 b)
@@ -166,10 +212,10 @@ static __attribute__((noinline)) v128 dppd_slow(struct cpu *cpu, const struct in
 
     p[0] = soft_mul64(&f, x[0], y[0]);
     p[1] = soft_mul64(&f, x[1], y[1]);
-    soft_finish(cpu, i, f.flags);
+    sse_float_end(cpu, i, f.flags);
     f.flags = 0;
     dot = soft_add64(&f, p[0], p[1]);
-    soft_finish(cpu, i, f.flags);
+    sse_float_end(cpu, i, f.flags);
     return chosen_doubles((v128){dot, dot}, IMM8);
 }
 

@@ -12,6 +12,9 @@ bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written)
 {
     const struct opcode_row *row = &opcode_rows[i->row];
 
+    *read = *written = 0;
+    if (i->row == UINT16_MAX) /* only raises */
+        return false;
     *read = row->flags_read & FLAGS_ARITH;
     *written = (row->flags_written | row->flags_undefined) & FLAGS_ARITH;
     return *read || *written;

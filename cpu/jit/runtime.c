@@ -124,7 +124,7 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
     copy[i->flags & INSN_LINKED ? 2 : 1].fn = body_returned;
     cpu->jt.returned = 0;
     next = cpu->s.rip + i->off + i->len;
-    if (opcode_rows[i->row].attr & (A_END | A_LINK) || i->row == UINT16_MAX)
+    if (i->row == UINT16_MAX || opcode_rows[i->row].attr & (A_END | A_LINK))
         atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed); /* branch to the loop, not onwards */
     copy[0].fn(cpu, copy);
     if (!cpu->jt.returned)

@@ -27,8 +27,10 @@ static bool names_fit(const struct insn *i)
     for (unsigned n = 0; n < 2; n++) {
         unsigned offset = row->operand[n] == O_Gb ? i->reg : i->rm;
 
+        if (row->operand[n] == O_Eb && i->flags & INSN_MEM)
+            continue;
         if (is_byte(row, n))
-            high |= offset != ZERO_OFFSET && is_high(offset);
+            high |= is_high(offset);
         else if (row->operand[n])
             rex |= i->osize == SIZE_Q;
     }
@@ -213,7 +215,7 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
     if (!t.ended) {
         const struct insn *last = t.insn[t.n - 1];
 
-        if (block->cut || !(opcode_rows[last->row].attr & A_END))
+        if (block->cut || (last->row != UINT16_MAX && !(opcode_rows[last->row].attr & A_END)))
             emit_goto(&t, block->page_offset + last->off + last->len);
         else
             emit_jmp(&t.e, jit->leave); /* not reached: the body left */

@@ -60,7 +60,9 @@ _Static_assert(F_COUNT <= 256, "features fit into a byte");
 
 static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(subleaf));
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                     : "a"(leaf), "c"(subleaf));
 }
 
 static bool host_has(const struct cpu_feature_row *row)
@@ -340,11 +342,14 @@ static bool listed(unsigned m)
 void cpu_list_models(FILE *out)
 {
     bool none = true;
+    int gap;
 
     for (unsigned n = 0; n < MODEL_COUNT; n++)
         if (listed(by_size[n]))
             fprintf(out, "%-8s %s\n", cpu_models[by_size[n]].name, cpu_models[by_size[n]].text);
-    fprintf(out, "\nFeatures, to be added or taken away as in \"%s,+NAME,-NAME\", and the models that have them:\n\n%-16s",
+    fprintf(out,
+            "\nFeatures, to be added or taken away as in \"%s,+NAME,-NAME\", and the models that have "
+            "them:\n\n%-16s",
             cpu_models[MODEL_DEFAULT].name, "");
     for (unsigned n = 0; n < MODEL_COUNT; n++)
         if (listed(by_size[n]))
@@ -353,10 +358,16 @@ void cpu_list_models(FILE *out)
         if (!feature_implemented(f))
             continue;
         fprintf(out, "\n  %-14s", cpu_features[f].name);
-        for (unsigned n = 0; n < MODEL_COUNT; n++)
-            if (listed(by_size[n]))
-                fprintf(out, " %-*s", (int)strlen(cpu_models[by_size[n]].name),
-                        model_has(by_size[n], f) ? "x" : "");
+        gap = 0;
+        for (unsigned n = 0; n < MODEL_COUNT; n++) {
+            const struct cpu_model *m = &cpu_models[by_size[n]];
+
+            if (listed(by_size[n]) && model_has(by_size[n], f)) {
+                fprintf(out, "%*s x", gap, "");
+                gap = -2;
+            }
+            gap += 1 + (int)strlen(m->name);
+        }
     }
     for (unsigned f = F_BASE + 1; f < F_COUNT; f++) {
         if (feature_implemented(f))

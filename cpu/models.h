@@ -34,8 +34,8 @@ bool model_has(unsigned model, unsigned feature);
 
 /*
  * Sets cpu->feature[] and cpu->model from "model", "model,+feature,-feature" or changes to the default alone;
- * NULL is the default. What is taken away takes along what can't be without it; what is added must have what it
- * needs. False with a sentence in `why`, and the features as they were.
+ * NULL is the default. What is taken away takes along what can't be without it; what is added must have what
+ * it needs. False with a sentence in `why`, and the features as they were.
  */
 bool cpuid_set_model(struct cpu *cpu, const char *model, char *why, size_t why_size);
 

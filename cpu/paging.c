@@ -11,8 +11,8 @@
  * everything is cleared. Global pages in the lower half are tagged like others: flushed more often than on
  * silicon, which is allowed.
  *
- * Protection keys: what PKRU said is built into the entries, so that a hit needs no look at it. Which keys have
- * entries is remembered, and a change of PKRU that concerns none of them costs nothing.
+ * Protection keys: what PKRU said is built into the entries, so that a hit needs no look at it. Which keys
+ * have entries is remembered, and a change of PKRU that concerns none of them costs nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +114,8 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct level *l, uint
 
     if (!long_format) {
         /*
-         * 32-bit paging: 4 MiB pages take bits 20:13 as address bits 39:32, as far as there are such (PSE-36); the
-         * others up to 21 are reserved (SDM 3A 4.3).
+         * 32-bit paging: 4 MiB pages take bits 20:13 as address bits 39:32, as far as there are such
+         * (PSE-36); the others up to 21 are reserved (SDM 3A 4.3).
          */
         unsigned width = has_feature(cpu, F_PSE36) ? phys_bits(cpu) : 32;
         unsigned lowest = 13 + (width > 40 ? 8 : width - 32);
@@ -194,9 +194,7 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
                                     bool smap_applies, bool commit, struct walk *w, uint32_t *code)
 {
     bool pae = cpu->s.cr4 & CR4_PAE, lm = long_mode(cpu);
-    const struct level *l = lm    ? cpu->s.cr4 & CR4_LA57 ? levels_57 : levels_48
-                            : pae ? levels_pae
-                                  : levels_32;
+    const struct level *l = lm ? cpu->s.cr4 & CR4_LA57 ? levels_57 : levels_48 : pae ? levels_pae : levels_32;
     unsigned size = pae ? 8 : 4;
     uint64_t index_mask = pae ? 511 : 1023, table, addr[5], entry[5], frame;
     unsigned n = 0, depth;

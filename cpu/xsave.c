@@ -3,8 +3,8 @@
  * instruction's name).
  *
  * One table, components[], says what there is; CPUID leaf 0xD, sizes, and moving data follow from it. The
- * standard format's offsets are those of AMD's processors with AVX-512, so that its components (5 to 7, at 832,
- * 896 and 1408) find their places free.
+ * standard format's offsets are those of AMD's processors with AVX-512, so that its components (5 to 7, at
+ * 832, 896 and 1408) find their places free.
  *
  * A store makes the whole image first and notes the ranges that hold something; all of them are probed before
  * the first is written. A load reads all it needs, checks it, and then changes the state.

@@ -34,7 +34,8 @@ enum xsave_kind {
 /*
  * Store and load the components in `rfbm` (SDM: "requested-feature bitmap") at the address that the
  * instruction's memory operand names. All checks but those of privilege and CR0, CR4 are made here; whatever
- * faults, neither memory nor state has changed. `supervisor`: XRSTORS, which takes the compacted format alone.
+ * faults, neither memory nor state has changed. `supervisor`: XRSTORS, which takes the compacted format
+ * alone.
  */
 void xsave_store(struct cpu *cpu, const struct insn *i, uint64_t rfbm, enum xsave_kind kind);
 void xsave_load(struct cpu *cpu, const struct insn *i, uint64_t rfbm, bool supervisor);

@@ -13,7 +13,7 @@ FLOAT_UNPACK(PLAIN)
 /* --- Shifts by one count ------------------------------------------------------------------------- */
 
 /* The count is the low half of an XMM register or of 16 bytes of memory; VEX.vvvv's register is shifted. */
-#define SHIFT(name)                                                                                          \
+#define SHIFT_BODIES(name)                                                                                   \
     AVX_X_BODIES(v##name##_x, u, op_##name(a, b))                                                            \
     DO(v##name##_y)                                                                                          \
     {                                                                                                        \
@@ -45,7 +45,7 @@ FLOAT_UNPACK(PLAIN)
         NEXT;                                                                                                \
     }
 
-INTEGER_SHIFTS(SHIFT)
+INTEGER_SHIFTS(SHIFT_BODIES)
 
 static inline v128 shift_bytes_left(v128 v, unsigned count)
 {

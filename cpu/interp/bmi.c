@@ -1,8 +1,8 @@
 /*
  * bmi.c - BMI1, BMI2, ADX and CRC32.
  *
- * What the manuals leave undefined is as on AMD's processors: AF clear and PF the result's, but for BEXTR, which
- * sets AF and clears SF.
+ * What the manuals leave undefined is as on AMD's processors: AF clear and PF the result's, but for BEXTR,
+ * which sets AF and clears SF.
  */
 #include "cpu/interp/rmw.h"
 
@@ -104,7 +104,7 @@ DEFINE_CRC(64)
     }                                                                                                        \
     static inline uint##bits##_t andn##bits(struct cpu *cpu, uint##bits##_t not, uint##bits##_t a)           \
     {                                                                                                        \
-        return result##bits(cpu, ~not & a, 0);                                                               \
+        return result##bits(cpu, ~not &a, 0);                                                                \
     }                                                                                                        \
     static inline uint##bits##_t blsr##bits(struct cpu *cpu, uint##bits##_t a)                               \
     {                                                                                                        \

@@ -7,7 +7,7 @@
 /* --- Legacy -------------------------------------------------------------------------------------- */
 
 /* `expr` of `a`, the destination, `source`, in memory of this kind, and `imm`. */
-#define LEGACY(name, kind, expr)                                                                                   \
+#define LEGACY(name, kind, expr)                                                                             \
     DO(name)                                                                                                 \
     {                                                                                                        \
         v128 a = *xmm(cpu, i->reg);                                                                          \

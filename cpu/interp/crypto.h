@@ -1,8 +1,9 @@
 /*
  * crypto.h - the operations of AES, PCLMULQDQ, SHA and GFNI instructions on register values.
  *
- * portable_NAME is the operation in C. op_NAME runs the host's own instruction where there is one, found out when
- * it runs, and else portable_NAME. Operands are as in the manual: the first is the destination of the legacy form.
+ * portable_NAME is the operation in C. op_NAME runs the host's own instruction where there is one, found out
+ * when it runs, and else portable_NAME. Operands are as in the manual: the first is the destination of the
+ * legacy form.
  */
 #ifndef CPU_INTERP_CRYPTO_H
 #define CPU_INTERP_CRYPTO_H
@@ -77,7 +78,7 @@ ALWAYS_INLINE v128 op_aeskeygenassist(v128 b, unsigned imm)
 {
     uint64_t round = (uint64_t)(imm & 0xff) << 32;
 
-    return op_aeskeygenassist_0(b) ^ (v128){round, round};
+    return op_aeskeygenassist_0(b) ^ (v128) { round, round };
 }
 
 static inline v128 op_pclmullqlqdq(v128 a, v128 b)
@@ -101,7 +102,7 @@ ALWAYS_INLINE v128 op_pclmulqdq(v128 a, v128 b, unsigned imm)
     {                                                                                                        \
         uint64_t add = (imm & 0xff) * 0x0101010101010101ull;                                                 \
                                                                                                              \
-        return op_##name##_0(a, b) ^ (v128){add, add};                                                       \
+        return op_##name##_0(a, b) ^ (v128) { add, add };                                                    \
     }
 
 GF2P8_OP(gf2p8affineqb)

@@ -1,5 +1,6 @@
 /*
- * crypto_portable.c - the operations of crypto.h in C: the reference, and what hosts without the instructions run.
+ * crypto_portable.c - the operations of crypto.h in C: the reference, and what hosts without the instructions
+ * run.
  */
 #include "cpu/interp/crypto.h"
 
@@ -234,7 +235,8 @@ v128 portable_sha1rnds4(v128 state, v128 words, unsigned imm)
 {
     static const uint32_t constant[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
     union vec s = {.v = state}, w = {.v = words};
-    uint32_t a = s.u32[3], b = s.u32[2], c = s.u32[1], d = s.u32[0], e = 0; /* E is in the first word already */
+    uint32_t a = s.u32[3], b = s.u32[2], c = s.u32[1], d = s.u32[0],
+             e = 0; /* E is in the first word already */
 
     for (unsigned n = 4; n--;) {
         uint32_t next =
@@ -259,7 +261,7 @@ v128 portable_sha1nexte(v128 state, v128 words)
 
 v128 portable_sha1msg1(v128 a, v128 b)
 {
-    return a ^ (v128){b[1], a[0]};
+    return a ^ (v128) { b[1], a[0] };
 }
 
 v128 portable_sha1msg2(v128 a, v128 b)

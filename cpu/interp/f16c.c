@@ -1,14 +1,15 @@
 /*
  * f16c.c - F16C: VCVTPH2PS and VCVTPS2PH.
  *
- * Hosts that have F16C run them, while MXCSR's control bits are the default ones; else it is integer
+ * Hosts that have them run them, while MXCSR's control bits are the default ones; else it is integer
  * arithmetic.
  */
 #include "cpu/interp/avx.h"
 #include "cpu/interp/soft_float.h"
 
 #if OXBOW_HOST_SSE
-#define host_has_f16c() __builtin_cpu_supports("f16c")
+/* No processor has AVX2 without F16C, and compilers know only the former by name. */
+#define host_has_f16c() __builtin_cpu_supports("avx2")
 
 static inline v128 op_cvtph2ps(v128 a, v128 source, unsigned imm)
 {
@@ -112,19 +113,20 @@ AVX_FORMS(vcvtph2ps_y, u)
 /* The halves of four or eight singles, rounded by the immediate: 0 to 3 a mode, 4 MXCSR's. */
 static __attribute__((noinline)) v128 narrowed(struct cpu *cpu, const struct insn *i)
 {
-    struct v256 source = get_y(cpu, i->reg), r = {low64(0), low64(0)};
+    struct v256 source = get_y(cpu, i->reg), r;
     struct soft_float f = {cpu->s.mxcsr, 0};
+    v128 halves;
 
     if (i->osize != VEC_Y)
         source.high = low64(0);
-    if (!host_has_f16c() || !avx_float_fast(cpu, source, source, IMM8, op_cvtps2ph, &r)) {
-        if (!(i->imm & 4))
-            f.control = (f.control & ~MXCSR_RC) | ((unsigned)i->imm & 3) << 13;
-        r.low[0] = narrow(&f, source.low);
-        r.high[0] = narrow(&f, source.high);
-        sse_float_end(cpu, i, f.flags);
-    }
-    return (v128){r.low[0], r.high[0]};
+    if (host_has_f16c() && avx_float_fast(cpu, source, source, IMM8, op_cvtps2ph, &r))
+        return (v128){r.low[0], r.high[0]};
+    if (!(i->imm & 4))
+        f.control = (f.control & ~MXCSR_RC) | ((unsigned)i->imm & 3) << 13;
+    halves[0] = narrow(&f, source.low);
+    halves[1] = narrow(&f, source.high);
+    sse_float_end(cpu, i, f.flags);
+    return halves;
 }
 
 /* Faults of the memory operand come before exceptions of the conversion, which change MXCSR. */

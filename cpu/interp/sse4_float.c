@@ -224,7 +224,9 @@ static __attribute__((noinline)) v128 dppd_slow(struct cpu *cpu, const struct in
     {                                                                                                        \
         v128 r;                                                                                              \
                                                                                                              \
-        return likely(sse_float_fast(cpu, a, b, IMM8, op_##name, &r)) ? r : name##_slow(cpu, i, a, b);       \
+        return OXBOW_HOST_SSE && likely(sse_float_fast(cpu, a, b, IMM8, op_##name, &r))                      \
+                   ? r                                                                                       \
+                   : name##_slow(cpu, i, a, b);                                                              \
     }                                                                                                        \
     DO(name)                                                                                                 \
     {                                                                                                        \
@@ -260,7 +262,7 @@ DO_Y(vdpps_y)
 {
     struct v256 r;
 
-    if (likely(avx_float_fast(cpu, GET_HY, source, IMM8, op_dpps, &r)))
+    if (OXBOW_HOST_SSE && likely(avx_float_fast(cpu, GET_HY, source, IMM8, op_dpps, &r)))
         set_y(cpu, i->reg, r.low, r.high);
     else
         vdpps_y_slow(cpu, i, source.low, source.high);

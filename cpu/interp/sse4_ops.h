@@ -2,7 +2,7 @@
  * sse4_ops.h - the operations of SSE4.1 and SSE4.2 on register values, in C: hosts need no more than SSE2.
  *
  * As in sse_ops.h they are functions op_NAME, which bodies of legacy and VEX encodings share. What rounds is
- * in sse4.c.
+ * in sse4_float.c.
  */
 #ifndef CPU_INTERP_SSE4_OPS_H
 #define CPU_INTERP_SSE4_OPS_H

@@ -156,9 +156,9 @@ INLINE bool goes_on(const struct cpu *cpu)
 }
 
 /*
- * The instruction stays to be finished: RIP points at it. The attempt counts, as a fault's does. An instruction
- * breakpoint on it has been hit before the first iteration: RF keeps it from hitting again before each, and is in
- * what a trap between them pushes (SDM 3B 18.3.1.1).
+ * The instruction stays to be finished: RIP points at it. The attempt counts, as a fault's does. An
+ * instruction breakpoint on it has been hit before the first iteration: RF keeps it from hitting again before
+ * each, and is in what a trap between them pushes (SDM 3B 18.3.1.1).
  */
 static void leave_unfinished(struct cpu *cpu, const struct insn *i)
 {

@@ -107,7 +107,7 @@ void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool writ
     emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
     l = emit_later(t, emit_jcc(e, CC_A, NULL), LATER_SLOW);
     emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
-    t->host_flags = false;
+    t->host_flags = 0;
     t->jit->sites[site].size = (uint8_t)size;
     t->jit->sites[site].write = write;
     t->jit->sites[site].resume = emit_here(e);

@@ -227,7 +227,7 @@ BODY(body_translated)
     }
     cpu->retired -= t->count;
     cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
-    cpu->jt.kind = JF_LAZY;
+    cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
     cpu->jit->enter(cpu, block->code);
     jit_sync_flags(cpu);
 }

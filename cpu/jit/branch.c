@@ -86,7 +86,7 @@ static void emit_jcc_insn(struct trans *t, const struct insn *i)
     unsigned cc = opcode_rows[i->row].opcode & 15;
     struct later *l;
 
-    flags_load(t);
+    flags_load(t, condition_flags(cc));
     if (!not_done(t) && i->flags & INSN_NEAR) { /* to its target at once */
         struct jit_exit *x = new_exit(t, target_of(t, i));
 

@@ -3,10 +3,17 @@
  *
  * They are the host's flags right after the instruction that made them, and most are used or dead before anything
  * disturbs these. Where they may be seen later (at a fault, after the block, or beyond a memory access, whose TLB look-up
- * uses the host's flags) the operands are stored too, under the name of the operation: enum jit_flags.
+ * uses the host's flags) the operands are stored too, under the name of the operation: struct jit_kind.
  */
-#include "cpu/interp/flags.h"
 #include "cpu/jit/translate.h"
+
+uint32_t condition_flags(unsigned cc)
+{
+    static const uint16_t flags[] = {FLAG_OF,           FLAG_CF, FLAG_ZF,           FLAG_CF | FLAG_ZF,
+                                     FLAG_SF,           FLAG_PF, FLAG_SF | FLAG_OF, FLAG_ZF | FLAG_SF | FLAG_OF};
+
+    return flags[cc >> 1 & 7];
+}
 
 bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written)
 {
@@ -30,23 +37,18 @@ static bool can_exit(const struct trans *t, unsigned k)
     return rule->flags & (R_STACK | R_EXITS | R_BRANCH) || ((t->insn[k]->flags & INSN_MEM) && !(rule->flags & R_NOMEM));
 }
 
-static bool clobbers(const struct trans *t, unsigned k)
-{
-    return !t->rule[k] || can_exit(t, k) || t->rule[k]->flags & R_CLOBBERS;
-}
-
-/* Whether an instruction may keep some flags as they were. */
-static bool is_partial(const struct trans *t, unsigned k)
+/* R_MAYBE and R_CLOBBERS of instruction `k`. */
+static unsigned keeping(const struct trans *t, unsigned k)
 {
     const struct insn *i = t->insn[k];
-    unsigned opcode = opcode_rows[i->row].opcode;
+    unsigned opcode = opcode_rows[i->row].opcode, n = opcode_rows[i->row].sel >> 5 & 7, count;
 
-    if (!(t->rule[k]->flags & R_PARTIAL))
-        return false;
-    /* Shifts by a count that is known and not 0. */
-    if (opcode_rows[i->row].map == 0 && opcode >= 0xc0 && opcode <= 0xd1 && (opcode_rows[i->row].sel >> 5 & 7) >= 4)
-        return opcode <= 0xc1 && !((uint8_t)i->imm & (i->osize == SIZE_Q && opcode & 1 ? 63 : 31));
-    return true;
+    if (!(t->rule[k]->flags & R_SHIFT))
+        return t->rule[k]->flags & (R_MAYBE | R_CLOBBERS);
+    if (opcode >= 0xd2)
+        return R_MAYBE | R_CLOBBERS;
+    count = opcode >= 0xd0 ? 1 : (uint8_t)i->imm & (i->osize == SIZE_Q ? 63u : 31u);
+    return (count == 0 ? R_MAYBE : 0) | (n == 2 || n == 3 || (n < 2 && count == 1) ? R_CLOBBERS : 0);
 }
 
 /* Whether anybody sees `live`, flags as they are after instruction `from`. *lost: not only through the host's. */
@@ -63,30 +65,25 @@ static bool live_after(const struct trans *t, unsigned from, uint32_t live, bool
             return true;
         }
         row_flags(t->insn[k], &read, &written);
-        if (is_partial(t, k))
-            read = live; /* what it keeps it passes on */
         if (read & live) {
             seen = true;
-            if (clobbered || t->rule[k]->flags & R_CLOBBERS) {
-                *lost = true;
-                return true;
-            }
+            *lost |= clobbered;
         }
-        if (!is_partial(t, k))
+        if (!(keeping(t, k) & R_MAYBE))
             live &= ~written;
         if (!live)
             return seen;
-        clobbered |= clobbers(t, k) || written;
+        clobbered |= (keeping(t, k) & R_CLOBBERS) != 0;
     }
     *lost = true;
     return true;
 }
 
-bool flags_needed(const struct trans *t)
+bool flags_needed(const struct trans *t, uint32_t flags)
 {
     bool lost;
 
-    return live_after(t, t->at, FLAGS_ARITH, &lost);
+    return live_after(t, t->at, flags, &lost);
 }
 
 bool flags_stored(const struct trans *t, uint32_t flags)
@@ -96,48 +93,28 @@ bool flags_stored(const struct trans *t, uint32_t flags)
     return live_after(t, t->at, flags, &lost) && lost;
 }
 
+/* --- Storing ------------------------------------------------------------------------------------------ */
+
 void flags_kind(struct trans *t, unsigned op, unsigned size, unsigned count)
 {
-    t->kind = op | size << 8 | count << 16;
-    emit_store_imm32(&t->e, SLOT(JT(kind)), t->kind);
+    t->kind = (struct jit_kind){.op = (uint8_t)(op | size << 6), .count = (uint8_t)count};
+    t->kind_known = true;
+    emit_store_imm32(&t->e, SLOT(JT(kind)), t->kind.op | count << 8);
 }
 
-void flags_load(struct trans *t)
+void flags_step(struct trans *t, bool dec, unsigned size)
 {
-    unsigned size = t->kind >> 8 & 0xff, count = t->kind >> 16, flags = size_flags(size);
-    unsigned op = size == SIZE_B ? 0 : 1;
-    struct emit *e = &t->e;
+    t->kind.step = (uint8_t)((dec ? JF_DEC : JF_INC) | size << 4);
+    emit_store_imm8(&t->e, SLOT(JT(kind.step)), t->kind.step);
+}
 
-    if (t->host_flags)
+void flags_carry(struct trans *t)
+{
+    if (!flags_stored(t, FLAG_CF))
         return;
-    t->host_flags = true;
-    switch (t->kind & 0xff) {
-    case JF_ADD:
-        emit_load(e, H_TMP, SLOT(JT(a)));
-        emit_op(e, flags, 0x02 | op, H_TMP, SLOT(JT(b)));
-        return;
-    case JF_SUB:
-        emit_load(e, H_TMP, SLOT(JT(a)));
-        emit_op(e, flags, 0x3a | op, H_TMP, SLOT(JT(b)));
-        return;
-    case JF_LOGIC:
-        emit_load(e, H_TMP, SLOT(JT(a)));
-        emit_op(e, flags, 0x84 | op, H_TMP, REG(H_TMP));
-        return;
-    case JF_NEG:
-        emit_load(e, H_TMP, SLOT(JT(a)));
-        emit_op(e, flags, 0xf6 | op, 3, REG(H_TMP));
-        return;
-    case JF_SHL:
-    case JF_SHR:
-    case JF_SAR:
-        emit_load(e, H_TMP, SLOT(JT(a)));
-        emit_op(e, flags, 0xc0 | op, (t->kind & 0xff) == JF_SHL ? 4 : (t->kind & 0xff) == JF_SHR ? 5 : 7, REG(H_TMP));
-        emit8(e, count);
-        return;
-    default:
-        emit_call(e, t->jit->flags);
-    }
+    emit_op(&t->e, E_0F, 0x92, 0, SLOT(JT(carry)));
+    t->kind.own_carry = 1;
+    emit_store_imm8(&t->e, SLOT(JT(kind.own_carry)), 1);
 }
 
 void flags_save_image(struct trans *t)
@@ -147,4 +124,77 @@ void flags_save_image(struct trans *t)
     emit8(&t->e, 0x9c); /* PUSHFQ, POP */
     emit_op(&t->e, 0, 0x8f, 0, SLOT(JT(a)));
     flags_kind(t, JF_IMAGE, 0, 0);
+}
+
+/* --- Loading ------------------------------------------------------------------------------------------ */
+
+/* By the operation that made them all. */
+static bool load_by_operation(struct trans *t)
+{
+    unsigned size = t->kind.op >> 6, flags = size_flags(size), opcode = size == SIZE_B ? 0 : 1, op = t->kind.op & 63;
+    struct emit *e = &t->e;
+
+    switch (op) {
+    case JF_ADD:
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, flags, 0x02 | opcode, H_TMP, SLOT(JT(b)));
+        return true;
+    case JF_SUB:
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, flags, 0x3a | opcode, H_TMP, SLOT(JT(b)));
+        return true;
+    case JF_ADC:
+    case JF_SBB:
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, E_0F, 0xba, 4, SLOT(JT(cf))); /* BT: to CF */
+        emit8(e, 0);
+        emit_op(e, flags, (op == JF_ADC ? 0x12 : 0x1a) | opcode, H_TMP, SLOT(JT(b)));
+        return true;
+    case JF_LOGIC:
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, flags, 0x84 | opcode, H_TMP, REG(H_TMP));
+        return true;
+    case JF_NEG:
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, flags, 0xf6 | opcode, 3, REG(H_TMP));
+        return true;
+    case JF_SHL:
+    case JF_SHR:
+    case JF_SAR:
+        if (!t->kind.count)
+            return false;
+        emit_load(e, H_TMP, SLOT(JT(a)));
+        emit_op(e, flags, 0xc0 | opcode, op == JF_SHL ? 4 : op == JF_SHR ? 5 : 7, REG(H_TMP));
+        emit8(e, t->kind.count);
+        return true;
+    default:
+        return false;
+    }
+}
+
+void flags_load(struct trans *t, uint32_t wanted)
+{
+    struct emit *e = &t->e;
+    const struct jit_kind *k = &t->kind;
+
+    if (!(wanted & ~t->host_flags))
+        return;
+    if (wanted == FLAG_CF && k->own_carry) {
+        emit_op(e, E_0F, 0xba, 4, SLOT(JT(carry)));
+        emit8(e, 0);
+        t->host_flags = FLAG_CF;
+        return;
+    }
+    if (k->step && !(wanted & ~(FLAG_ZF | FLAG_SF | FLAG_PF))) {
+        unsigned size = k->step >> 4;
+
+        emit_load(e, H_TMP, SLOT(JT(stepped)));
+        emit_op(e, size_flags(size), size == SIZE_B ? 0x84 : 0x85, H_TMP, REG(H_TMP));
+        t->host_flags = FLAG_ZF | FLAG_SF | FLAG_PF;
+        return;
+    }
+    t->host_flags = FLAGS_ARITH;
+    if (t->kind_known && !k->step && !k->own_carry && load_by_operation(t))
+        return;
+    emit_call(e, t->jit->flags);
 }

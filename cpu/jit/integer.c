@@ -137,7 +137,7 @@ static void alu(struct trans *t, const struct insn *i, unsigned op, unsigned siz
 
     (void)i;
     if (op == ADC || op == SBB)
-        flags_load(t);
+        flags_load(t, FLAG_CF);
     keep = flags_stored(t, FLAGS_ARITH);
     if (keep && (op == ADC || op == SBB))
         emit_op(e, E_0F, 0x92, 0, SLOT(JT(cf)));
@@ -169,14 +169,14 @@ static void alu(struct trans *t, const struct insn *i, unsigned op, unsigned siz
         if (written && dest.kind == P_SLOT)
             store_tmp(t, dest, size);
         if (keep && op == TEST && !same) {
-            t->host_flags = true;
+            t->host_flags = FLAGS_ARITH;
             flags_save_image(t);
         } else if (keep && logic) {
             keep_place(t, JT(a), work, size, dest_high);
             flags_kind(t, JF_LOGIC, size, 0);
         }
     }
-    t->host_flags = true;
+    t->host_flags = FLAGS_ARITH;
 }
 
 static void emit_alu_eg(struct trans *t, const struct insn *i) /* and G, E */
@@ -225,41 +225,16 @@ static struct place unary(struct trans *t, const struct insn *i, unsigned size, 
 
 static void emit_inc_dec(struct trans *t, const struct insn *i)
 {
+    const uint32_t made = FLAGS_ARITH & ~FLAG_CF;
     unsigned size = operand_size(i, 0), n = opcode_rows[i->row].sel >> 5 & 7;
     struct place dest = e_place(t, i, size, true), work;
-    bool keep = flags_stored(t, FLAGS_ARITH), needed = flags_needed(t);
 
-    if (needed && !t->host_flags) {
-        struct emit *e = &t->e;
-        uint8_t *known = NULL;
-
-        /* A loop that counts with INC finds its own CF: no need to compute it. */
-        if (keep && t->kind == JF_LAZY) {
-            emit_op(e, E_0F, 0xb6, H_TMP, SLOT(JT(kind)));
-            emit_alu_imm(e, 0, 5, REG(H_TMP), JF_INC);
-            emit_alu_imm(e, 0, 7, REG(H_TMP), 1);
-            known = emit_jcc(e, CC_BE, NULL);
-        }
-        flags_load(t);
-        if (keep)
-            emit_op(e, E_0F, 0x92, 0, SLOT(JT(cf)));
-        if (known) {
-            uint8_t *done = emit_jmp(e, NULL);
-
-            emit_land(e, known);
-            emit_op(e, E_0F, 0xb6, H_TMP, SLOT(JT(cf)));
-            emit_op(e, 0, 0xd1, 5, REG(H_TMP)); /* SHR: into CF */
-            emit_land(e, done);
-        }
-    } else if (keep) {
-        emit_op(&t->e, E_0F, 0x92, 0, SLOT(JT(cf)));
-    }
     work = unary(t, i, size, 0xfe, n, dest);
-    if (keep) {
-        keep_place(t, JT(a), work, size, high_rm(i));
-        flags_kind(t, n ? JF_DEC : JF_INC, size, 0);
+    if (flags_stored(t, made)) {
+        keep_place(t, JT(stepped), work, size, high_rm(i));
+        flags_step(t, n, size);
     }
-    t->host_flags = needed;
+    t->host_flags |= made;
 }
 
 static void emit_neg(struct trans *t, const struct insn *i)
@@ -272,7 +247,7 @@ static void emit_neg(struct trans *t, const struct insn *i)
         flags_kind(t, JF_NEG, size, 0);
     }
     unary(t, i, size, 0xf6, 3, dest);
-    t->host_flags = true;
+    t->host_flags = FLAGS_ARITH;
 }
 
 static void emit_not(struct trans *t, const struct insn *i)
@@ -304,33 +279,95 @@ static void shift_known(struct trans *t, const struct insn *i, unsigned n, unsig
     emit8(&t->e, count);
     if (dest.kind == P_SLOT)
         store_tmp(t, dest, size);
-    t->host_flags = true;
+    t->host_flags = FLAGS_ARITH;
     if (!recipe)
         flags_save_image(t);
 }
 
-/* Rotates keep most flags, shifts by CL keep all when the count is 0. */
-static void shift_merging(struct trans *t, const struct insn *i, unsigned n, unsigned opcode, int count)
+/* The shift or rotate `n` itself, by CL or by a count. */
+static void shift_raw(struct trans *t, const struct insn *i, struct place dest, unsigned n, int count)
 {
     unsigned size = operand_size(i, 0);
-    struct place dest = e_place(t, i, size, true), work = dest;
-    bool needed = flags_needed(t), high = high_rm(i);
+    struct place work = dest;
 
-    if (needed || n == 2 || n == 3)
-        flags_load(t);
     if (dest.kind == P_SLOT) {
         load_tmp(t, dest, size);
         work = REG(H_TMP);
     }
-    emit_op(&t->e, size_flags(size) | (rex8(size, work, high)), opcode | opcode_bit(size), n,
-            work);
+    emit_op(&t->e, size_flags(size) | rex8(size, work, high_rm(i)), (count < 0 ? 0xd2 : 0xc0) | opcode_bit(size), n, work);
     if (count >= 0)
         emit8(&t->e, (unsigned)count);
     if (dest.kind == P_SLOT)
         store_tmp(t, dest, size);
-    t->host_flags = needed;
-    if (needed)
+}
+
+/*
+ * SHL, SHR, SAR by CL: no flags change when the count is 0. The count is kept with the operand, unless it is more than
+ * the operand has bits, which only 8- and 16-bit ones can see.
+ */
+static void shift_by_cl(struct trans *t, const struct insn *i, unsigned n)
+{
+    unsigned size = operand_size(i, 0);
+    struct place dest = e_place(t, i, size, true);
+    struct emit *e = &t->e;
+    uint8_t *zero;
+
+    if (!flags_needed(t, FLAGS_ARITH)) {
+        shift_raw(t, i, dest, n, -1);
+        t->host_flags = 0;
+        return;
+    }
+    if (size < SIZE_D) {
+        flags_load(t, FLAGS_ARITH);
+        shift_raw(t, i, dest, n, -1);
         flags_save_image(t);
+        return;
+    }
+    emit_op(e, 0, 0xf6, 0, REG(H_RCX));
+    emit8(e, size == SIZE_Q ? 63 : 31);
+    zero = emit_jcc(e, CC_E, NULL);
+    keep_place(t, JT(a), dest, size, false);
+    emit_store_imm32(e, SLOT(JT(kind)), (n == 5 ? JF_SHR : n == 7 ? JF_SAR : JF_SHL) | size << 6);
+    emit_op(e, 0, 0x8b, H_TMP, REG(H_RCX));
+    emit_alu_imm(e, 0, 4, REG(H_TMP), size == SIZE_Q ? 63 : 31);
+    emit_op(e, 0, 0x88, H_TMP, SLOT(JT(kind.count)));
+    shift_raw(t, i, dest, n, -1);
+    emit_land(e, zero);
+    if (size == SIZE_D && dest.kind != P_MEM) /* even a shift by 0 clears the upper half */
+        dest.kind == P_REG ? emit_op(e, 0, 0x8b, dest.reg, dest) : (load_tmp(t, dest, size), store_tmp(t, dest, size));
+    t->kind_known = false;
+    t->kind = (struct jit_kind){0};
+    t->host_flags = 0;
+}
+
+/* ROL, ROR, RCL, RCR: CF, and OF where the count is 1 (undefined elsewhere, left as it was). */
+static void rotate(struct trans *t, const struct insn *i, unsigned n, int count)
+{
+    unsigned size = operand_size(i, 0);
+    struct place dest = e_place(t, i, size, true);
+
+    if (count == 0 && size >= SIZE_D && dest.kind == P_MEM)
+        return;
+    if ((count == 1 && flags_needed(t, FLAG_CF | FLAG_OF)) || (count < 0 && flags_needed(t, FLAGS_ARITH))) {
+        flags_load(t, FLAGS_ARITH);
+        shift_raw(t, i, dest, n, count);
+        flags_save_image(t);
+        return;
+    }
+    if (n == 2 || n == 3)
+        flags_load(t, FLAG_CF);
+    if (count <= 0) {
+        shift_raw(t, i, dest, n, count);
+        return;
+    }
+    shift_raw(t, i, dest, n, count);
+    t->host_flags = (t->host_flags & ~(uint32_t)FLAG_OF) | FLAG_CF;
+    if (size < SIZE_D && !(count & (8 * (1 << size) - 1))) { /* a whole turn: CF is a bit, or for RCL maybe untouched */
+        if (n < 2 || flags_needed(t, FLAG_CF))
+            flags_carry(t);
+        return;
+    }
+    flags_carry(t);
 }
 
 static void emit_shift(struct trans *t, const struct insn *i)
@@ -339,14 +376,19 @@ static void emit_shift(struct trans *t, const struct insn *i)
     unsigned size = operand_size(i, 0), count;
 
     if (opcode >= 0xd2) {
-        shift_merging(t, i, n, 0xd2, -1);
+        if (n < 4)
+            rotate(t, i, n, -1);
+        else
+            shift_by_cl(t, i, n);
         return;
     }
     count = opcode >= 0xd0 ? 1 : (uint8_t)i->imm & (size == SIZE_Q ? 63 : 31);
-    if (n < 4 || !count)
-        shift_merging(t, i, n, 0xc0, (int)count);
-    else
+    if (n < 4)
+        rotate(t, i, n, (int)count);
+    else if (count)
         shift_known(t, i, n, count);
+    else
+        shift_raw(t, i, e_place(t, i, size, true), n, 0);
 }
 
 /* --- Moves ------------------------------------------------------------------------------------------- */
@@ -458,7 +500,7 @@ static void emit_cmov(struct trans *t, const struct insn *i)
     struct place e = e_place(t, i, i->osize, false), g = guest(i->reg);
     unsigned cc = opcode_rows[i->row].opcode & 15;
 
-    flags_load(t);
+    flags_load(t, condition_flags(cc));
     if (g.kind == P_REG) {
         emit_op(&t->e, size_flags(i->osize) | E_0F, 0x40 | cc, g.reg, e);
         return;
@@ -472,7 +514,7 @@ static void emit_setcc(struct trans *t, const struct insn *i)
 {
     struct place e = e_place(t, i, SIZE_B, true);
 
-    flags_load(t);
+    flags_load(t, condition_flags(opcode_rows[i->row].opcode & 15));
     emit_op(&t->e, E_0F | rex8(SIZE_B, e, high_rm(i)), 0x90 | (opcode_rows[i->row].opcode & 15), 0,
             e);
 }
@@ -563,7 +605,7 @@ static void emit_leave_insn(struct trans *t, const struct insn *i)
 /* MUL and IMUL define CF and OF; `low` is the result's lower half. */
 static void multiplied(struct trans *t, unsigned size, struct place low)
 {
-    t->host_flags = true;
+    t->host_flags = FLAGS_ARITH;
     if (!flags_stored(t, FLAGS_ARITH))
         return;
     emit_op(&t->e, E_0F, 0x92, 0, SLOT(JT(cf)));
@@ -642,7 +684,7 @@ static void emit_div(struct trans *t, const struct insn *i)
     emit_mov_imm(m, H_TMP, new_site(t, i));
     emit_jmp(m, t->jit->body);
     emit_land(m, done);
-    t->host_flags = false; /* all undefined: what is kept stays */
+    t->host_flags = 0; /* all undefined: what is kept stays */
 }
 
 /* --- Sign extensions of the accumulator, flags, bits ------------------------------------------------- */
@@ -678,7 +720,7 @@ static void emit_bswap(struct trans *t, const struct insn *i)
         store_tmp(t, r, i->osize);
 }
 
-/* BT and its kin on registers; BSF, BSR and the counts of bits: the host's flags as they come. */
+/* BT and its kin on registers: CF; ZF stays, the others are undefined and stay where they are kept. */
 static void emit_bits(struct trans *t, const struct insn *i)
 {
     const struct opcode_row *row = &opcode_rows[i->row];
@@ -686,8 +728,6 @@ static void emit_bits(struct trans *t, const struct insn *i)
     struct place r = guest(i->rm), work = r;
     unsigned reg = immediate ? row->sel >> 5 & 7 : 0, flags = size_flags(i->osize) | E_0F;
 
-    if (flags_needed(t))
-        flags_load(t);
     if (r.kind == P_SLOT) {
         load_tmp(t, r, i->osize);
         work = REG(H_TMP);
@@ -706,8 +746,8 @@ static void emit_bits(struct trans *t, const struct insn *i)
         emit8(&t->e, (uint8_t)i->imm);
     if (r.kind == P_SLOT && !test)
         store_tmp(t, r, i->osize);
-    t->host_flags = true;
-    flags_save_image(t);
+    t->host_flags = (t->host_flags & FLAG_ZF) | FLAG_CF;
+    flags_carry(t);
 }
 
 static void emit_scan(struct trans *t, const struct insn *i)
@@ -721,7 +761,7 @@ static void emit_scan(struct trans *t, const struct insn *i)
     emit_op(&t->e, size_flags(i->osize) | E_0F | (row->prefix == PFX_F3 ? E_F3 : 0), row->opcode, reg, e);
     if (g.kind == P_SLOT)
         store_tmp(t, g, i->osize);
-    t->host_flags = true;
+    t->host_flags = FLAGS_ARITH;
     flags_save_image(t);
 }
 
@@ -730,9 +770,10 @@ static void emit_double_shift(struct trans *t, const struct insn *i)
 {
     const struct opcode_row *row = &opcode_rows[i->row];
     struct place r = guest(i->rm), work = r, g = guest(i->reg);
+    bool merges = flags_needed(t, FLAGS_ARITH);
 
-    if (flags_needed(t))
-        flags_load(t);
+    if (merges)
+        flags_load(t, FLAGS_ARITH);
     if (r.kind == P_SLOT) {
         load_tmp(t, r, i->osize);
         work = REG(H_TMP);
@@ -746,18 +787,21 @@ static void emit_double_shift(struct trans *t, const struct insn *i)
         emit8(&t->e, (uint8_t)i->imm);
     if (r.kind == P_SLOT)
         store_tmp(t, r, i->osize);
-    t->host_flags = true;
-    flags_save_image(t);
+    t->host_flags = merges ? FLAGS_ARITH : 0;
+    if (merges)
+        flags_save_image(t);
 }
 
 /* CLC, STC, CMC */
 static void emit_carry(struct trans *t, const struct insn *i)
 {
-    if (!flags_needed(t))
+    if (!flags_needed(t, FLAG_CF))
         return;
-    flags_load(t);
+    if (opcode_rows[i->row].opcode == 0xf5)
+        flags_load(t, FLAG_CF);
     emit8(&t->e, opcode_rows[i->row].opcode);
-    flags_save_image(t);
+    t->host_flags |= FLAG_CF;
+    flags_carry(t);
 }
 
 /* clang-format off */
@@ -778,10 +822,10 @@ const struct rule integer_rules[] = {
     {0, 0xf6, 0xf7, 5, PFX_ANY, 0, emit_mul, 0},
     {0, 0xf7, 0xf7, 6, PFX_ANY, R_EXITS | R_CLOBBERS | R_WIDE, emit_div, 0},
     {0, 0xf7, 0xf7, 7, PFX_ANY, R_EXITS | R_CLOBBERS | R_WIDE, emit_div, 0},
-    {0, 0xfe, 0xff, 0, PFX_ANY, R_PARTIAL, emit_inc_dec, 0},
-    {0, 0xfe, 0xff, 1, PFX_ANY, R_PARTIAL, emit_inc_dec, 0},
-    {0, 0xc0, 0xc1, -1, PFX_ANY, R_PARTIAL, emit_shift, 0},
-    {0, 0xd0, 0xd3, -1, PFX_ANY, R_PARTIAL, emit_shift, 0},
+    {0, 0xfe, 0xff, 0, PFX_ANY, 0, emit_inc_dec, 0},
+    {0, 0xfe, 0xff, 1, PFX_ANY, 0, emit_inc_dec, 0},
+    {0, 0xc0, 0xc1, -1, PFX_ANY, R_SHIFT, emit_shift, 0},
+    {0, 0xd0, 0xd3, -1, PFX_ANY, R_SHIFT, emit_shift, 0},
     {0, 0xc6, 0xc7, 0, PFX_ANY, 0, emit_mov_immediate, 0},
     {0, 0xb0, 0xbf, -1, PFX_ANY, 0, emit_mov_immediate, 0},
     {1, 0xb6, 0xb6, -1, PFX_ANY, 0, emit_extend, SIZE_B},
@@ -800,12 +844,12 @@ const struct rule integer_rules[] = {
     {0, 0x69, 0x69, -1, PFX_ANY, 0, emit_imul, 0},
     {0, 0x6b, 0x6b, -1, PFX_ANY, 0, emit_imul, 0},
     {1, 0xaf, 0xaf, -1, PFX_ANY, 0, emit_imul, 0},
-    {1, 0xa3, 0xa3, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_bits, 0},
-    {1, 0xab, 0xab, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_bits, 0},
-    {1, 0xb3, 0xb3, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_bits, 0},
-    {1, 0xba, 0xbb, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_bits, 0},
-    {1, 0xa4, 0xa5, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_double_shift, 0},
-    {1, 0xac, 0xad, -1, PFX_ANY, R_PARTIAL | R_REGISTER, emit_double_shift, 0},
+    {1, 0xa3, 0xa3, -1, PFX_ANY, R_REGISTER, emit_bits, 0},
+    {1, 0xab, 0xab, -1, PFX_ANY, R_REGISTER, emit_bits, 0},
+    {1, 0xb3, 0xb3, -1, PFX_ANY, R_REGISTER, emit_bits, 0},
+    {1, 0xba, 0xbb, -1, PFX_ANY, R_REGISTER, emit_bits, 0},
+    {1, 0xa4, 0xa5, -1, PFX_ANY, R_MAYBE | R_REGISTER | R_CLOBBERS, emit_double_shift, 0},
+    {1, 0xac, 0xad, -1, PFX_ANY, R_MAYBE | R_REGISTER | R_CLOBBERS, emit_double_shift, 0},
     {1, 0xb8, 0xb8, -1, PFX_F3, R_HOST, emit_scan, 0},
     {1, 0xbc, 0xbd, -1, PFX_F3, R_HOST, emit_scan, 0},
     {1, 0xbc, 0xbd, -1, PFX_ANY, 0, emit_scan, 0},
@@ -816,8 +860,8 @@ const struct rule integer_rules[] = {
     {1, 0x1e, 0x1f, -1, PFX_ANY, R_NOMEM, emit_nop, 0},
     {1, 0x0d, 0x0d, -1, PFX_ANY, R_NOMEM, emit_nop, 0},
     {1, 0x18, 0x18, -1, PFX_ANY, R_NOMEM, emit_nop, 0},
-    {0, 0xf5, 0xf5, -1, PFX_ANY, R_PARTIAL, emit_carry, 0},
-    {0, 0xf8, 0xf9, -1, PFX_ANY, R_PARTIAL, emit_carry, 0},
+    {0, 0xf5, 0xf5, -1, PFX_ANY, R_CLOBBERS, emit_carry, 0},
+    {0, 0xf8, 0xf9, -1, PFX_ANY, 0, emit_carry, 0},
     {0, 0, 0, 0, 0, 0, NULL, 0},
 };
 /* clang-format on */

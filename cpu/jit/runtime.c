@@ -40,10 +40,10 @@ static void sync_shift(struct cpu *cpu, unsigned op, uint64_t a, unsigned bits, 
     flags_result(cpu, result, bits, cf, of, 0);
 }
 
-void jit_sync_flags(struct cpu *cpu)
+static void sync_operation(struct cpu *cpu)
 {
     struct jit_tables *jt = &cpu->jt;
-    unsigned op = jt->kind & 0xff, bits = 8u << (jt->kind >> 8 & 0xff), count = jt->kind >> 16;
+    unsigned op = jt->kind.op & 63, bits = 8u << (jt->kind.op >> 6);
     uint64_t a = truncated(jt->a, bits), b = truncated(jt->b, bits), cf = jt->cf;
 
     switch (op) {
@@ -67,12 +67,6 @@ void jit_sync_flags(struct cpu *cpu)
     case JF_LOGIC:
         flags_logic(cpu, a, bits);
         break;
-    case JF_INC:
-        flags_result(cpu, a, bits, (unsigned)cf, a == 1ull << (bits - 1), (a & 15) == 0);
-        break;
-    case JF_DEC:
-        flags_result(cpu, a, bits, (unsigned)cf, a == (1ull << (bits - 1)) - 1, (a & 15) == 15);
-        break;
     case JF_MUL:
         flags_result(cpu, a, bits, (unsigned)cf, (unsigned)cf, 0);
         break;
@@ -80,9 +74,30 @@ void jit_sync_flags(struct cpu *cpu)
         set_arith_flags(cpu, (uint32_t)jt->a);
         break;
     default:
-        sync_shift(cpu, op, a, bits, count);
+        sync_shift(cpu, op, a, bits, jt->kind.count);
     }
-    jt->kind = JF_LAZY;
+}
+
+/* All but CF of an INC or DEC with this result. */
+static void sync_step(struct cpu *cpu, unsigned step, uint64_t result)
+{
+    unsigned bits = 8u << (step >> 4);
+    bool dec = (step & 15) == JF_DEC;
+    uint64_t r = truncated(result, bits), top = 1ull << (bits - 1);
+
+    flags_result(cpu, r, bits, get_cf(cpu), r == (dec ? top - 1 : top), (r & 15) == (dec ? 15 : 0));
+}
+
+void jit_sync_flags(struct cpu *cpu)
+{
+    struct jit_tables *jt = &cpu->jt;
+
+    sync_operation(cpu);
+    if (jt->kind.step)
+        sync_step(cpu, jt->kind.step, jt->stepped);
+    if (jt->kind.own_carry)
+        set_cf(cpu, jt->carry);
+    jt->kind = (struct jit_kind){.op = JF_LAZY};
 }
 
 uint64_t jit_flags_image(struct cpu *cpu)

@@ -112,7 +112,7 @@ static void emit_simd(struct trans *t, const struct insn *i)
         emit_store(&t->e, result, H_TMP);
     row_flags(i, &read, &written);
     if (written) {
-        t->host_flags = true;
+        t->host_flags = FLAGS_ARITH;
         flags_save_image(t);
     }
 }

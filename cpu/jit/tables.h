@@ -35,7 +35,9 @@ struct jit_target {
 
 /*
  * The arithmetic flags as translated code leaves them: the operation that made them and its operands, from which
- * they are computed when somebody asks. `kind` is enum jit_flags | operand size << 8 | shift count << 16.
+ * they are computed when somebody asks. Then, because some instructions make only some flags: if `step` is not 0, all but
+ * CF are those of an INC or DEC with result `stepped`; and if `own_carry` is 1, CF is `carry`. An operation that makes all
+ * flags sets the four bytes at once.
  */
 enum jit_flags {
     JF_LAZY,  /* they are in lf_result and lf_aux, as the interpreter has them */
@@ -45,8 +47,6 @@ enum jit_flags {
     JF_SBB,   /* a - b - cf */
     JF_NEG,   /* -a */
     JF_LOGIC, /* result a */
-    JF_INC,   /* result a; CF is cf */
-    JF_DEC,
     JF_SHL,   /* a by count, 1 to operand size - 1 */
     JF_SHR,
     JF_SAR,
@@ -54,11 +54,22 @@ enum jit_flags {
     JF_IMAGE, /* RFLAGS in a */
 };
 
+/* In `step`, beside the operand size in bits 7:4. */
+enum jit_step { JF_INC = 1, JF_DEC = 2 };
+
+struct jit_kind {
+    uint8_t op;    /* enum jit_flags | operand size << 6 */
+    uint8_t count; /* of shifts */
+    uint8_t step;
+    uint8_t own_carry;
+};
+
 struct jit_tables {
     uint64_t code_page; /* linear page of the code that runs */
     uint64_t a, b;      /* see enum jit_flags */
-    uint32_t kind;
-    uint8_t cf;
+    uint64_t stepped;
+    struct jit_kind kind __attribute__((aligned(4)));
+    uint8_t cf, carry;
     uint8_t xmm_live;  /* the host's XMM registers and MXCSR hold the guest's */
     uint8_t xmm_saved; /* ... and were put away for a call */
     uint8_t returned;  /* a body came to its end and did not leave */

@@ -99,8 +99,9 @@ void emit_body(struct trans *t, const struct insn *i)
 
     emit_thunk(t, site, t->jit->body);
     t->jit->sites[site].next = emit_here(&t->e);
-    t->host_flags = false;
-    t->kind = JF_LAZY;
+    t->host_flags = 0;
+    t->kind = (struct jit_kind){.op = JF_LAZY};
+    t->kind_known = true;
 }
 
 /* The trace's instructions, up to a backward branch, behind which code is rarely reached. */

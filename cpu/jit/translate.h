@@ -28,8 +28,9 @@ struct trans {
     const struct insn *insn[MAX_INSNS + 1];
     const struct rule *rule[MAX_INSNS + 1];
     unsigned at;     /* the one being translated */
-    bool host_flags; /* the host's arithmetic flags are the guest's */
-    uint32_t kind;   /* how they are kept in struct cpu, when that is known; else JF_LAZY */
+    uint32_t host_flags;  /* those of the host's flags that are the guest's */
+    struct jit_kind kind; /* how they are kept in struct cpu: op if kind_known, the others if not 0 */
+    bool kind_known;
     bool ended;      /* control has left the block */
     unsigned later_count;
     struct later later[4 * MAX_INSNS];
@@ -41,7 +42,7 @@ enum { XMM_ABSENT = -1, NOT_LOOKED_UP = -2 };
 /* What an instruction's translation does besides computing. */
 enum rule_flags {
     R_READS = 1,    /* reads flags (as the row says) */
-    R_PARTIAL = 2,  /* writes flags and keeps others, or perhaps writes none */
+    R_MAYBE = 2,    /* may write no flags */
     R_STACK = 4,    /* accesses the stack */
     R_CLOBBERS = 8, /* host flags are lost, though the guest's stay */
     R_NOMEM = 16,   /* a memory operand is not accessed */
@@ -52,6 +53,7 @@ enum rule_flags {
     R_REGISTER = 512, /* only where E is a register */
     R_WIDE = 1024,    /* not with 16-bit operands */
     R_HOST = 2048,    /* only where the host has the row's feature too */
+    R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
 
 struct rule {
@@ -68,11 +70,14 @@ extern const struct rule integer_rules[], branch_rules[], simd_rules[]; /* each 
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */
-bool flags_needed(const struct trans *t);                 /* after this instruction, by anybody */
-bool flags_stored(const struct trans *t, uint32_t flags); /* whether `flags`, made here, must be kept in struct cpu */
-void flags_kind(struct trans *t, unsigned op, unsigned size, unsigned count); /* they are kept so */
-void flags_load(struct trans *t);       /* brings the guest's flags to the host's; clobbers r13 */
-void flags_save_image(struct trans *t); /* the host's flags to struct cpu, when somebody needs them */
+uint32_t condition_flags(unsigned cc);                      /* that Jcc, SETcc and CMOVcc look at */
+bool flags_needed(const struct trans *t, uint32_t flags);   /* after this instruction, by anybody */
+bool flags_stored(const struct trans *t, uint32_t flags);   /* whether `flags`, made here, must be kept in struct cpu */
+void flags_kind(struct trans *t, unsigned op, unsigned size, unsigned count); /* all are kept so */
+void flags_step(struct trans *t, bool dec, unsigned size);  /* all but CF, by jt.stepped */
+void flags_carry(struct trans *t);                          /* CF is made here, and kept if it must be; the others stay */
+void flags_save_image(struct trans *t);                     /* all are made here, the hard way */
+void flags_load(struct trans *t, uint32_t wanted);          /* to the host's flags; clobbers r13 */
 bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
 
 /* address.c */

@@ -72,6 +72,7 @@ struct fuzz_machine {
     struct log log;
     uint8_t *ram, *fresh; /* as each input finds it, before the patches */
     uint8_t rom[4096];
+    uint8_t returning[3][4096]; /* handlers that return: for real mode, for 32 bits, for 64 */
     uint64_t now, apic_base, x2apic, deadline;
     unsigned cr8;
 };
@@ -197,7 +198,7 @@ static void make_gdt(struct fuzz_machine *m)
     memcpy(m->fresh + LDT, m->fresh + GDT, 0x58);
 }
 
-/* Handlers are 16 bytes each. Those that return drop the error code with ADD to the stack pointer. */
+/* Handlers are 16 bytes each: HLT. */
 static void make_handlers(struct fuzz_machine *m)
 {
     for (unsigned v = 0; v < 256; v++) {
@@ -208,6 +209,24 @@ static void make_handlers(struct fuzz_machine *m)
         put64(m, IDT32 + 8 * v, gate(v % 7 == 6 ? CODE16 : CODE32, at, v % 7 == 6 ? dpl | 0x86 : dpl | type, 0));
         put64(m, IDT64 + 16 * v, gate(CODE64, at, dpl | type, v % 11 == 8));
         m->fresh[at] = 0xf4;
+    }
+}
+
+/* IRET; behind an ADD to the stack pointer where there is an error code. */
+static void make_returning(struct fuzz_machine *m)
+{
+    static const uint8_t iret32[] = {0x83, 0xc4, 0x04, 0xcf}, iret64[] = {0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf};
+
+    for (unsigned kind = 0; kind < 3; kind++) {
+        const uint8_t *from = kind == 2 ? iret64 : iret32;
+        unsigned length = kind == 2 ? sizeof(iret64) : sizeof(iret32);
+
+        for (unsigned v = 0; v < 256; v++) {
+            bool error = kind && v < 32 && (0x60227d00u >> v & 1);
+            unsigned skip = error ? 0 : length == sizeof(iret32) ? 3 : 4;
+
+            memcpy(m->returning[kind] + 16 * v, from + skip, length - skip);
+        }
     }
 }
 
@@ -312,6 +331,7 @@ struct fuzz_machine *fuzz_machine_new(void)
                      why, sizeof(why));
     make_gdt(m);
     make_handlers(m);
+    make_returning(m);
     make_tss(m);
     make_tables(m);
     return m;
@@ -494,15 +514,8 @@ static void set_control(struct cpu *cpu, const struct mode *mode, const uint8_t 
 
 static void set_handlers(struct fuzz_machine *m, const struct mode *mode, unsigned options)
 {
-    static const uint8_t iret32[] = {0x83, 0xc4, 0x04, 0xcf}, iret64[] = {0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf};
-
-    for (unsigned v = 0; v < 256 && (options & FUZZ_RETURN); v++) {
-        bool error = v < 32 && (0x60227d00u >> v & 1) && mode->cr0;
-        const uint8_t *from = mode->efer ? iret64 : iret32;
-        unsigned length = mode->efer ? sizeof(iret64) : sizeof(iret32), skip = error ? 0 : length == 4 ? 3 : 4;
-
-        memcpy(m->ram + HANDLERS + 16 * v, from + skip, length - skip);
-    }
+    if (options & FUZZ_RETURN)
+        memcpy(m->ram + HANDLERS, m->returning[mode->efer ? 2 : mode->cr0 ? 1 : 0], 4096);
     if (options & FUZZ_TASK_GATE) {
         uint64_t task = gate(SEL_TASK2, 0, 0xe5, 0);
 

@@ -13,8 +13,8 @@
 #include "cpu/protect.h"
 #include "tests/fuzz/fuzz.h"
 
-#define INSTRUCTIONS 2000u
-#define SLICES       16u
+#define INSTRUCTIONS 600u
+#define SLICES       12u
 #define MAX_LENGTH   15u
 
 static _Noreturn void broken(const char *what)
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         broken("no memory for the machine");
     start = fuzz_code_start(data, size);
     for (uint32_t mode = SIZE_W; mode <= SIZE_Q; mode++)
-        for (size_t at = start; at < size && at < start + 4; at++)
+        for (size_t at = start; at < size && at < start + 2; at++)
             check_decoder(fuzz_cpu(m), mode, data + at, size - at);
     fuzz_prepare(m, data, size);
     run(m, data, size);

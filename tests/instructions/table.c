@@ -1,6 +1,6 @@
 /*
- * table.c - prints the table of instructions in docs/conformance.md: for each CPUID feature the models that have it
- * and its instructions, from the rows of opcodes.def.
+ * table.c - prints the table of instructions in docs/conformance.md: for each CPUID feature the models that
+ * have it and its instructions, from the rows of opcodes.def.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +31,12 @@ static unsigned find_names(unsigned feature, const char **names, unsigned *encod
 
 static const char *models_with(unsigned feature)
 {
-    return !feature_implemented(feature)          ? "none"
-           : model_has(MODEL_BASE, feature)       ? "all"
-           : model_has(MODEL_DEFAULT, feature)    ? "qemu64, v2, v3, max"
-           : model_has(MODEL_V2, feature)         ? "v2, v3, max"
-           : model_has(MODEL_V3, feature)         ? "v3, max"
-                                                  : "max";
+    return !feature_implemented(feature)       ? "none"
+           : model_has(MODEL_BASE, feature)    ? "all"
+           : model_has(MODEL_DEFAULT, feature) ? "qemu64, v2, v3, max"
+           : model_has(MODEL_V2, feature)      ? "v2, v3, max"
+           : model_has(MODEL_V3, feature)      ? "v3, max"
+                                               : "max";
 }
 
 int main(void)
@@ -46,12 +46,13 @@ int main(void)
 
     if (!names)
         return 1;
-    printf("| CPUID feature | in this version | models | encodings | instructions |\n|---|---|---|---:|---|\n");
+    printf(
+        "| CPUID feature | in this version | models | encodings | instructions |\n|---|---|---|---:|---|\n");
     for (unsigned f = 0; f < F_COUNT; f++) {
         unsigned rows, count = find_names(f, names, &rows);
 
-        printf("| %s | %s | %s | %u |", cpu_features[f].name, feature_implemented(f) ? "yes" : "no", models_with(f),
-               rows);
+        printf("| %s | %s | %s | %u |", cpu_features[f].name, feature_implemented(f) ? "yes" : "no",
+               models_with(f), rows);
         for (unsigned n = 0; n < count; n++)
             printf(" %s", names[n]);
         printf(" |\n");
@@ -59,7 +60,8 @@ int main(void)
         encodings += rows;
         features += feature_implemented(f);
     }
-    printf("\n%u features, %u instructions, %u encodings. Features without instructions are of other kinds: paging, MSRs, "
+    printf("\n%u features, %u instructions, %u encodings. Features without instructions are of other kinds: "
+           "paging, MSRs, "
            "or what an\ninstruction does. Model \"host\" has of these what the host's processor has.\n",
            features, instructions, encodings);
     free(names);

@@ -163,6 +163,10 @@ bool differ(const struct test_case *c, const struct outcome *soft, const struct 
 
 void print_case(FILE *f, const struct test_case *c)
 {
+    if (c->program) {
+        fprintf(f, "%u-bit program of %u bytes at %llx", c->bits, c->length, (unsigned long long)c->start.rip);
+        return;
+    }
     fprintf(f, "%u-bit", c->bits);
     for (unsigned n = 0; n < c->row_count; n++)
         fprintf(f, " %s", opcode_rows[c->row[n]].name);

@@ -61,6 +61,8 @@ static void choose_prefixes(struct builder *b, struct parts *p)
         choose_opcode_prefixes(b, p);
         choose_size(b, p);
     }
+    if (b->program && p->opsize && (row_has(row, O_Jb) || row_has(row, O_Jz) || p->facts->kind == KIND_BRANCH))
+        p->opsize = one_in(r, 16); /* RIP would lose its upper bits */
     p->adsize = one_in(r, 8);
     p->segment = -1;
     if (one_in(r, 8))
@@ -196,6 +198,7 @@ void encode(struct builder *b, const struct opcode_row *row)
 
     b->target = DATA;
     choose_prefixes(b, &p);
+    satisfy_first(b, &p);
     /* Implied registers come first, so that addressing is made to fit them. */
     if (!(row->sel & SEL_FORM))
         satisfy(b, &p);
@@ -224,5 +227,6 @@ void encode(struct builder *b, const struct opcode_row *row)
     }
     memcpy(b->c->bytes + b->c->length, w.bytes, w.length);
     b->c->length += w.length;
+    b->imm_size = p.imm_size;
     mark_dirty(b, &p);
 }

@@ -53,6 +53,8 @@ void need_indices(struct builder *b, struct parts *p);
 
 /* --- needs.c --- */
 
+/* Registers that the address must leave alone. */
+void satisfy_first(struct builder *b, struct parts *p);
 /* Registers and memory that the instruction uses beyond its operands, or wants in a certain way. */
 void satisfy(struct builder *b, struct parts *p);
 

@@ -31,6 +31,7 @@ bool generator_init(struct generator *g)
             return false;
         for (unsigned n = 0; n < opcode_row_count; n++)
             if (g->facts[n].usable && row_in_mode(&opcode_rows[n], m ? 64 : 32) &&
+                (!g->feature || name_listed(g->feature, feature_name(opcode_rows[n].feature))) &&
                 (!g->only || name_listed(g->only, opcode_rows[n].name)))
                 g->list[m][g->count[m]++] = (uint16_t)n;
     }
@@ -112,10 +113,11 @@ static void start_registers(struct builder *b)
         m->fs_base = one_in(r, 2) ? below(r, 1u << 24) : DATA - below(r, 4096);
         m->gs_base = one_in(r, 2) ? DATA_HIGH - below(r, 1u << 31) : edge_integer(r) & 0x7fffffffff;
     }
+    memcpy(b->gpr, m->gpr, sizeof(b->gpr));
 }
 
 /* x87 and MXCSR: mostly with all exceptions masked, and with something on the stack. */
-static void start_floating(struct builder *b, enum value_kind kind)
+void start_floating(struct builder *b, enum value_kind kind)
 {
     struct random *r = &b->random;
     uint8_t *fx = b->c->start.fx;
@@ -156,18 +158,18 @@ static void start_floating(struct builder *b, enum value_kind kind)
  * What reads a flag that an instruction before left undefined can't be compared, nor what stores the x87's
  * pointers after an instruction that may have set them (compare.c).
  */
-static bool reads_undefined(const struct builder *b, const struct opcode_row *row)
+bool reads_undefined(const struct builder *b, const struct opcode_row *row)
 {
     return (row->flags_read & b->c->undefined_flags) ||
            (b->x87 && b->facts[row - opcode_rows].stores_pointers);
 }
 
-static void account_flags(struct builder *b, const struct opcode_row *row, bool branched)
+void account_flags(struct builder *b, const struct opcode_row *row, bool certain)
 {
     uint32_t defined = row->flags_written;
 
     /* A count of zero leaves the flags as they were; a branch may have jumped over this. */
-    if ((row->attr & A_REP) || b->facts[row - opcode_rows].kind == KIND_SHIFT || branched)
+    if ((row->attr & A_REP) || b->facts[row - opcode_rows].kind == KIND_SHIFT || !certain)
         defined = 0;
     b->c->undefined_flags = (b->c->undefined_flags & ~defined) | row->flags_undefined;
     b->c->undefined_on_the_way |= row->flags_undefined;
@@ -177,10 +179,10 @@ static unsigned pick_row_count(const struct generator *g, struct random *r)
 {
     if (g->rows)
         return g->rows;
-    return one_in(r, 3) ? 2 + below(r, MAX_ROWS - 1) : 1;
+    return one_in(r, 3) ? 2 + below(r, 7) : 1;
 }
 
-static uint64_t pick_entry(struct random *r)
+uint64_t pick_entry(struct random *r)
 {
     switch (below(r, 16)) {
     case 0: /* across the two pages, or over the end of the second */
@@ -225,16 +227,46 @@ static void change_bytes(struct builder *b)
     }
 }
 
-void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number)
+static void make_row_of_rows(const struct generator *g, struct builder *b)
+{
+    struct test_case *c = b->c;
+    unsigned want = pick_row_count(g, &b->random), mode = c->bits == 64, made = 0;
+    bool branched = false;
+
+    c->entry = pick_entry(&b->random);
+    c->row_count = want;
+    for (unsigned n = 0; n < want; n++) {
+        unsigned index = g->list[mode][below(&b->random, g->count[mode])];
+        const struct opcode_row *row = &opcode_rows[index];
+
+        if (n == 0)
+            start_floating(b, (enum value_kind)g->facts[index].values);
+        if (n && (reads_undefined(b, row) || g->facts[c->row[made - 1]].last ||
+                  g->facts[index].kind == KIND_XSAVE)) {
+            c->row_count--;
+            continue;
+        }
+        c->row[made] = (uint16_t)index;
+        c->offset[made++] = (uint16_t)c->length;
+        encode(b, row);
+        account_flags(b, row, !branched);
+        b->x87 |= row->map == 0 && (row->attr & A_X87);
+        branched |= row->attr & (A_LINK | A_END);
+    }
+    if (one_in(&b->random, 12))
+        change_bytes(b);
+}
+
+void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number, bool program)
 {
     struct builder b = {.c = c, .facts = g->facts, .features = g->features};
-    unsigned want, mode, room, made = 0;
-    bool branched = false;
+    unsigned mode, room;
 
     memset(c, 0, offsetof(struct test_case, data));
     c->seed = seed;
     c->number = number;
-    b.random.state = seed * 0xd1342543de82ef95ull + number * 0x2545f4914f6cdd1dull;
+    c->program = program;
+    b.random.state = seed * 0xd1342543de82ef95ull + number * 0x2545f4914f6cdd1dull + program;
     (void)random64(&b.random);
     mode = g->bits ? g->bits == 64 : below(&b.random, 5) >= 2;
     if (!g->count[mode])
@@ -242,28 +274,10 @@ void generate(const struct generator *g, struct test_case *c, uint64_t seed, uin
     c->bits = mode ? 64 : g->bits ? g->bits : g->features->ldt && one_in(&b.random, 3) ? 16 : 32;
     memcpy(c->data, g->pool + below(&b.random, POOL / 16) * 16, DATA_SIZE);
     start_registers(&b);
-    want = pick_row_count(g, &b.random);
-    c->entry = pick_entry(&b.random);
-    c->row_count = want;
-    for (unsigned n = 0; n < want; n++) {
-        unsigned index = g->list[mode][below(&b.random, g->count[mode])];
-        const struct opcode_row *row = &opcode_rows[index];
-
-        if (n == 0)
-            start_floating(&b, (enum value_kind)g->facts[index].values);
-        if (n && (reads_undefined(&b, row) || g->facts[c->row[made - 1]].last)) {
-            c->row_count--;
-            continue;
-        }
-        c->row[made] = (uint16_t)index;
-        c->offset[made++] = (uint8_t)c->length;
-        encode(&b, row);
-        account_flags(&b, row, branched);
-        b.x87 |= row->map == 0 && (row->attr & A_X87);
-        branched |= row->attr & (A_LINK | A_END);
-    }
-    if (one_in(&b.random, 12))
-        change_bytes(&b);
+    if (program)
+        make_program(g, &b);
+    else
+        make_row_of_rows(g, &b);
     /* What doesn't fit before the end of the code is cut off there. */
     room = (unsigned)(CODE + CODE_SIZE - c->entry);
     if (c->length > room)

@@ -338,11 +338,11 @@ const char *known_reason(unsigned n)
 int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft,
                      const struct outcome *host, const struct row_facts *facts)
 {
-    uint16_t rows[64];
+    static uint16_t rows[PROGRAM_BUDGET];
     struct insn insn;
     struct difference d = {c, soft, host, soft_cpu(s), &insn, "", rows, 0, facts};
 
-    d.row_count = soft_executed(s, c, rows, 64);
+    d.row_count = soft_executed(s, c, rows, PROGRAM_BUDGET);
     soft_decode(s, c, host, &insn);
     if (insn.fn && insn.row != UINT16_MAX)
         d.name = opcode_rows[insn.row].name;

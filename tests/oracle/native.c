@@ -6,6 +6,7 @@
  * back, notes the state and goes straight to native_leave. A timer of the process's own time ends what
  * doesn't end.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -171,6 +172,14 @@ bool native_has_ldt(void)
     uint64_t none;
 
     return syscall(SYS_modify_ldt, 0, &none, sizeof(none)) >= 0;
+}
+
+/* Wider addresses change what WRFSBASE takes, whether they are enabled or not. */
+bool native_has_la57(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx >> 16 & 1);
 }
 
 /* Only where AVX is enabled. */

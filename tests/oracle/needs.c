@@ -11,8 +11,13 @@ void set_register(struct builder *b, unsigned reg, uint64_t value)
 {
     if (b->c->bits != 64)
         value = (uint32_t)value;
-    if (!(b->settled >> reg & 1))
-        b->c->start.gpr[reg] = value;
+    if (!(b->settled >> reg & 1)) {
+        b->gpr[reg] = value;
+        if (b->program)
+            program_move(b, reg, value, false, NULL);
+        else
+            b->c->start.gpr[reg] = value;
+    }
     b->settled |= (uint16_t)(1u << reg);
 }
 
@@ -20,7 +25,7 @@ void set_low(struct builder *b, unsigned reg, unsigned size, uint64_t value)
 {
     uint64_t mask = truncate_to(UINT64_MAX, size);
 
-    set_register(b, reg, (b->c->start.gpr[reg] & ~mask) | (value & mask));
+    set_register(b, reg, (b->gpr[reg] & ~mask) | (value & mask));
 }
 
 void put_memory(struct builder *b, uint64_t linear, const void *bytes, unsigned size)
@@ -40,6 +45,8 @@ static void put64(struct builder *b, uint64_t linear, uint64_t value)
 
 static void need_stack(struct builder *b, struct parts *p)
 {
+    if (b->program && one_in(&b->random, 2)) /* it may stand well already */
+        b->settled |= 1u << RSP;
     if (!(b->settled >> RSP & 1)) {
         uint64_t sp = pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 16, 8) - b->c->data_base;
 
@@ -53,7 +60,7 @@ static void need_stack(struct builder *b, struct parts *p)
 /* Linear address of the stack's top. */
 static uint64_t stack_top(const struct builder *b)
 {
-    uint64_t sp = b->c->start.gpr[RSP];
+    uint64_t sp = b->gpr[RSP];
 
     return b->c->data_base + (selector_bits(b->c->start.seg[SS]) == 16 ? (uint16_t)sp : sp);
 }
@@ -64,12 +71,12 @@ static void need_dividend(struct builder *b, struct parts *p)
     struct random *r = &b->random;
     uint64_t low = edge_integer(r);
 
-    if (one_in(r, 3) || b->c->row_count > 1)
+    if ((!b->calm && one_in(r, 3)) || (b->c->row_count > 1 && !b->program))
         return;
+    if ((p->row->opcode & 1) == 0) /* AX by a byte */
+        low = (low & ~0xffffull) | below(r, 1u << (4 + below(r, 12)));
     set_register(b, RAX, low);
     set_register(b, RDX, one_in(r, 2) ? (uint64_t)((int64_t)low >> 63) : one_in(r, 2) ? 0 : below(r, 8));
-    if ((p->row->opcode & 1) == 0) /* AX by a byte */
-        b->c->start.gpr[RAX] = (low & ~0xffffull) | below(r, 1u << (4 + below(r, 12)));
 }
 
 /* What the address size doesn't cover is garbage. */
@@ -83,7 +90,7 @@ static void set_string_register(struct builder *b, const struct parts *p, unsign
 static void need_string(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
-    uint64_t count = one_in(r, 8) ? edge_integer(r) : below(r, 20), from, to;
+    uint64_t count = !b->calm && one_in(r, 8) ? edge_integer(r) : below(r, 20), from, to;
 
     from = pick_target(b, p->asize, 16, 8);
     to = pick_target(b, p->asize, 16, 8);
@@ -99,7 +106,7 @@ static void need_string(struct builder *b, struct parts *p)
         memset(same, (int)random64(r), sizeof(same));
         put_memory(b, from, same, sizeof(same));
         put_memory(b, to, same, 1 + below(r, sizeof(same)));
-        memcpy(&b->c->start.gpr[RAX], same, b->c->bits == 64 ? 8 : 4);
+        set_register(b, RAX, same[0] * 0x0101010101010101ull);
     }
 }
 
@@ -192,8 +199,6 @@ static void need_xsave(struct builder *b, struct parts *p)
     uint8_t image[XSAVE_SIZE] = {0};
     uint64_t present = random64(r) & 7, zero = 0;
 
-    set_register(b, RAX, random64(r) & ~(b->features->xcr0 & ~7ull));
-    set_register(b, RDX, random64(r) & ~(b->features->xcr0 >> 32));
     if (strncmp(p->row->name, "xrstor", 6)) {
         if (!one_in(r, 4))
             put_memory(b, b->target + 512, &present, 8);
@@ -217,6 +222,14 @@ static void need_xsave(struct builder *b, struct parts *p)
     put_memory(b, b->target, image, sizeof(image));
 }
 
+void satisfy_first(struct builder *b, struct parts *p)
+{
+    if (p->facts->kind != KIND_XSAVE)
+        return;
+    set_register(b, RAX, random64(&b->random) & ~(b->features->xcr0 & ~7ull));
+    set_register(b, RDX, random64(&b->random) & ~(b->features->xcr0 >> 32));
+}
+
 void satisfy(struct builder *b, struct parts *p)
 {
     struct random *r = &b->random;
@@ -229,7 +242,7 @@ void satisfy(struct builder *b, struct parts *p)
     case KIND_BIT_STRING:
         if (p->is_mem && !one_in(r, 6))
             set_register(b, p->reg,
-                         (b->c->start.gpr[p->reg] & ~truncate_to(UINT64_MAX, p->osize)) |
+                         (b->gpr[p->reg] & ~truncate_to(UINT64_MAX, p->osize)) |
                              truncate_to((uint64_t)below(r, 4096) - 2048, p->osize));
         break;
     case KIND_STRING:
@@ -262,7 +275,9 @@ void satisfy(struct builder *b, struct parts *p)
         break;
     case KIND_BRANCH:
         v = pick_code(b);
-        if (p->is_mem)
+        if (b->program)
+            program_branch(b, p->is_mem ? 16 : p->rm, b->target);
+        else if (p->is_mem)
             put64(b, b->target, v);
         else
             set_register(b, p->rm, v);
@@ -270,7 +285,10 @@ void satisfy(struct builder *b, struct parts *p)
         break;
     case KIND_RETURN:
         need_stack(b, p);
-        put64(b, stack_top(b), pick_code(b));
+        if (b->program)
+            program_branch(b, 16, stack_top(b));
+        else
+            put64(b, stack_top(b), pick_code(b));
         break;
     case KIND_FAR:
         need_stack(b, p);

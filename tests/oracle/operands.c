@@ -10,6 +10,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
 {
     struct random *r = &b->random;
     uint64_t window = DATA, offset;
+    bool calm = b->calm && !one_in(r, 64);
 
     if (b->c->bits == 64 && asize == SIZE_Q && one_in(r, 4))
         window = DATA_HIGH;
@@ -17,7 +18,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
         window = DATA_TOP;
     if (asize == SIZE_W && !b->c->data_base)
         window = DATA_LOW;
-    switch (below(r, 24)) {
+    switch (calm ? 24 : below(r, 24)) {
     case 0: /* over its end, or before its start */
         return window + DATA_SIZE - below(r, size + 2);
     case 1:
@@ -39,7 +40,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
         return edge_integer(r);
     }
     offset = below(r, (unsigned)DATA_SIZE - (size > 600 ? size : 600));
-    if (!one_in(r, 8) && align)
+    if ((calm || !one_in(r, 8)) && align)
         offset &= ~(uint64_t)(align - 1);
     return window + offset;
 }
@@ -49,7 +50,7 @@ uint64_t pick_code(struct builder *b)
 {
     uint64_t linear;
 
-    if (one_in(&b->random, 12))
+    if (!b->calm && one_in(&b->random, 12))
         return pick_target(b, b->c->bits == 64 ? SIZE_Q : SIZE_D, 1, 0);
     linear = one_in(&b->random, 2) ? b->c->entry + b->c->length + 15
                                    : CODE + 64 + below(&b->random, CODE_SIZE - 64);
@@ -136,7 +137,7 @@ static unsigned pick_base(struct builder *b)
 {
     unsigned n;
 
-    if (b->c->row_count <= 1 && !b->dirty)
+    if ((b->c->row_count <= 1 && !b->dirty) || b->program)
         return below(&b->random, b->c->bits == 64 ? 16 : 8);
     for (unsigned tries = 0; tries < 8; tries++) {
         n = b->c->bits == 64 ? below(&b->random, 10) : below(&b->random, 2);
@@ -174,8 +175,8 @@ static void address16(struct builder *b, struct parts *p, uint64_t target)
     p->disp = random_disp(r, p->disp_size);
     want = (uint16_t)(target - (uint64_t)p->disp);
     if (p->rm < 4) {
-        set_register(b, indices[p->rm], b->c->start.gpr[indices[p->rm]]);
-        want = (uint16_t)(want - b->c->start.gpr[indices[p->rm]]);
+        set_register(b, indices[p->rm], b->gpr[indices[p->rm]]);
+        want = (uint16_t)(want - b->gpr[indices[p->rm]]);
     }
     set_low(b, bases[p->rm], SIZE_W, want);
 }
@@ -183,12 +184,11 @@ static void address16(struct builder *b, struct parts *p, uint64_t target)
 /* Base and index have been chosen; makes base + index * scale + disp the target. */
 static void solve(struct builder *b, struct parts *p, uint64_t target)
 {
-    struct machine *m = &b->c->start;
     uint64_t sum = target;
 
     if (p->index != NOTHING) {
-        set_register(b, p->index, m->gpr[p->index]);
-        sum -= m->gpr[p->index] << p->scale;
+        set_register(b, p->index, b->program ? edge_integer(&b->random) : b->gpr[p->index]);
+        sum -= b->gpr[p->index] << p->scale;
     }
     if (p->base == NOTHING) {
         p->disp = (int32_t)sum;
@@ -200,7 +200,7 @@ static void solve(struct builder *b, struct parts *p, uint64_t target)
         set_register(b, p->base, sum);
     } else {
         /* Its value serves something else: the displacement must do, if it can. */
-        sum -= m->gpr[p->base];
+        sum -= b->gpr[p->base];
         if (p->disp_size == 4)
             p->disp = (int32_t)sum;
         else if (p->disp_size == 1)
@@ -217,7 +217,7 @@ static void address32(struct builder *b, struct parts *p, uint64_t target)
     p->index = NOTHING;
     if (one_in(r, 3) || p->base == NOTHING) {
         p->index = below(r, registers);
-        if (p->index == RSP || (b->dirty >> p->index & 1))
+        if (p->index == RSP || (b->dirty >> p->index & 1 && !b->program))
             p->index = NOTHING;
     }
     if (one_in(r, 8))

@@ -1,10 +1,11 @@
 /*
  * oracle.c - runs cases in as many processes as wanted, and reports.
  *
- *     oracle                      two million cases from seed 1, as TAP: a test a CPUID feature
+ *     oracle                      two million cases and programs from seed 1, as TAP: a test a CPUID feature
  *     oracle --seconds 600 --seed 7
- *     oracle --case 7:123456      one case again, with both states printed
+ *     oracle --case 7:123456      one case again, with both states printed; 7:p123456 a program
  *     oracle --only shl,shr --rows 1 --flags
+ *     oracle --feature avx2 --engine steps
  *
  * Each worker is a process of its own, so that a case that tears it down can be named.
  */
@@ -30,6 +31,8 @@ static const struct {
 } flag_names[FLAG_BITS] = {{FLAG_OF, "OF"}, {FLAG_SF, "SF"}, {FLAG_ZF, "ZF"},
                            {FLAG_AF, "AF"}, {FLAG_PF, "PF"}, {FLAG_CF, "CF"}};
 
+#define PROGRAM (1ull << 63) /* in a case's number */
+
 struct row_count {
     uint64_t cases, differ, faults;
     /* Of single instructions that leave flags undefined: how often there were some, and how often both
@@ -39,21 +42,22 @@ struct row_count {
 
 /* What a worker counts, in memory shared with the parent. */
 struct tally {
-    uint64_t now; /* the case it is at */
-    uint64_t cases, instructions, differ, endless, kernel, occupied, known[KNOWN_COUNT];
+    uint64_t now; /* the case it is at; programs above PROGRAM */
+    uint64_t cases, programs, reached, instructions, differ, endless, kernel, occupied, known[KNOWN_COUNT];
     uint64_t vectors[32];
     struct row_count row[];
 };
 
 struct options {
-    uint64_t seed, cases, number;
+    uint64_t seed, cases, programs, number; /* how many of each kind */
     unsigned seconds, jobs;
+    const struct soft_engine *engine;
     bool one_case, flags, list, quiet;
 };
 
 struct oracle {
     struct options opt;
-    char same[300]; /* options that a case depends on */
+    char same[400]; /* options that a case depends on */
     struct generator generator;
     struct features features;
     struct row_facts *facts;
@@ -86,7 +90,7 @@ static struct worker *worker_new(const struct oracle *o, struct tally *tally)
     w->tally = tally;
     if (!native_init(const_page, &o->features, &low, why, sizeof(why)))
         die(why);
-    w->soft = soft_new(const_page, low);
+    w->soft = soft_new(o->opt.engine, const_page, low);
     return w;
 }
 
@@ -122,6 +126,17 @@ static void count_flags(struct worker *w)
         count->unlike[n] += (different & flag_names[n].flag) != 0;
 }
 
+/* "7:p12", as --case takes it. */
+static void print_number(uint64_t seed, uint64_t number)
+{
+    printf("%" PRIu64 ":%s%" PRIu64, seed, number & PROGRAM ? "p" : "", number & ~PROGRAM);
+}
+
+static void make_case(const struct oracle *o, struct test_case *c, uint64_t number)
+{
+    generate(&o->generator, c, o->opt.seed, number & ~PROGRAM, number & PROGRAM);
+}
+
 static void run_case(struct worker *w, uint64_t number)
 {
     struct tally *t = w->tally;
@@ -129,12 +144,15 @@ static void run_case(struct worker *w, uint64_t number)
     int known;
 
     t->now = number;
-    generate(&w->o->generator, &w->c, w->o->opt.seed, number);
+    make_case(w->o, &w->c, number);
     soft_run(w->soft, &w->c, &w->by_soft);
     if (w->by_soft.end != END_SHUTDOWN && !fit_for_host(w))
         return;
     native_run(&w->c, &w->by_host);
     t->cases++;
+    t->programs += w->c.program;
+    t->reached += w->c.program && w->by_host.vector == EX_BP &&
+                  w->by_host.machine.rip == w->c.start.rip + w->c.length + 1;
     t->instructions += w->c.row_count;
     t->vectors[w->by_host.vector & 31]++;
     for (unsigned n = 0; n < w->c.row_count; n++) {
@@ -153,7 +171,9 @@ static void run_case(struct worker *w, uint64_t number)
     for (unsigned n = 0; n < w->c.row_count; n++)
         t->row[w->c.row[n]].differ++;
     if (t->row[w->c.row[0]].differ <= SHOWN && !w->o->opt.quiet) {
-        printf("# %s--case %" PRIu64 ":%" PRIu64 " ", w->o->same, w->c.seed, number);
+        printf("# tests/oracle/oracle %s--case ", w->o->same);
+        print_number(w->c.seed, number);
+        printf(" # ");
         print_case(stdout, &w->c);
         printf(" ours%s\n", text);
         fflush(stdout);
@@ -173,10 +193,13 @@ static void work(const struct oracle *o, unsigned job)
     struct worker *w = worker_new(o, o->tallies[job]);
     double end = seconds_now() + o->opt.seconds;
 
-    for (uint64_t n = job; o->opt.seconds || n < o->opt.cases; n += o->opt.jobs) {
+    for (uint64_t n = job; o->opt.seconds || n < o->opt.cases || n < o->opt.programs; n += o->opt.jobs) {
         if (o->opt.seconds && n / o->opt.jobs % 256 == 0 && seconds_now() >= end)
             break;
-        run_case(w, n);
+        if (o->opt.seconds ? o->opt.cases : n < o->opt.cases)
+            run_case(w, n);
+        if (o->opt.seconds ? o->opt.programs && (!o->opt.cases || n % 16 == 0) : n < o->opt.programs)
+            run_case(w, n | PROGRAM);
     }
     soft_free(w->soft);
     free(w);
@@ -188,17 +211,19 @@ static int show_case(const struct oracle *o)
 {
     struct worker *w = worker_new(o, NULL);
     char text[4096];
-    uint16_t rows[64];
+    static uint16_t rows[PROGRAM_BUDGET];
     unsigned n;
     bool different;
 
-    generate(&o->generator, &w->c, o->opt.seed, o->opt.number);
+    make_case(o, &w->c, o->opt.number);
     print_case(stdout, &w->c);
+    for (n = 0; n < w->c.length && w->c.program; n++)
+        printf("%s%02x", n % 32 ? " " : "\n", w->c.bytes[n]);
     printf("\n");
     print_outcome(stdout, "start", &w->c, NULL);
     soft_run(w->soft, &w->c, &w->by_soft);
     print_outcome(stdout, "ours", &w->c, &w->by_soft);
-    n = soft_executed(w->soft, &w->c, rows, 64);
+    n = soft_executed(w->soft, &w->c, rows, PROGRAM_BUDGET);
     printf("executes:");
     for (unsigned k = 0; k < n; k++)
         printf(" %s", rows[k] == UINT16_MAX ? "-" : opcode_rows[rows[k]].name);
@@ -320,7 +345,9 @@ static int run_all(struct oracle *o)
     }
     for (unsigned j = 0; j < o->opt.jobs; j++) {
         if (pids[j] < 0 || waitpid(pids[j], &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) {
-            printf("# --case %" PRIu64 ":%" PRIu64 " ended its worker\n", o->opt.seed, o->tallies[j]->now);
+            printf("# tests/oracle/oracle %s--case ", o->same);
+            print_number(o->opt.seed, o->tallies[j]->now);
+            printf(" # ended its worker\n");
             lost++;
         }
     }
@@ -332,6 +359,7 @@ static int run_all(struct oracle *o)
     printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64
            " differ\n",
            o->opt.seed, all->cases, all->instructions, seconds_now() - start, all->differ);
+    printf("# programs: %" PRIu64 ", of them %" PRIu64 " to their ends\n", all->programs, all->reached);
     printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
            " at addresses in use\n",
            all->endless, all->kernel, all->occupied);
@@ -348,11 +376,22 @@ static int run_all(struct oracle *o)
     return failed;
 }
 
+/* SEED:NUMBER, or SEED:pNUMBER for a program. */
+static bool parse_case(struct oracle *o, const char *text)
+{
+    if (sscanf(text, "%" SCNu64 ":p%" SCNu64, &o->opt.seed, &o->opt.number) == 2)
+        o->opt.number |= PROGRAM;
+    else if (sscanf(text, "%" SCNu64 ":%" SCNu64, &o->opt.seed, &o->opt.number) != 2)
+        die("a case is SEED:NUMBER or SEED:pNUMBER");
+    return true;
+}
+
 static void parse(struct oracle *o, int argc, char **argv)
 {
     static const struct option options[] = {
         {"cases", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'},
         {"only", 1, NULL, 'o'},  {"bits", 1, NULL, 'b'},    {"rows", 1, NULL, 'r'},  {"case", 1, NULL, 'c'},
+        {"programs", 1, NULL, 'p'}, {"feature", 1, NULL, 'F'}, {"engine", 1, NULL, 'e'},
         {"flags", 0, NULL, 'f'}, {"list", 0, NULL, 'l'},    {"quiet", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
     int c;
 
@@ -380,7 +419,18 @@ static void parse(struct oracle *o, int argc, char **argv)
             o->generator.rows = (unsigned)strtoul(optarg, NULL, 0);
             break;
         case 'c':
-            o->opt.one_case = sscanf(optarg, "%" SCNu64 ":%" SCNu64, &o->opt.seed, &o->opt.number) == 2;
+            o->opt.one_case = parse_case(o, optarg);
+            break;
+        case 'p':
+            o->opt.programs = strtoull(optarg, NULL, 0);
+            break;
+        case 'F':
+            o->generator.feature = optarg;
+            break;
+        case 'e':
+            o->opt.engine = soft_engine_find(optarg);
+            if (!o->opt.engine)
+                die("there is no such engine");
             break;
         case 'f':
             o->opt.flags = true;
@@ -431,7 +481,8 @@ int main(int argc, char **argv)
     struct soft *soft;
     int result;
 
-    o->opt = (struct options){.seed = 1, .cases = 2000000, .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
+    o->opt = (struct options){.seed = 1, .cases = 2000000, .programs = 100000,
+                              .engine = soft_engine_find("interpreter"), .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
     if (o->opt.jobs > MAX_JOBS)
         o->opt.jobs = MAX_JOBS;
     parse(o, argc, argv);
@@ -439,6 +490,10 @@ int main(int argc, char **argv)
 
     if (o->generator.only)
         snprintf(o->same, sizeof(o->same), "--only %.200s ", o->generator.only);
+    if (o->generator.feature)
+        snprintf(o->same + strlen(o->same), 60, "--feature %.40s ", o->generator.feature);
+    if (strcmp(o->opt.engine->name, "interpreter"))
+        snprintf(o->same + strlen(o->same), 40, "--engine %.20s ", o->opt.engine->name);
     if (o->generator.bits)
         snprintf(o->same + strlen(o->same), 20, "--bits %u ", o->generator.bits);
     if (o->generator.rows)
@@ -446,7 +501,7 @@ int main(int argc, char **argv)
     o->facts = calloc(opcode_row_count, sizeof(*o->facts));
     o->features.host = calloc(feature_count(), sizeof(bool));
     o->features.cpu = calloc(feature_count(), sizeof(bool));
-    soft = soft_new(no_page, false);
+    soft = soft_new(o->opt.engine, no_page, false);
     features_find(&o->features, soft_cpu(soft));
     soft_free(soft);
     rows_examine(o->facts, &o->features);

@@ -12,6 +12,7 @@
  *     generate.c             a number to a case
  *     encode.c operands.c    a row to bytes, with operands where they are found
  *     needs.c                what an instruction needs beyond its operands
+ *     program.c              longer cases, with loops, branches and code that changes itself
  *     vex.c                  VEX prefixes and vectors of indices
  *     values.c random.h      numbers, those at edges above all
  *     ldt.c                  segments with limits, for both sides
@@ -28,8 +29,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cpu/cpu.h"
 #include "cpu/insn.h"
-#include "cpu/state.h"
 #include "tests/oracle/random.h"
 
 #define PAGE 4096ull
@@ -88,19 +89,24 @@ struct outcome {
     uint8_t code[CODE_SIZE], data[DATA_SIZE];
 };
 
-#define MAX_ROWS 8
+#define MAX_ROWS  48
+#define MAX_BYTES 2048u
+/* Instructions that a case may execute before it counts as endless. */
+#define CASE_BUDGET    400u
+#define PROGRAM_BUDGET 20000u
 
 struct test_case {
     uint64_t seed, number;
+    bool program;                  /* else a few instructions in a row */
     unsigned bits;                 /* 16, 32 or 64 */
     uint64_t code_base, data_base; /* of the segments at the start */
     struct machine start;
     uint64_t entry; /* where in CODE the instructions lie */
     unsigned length;
-    uint8_t bytes[MAX_ROWS * 24];
+    uint8_t bytes[MAX_BYTES];
     unsigned row_count;
     uint16_t row[MAX_ROWS];
-    uint8_t offset[MAX_ROWS];      /* of each in bytes */
+    uint16_t offset[MAX_ROWS];     /* of each in bytes */
     bool changed;                  /* bytes were: these may be other instructions */
     bool misfit;                   /* a VEX prefix was made that the row doesn't want */
     uint32_t undefined_flags;      /* that an instruction left undefined and none defined again */
@@ -150,6 +156,7 @@ struct row_facts {
     bool any_prefix;      /* F2 and F3 do nothing */
     bool stores_pointers; /* the x87's FOP, FIP and FDP */
     bool last;            /* what it stores differs, so nothing may come behind it */
+    uint8_t odds;         /* in programs, one in so many that come up is taken; 0: none */
 };
 
 struct features {
@@ -212,40 +219,74 @@ struct builder {
     struct test_case *c;
     const struct row_facts *facts;
     const struct features *features;
-    uint16_t settled; /* registers whose value at the start something relies on */
+    uint64_t gpr[16]; /* what registers hold, as far as is known: at the start, or where a program is */
+    uint16_t settled; /* registers whose value something relies on */
     uint16_t dirty;   /* registers that an instruction before may have changed */
     uint64_t target;  /* of the last memory operand */
+    unsigned imm_size; /* of the last instruction */
     bool x87;         /* an x87 instruction came before */
     bool calm;        /* no more faults than must be */
+    struct program *program; /* NULL: values are given at the start */
 };
 
 /* Appends the row's instruction, and gives registers and memory what it needs. */
 void encode(struct builder *b, const struct opcode_row *row);
+/* Makes it so, unless the register is settled: at the start, or in a program by a MOV put before. */
 void set_register(struct builder *b, unsigned reg, uint64_t value);
 /* Writes what lies in DATA, by whichever of its addresses. */
 void put_memory(struct builder *b, uint64_t linear, const void *bytes, unsigned size);
 uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned align);
 uint64_t pick_code(struct builder *b);
 
+/* --- program.c ----------------------------------------------------------------------------------- */
+
+struct generator;
+/* Fills a case, whose state at the start is there, with a program. */
+void make_program(const struct generator *g, struct builder *b);
+/* Appends MOV reg, value; returns where in the case's bytes the value lies, `size` of it. */
+unsigned program_move(struct builder *b, unsigned reg, uint64_t value, bool full, unsigned *size);
+/* A branch by register or memory, whose operand (reg < 16, or at `linear`) shall lead to an instruction ahead. */
+void program_branch(struct builder *b, unsigned reg, uint64_t linear);
+
 /* --- generate.c ---------------------------------------------------------------------------------- */
 struct generator {
     const struct row_facts *facts;
     const struct features *features;
     const char *only;  /* instruction names, NULL for all */
+    const char *feature; /* of the feature that rows need, NULL for all */
     unsigned bits;     /* 16, 32 or 64 only, 0 for all */
     unsigned rows;     /* instructions in a case, 0 for any */
     uint16_t *list[2]; /* usable rows in 32-bit and in 64-bit mode */
     unsigned count[2];
     uint8_t *pool; /* what fills memory */
 };
+/* What both kinds of cases share. */
+void start_floating(struct builder *b, enum value_kind kind);
+/* The row reads a flag that was left undefined, or pointers that the processors note differently. */
+bool reads_undefined(const struct builder *b, const struct opcode_row *row);
+/* `certain`: the row's instruction is executed, whatever came before. */
+void account_flags(struct builder *b, const struct opcode_row *row, bool certain);
+uint64_t pick_entry(struct random *r);
+
 bool generator_init(struct generator *g);
 void generator_free(struct generator *g);
-void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number);
+void generate(const struct generator *g, struct test_case *c, uint64_t seed, uint64_t number, bool program);
 const uint8_t *generator_const_page(const struct generator *g);
 
 /* --- soft.c -------------------------------------------------------------------------------------- */
+/* What executes: the interpreter as it runs, or another engine of the processor that shall do the same. */
+struct soft_engine {
+    const char *name;
+    /* Once, before anything runs; NULL: nothing to do. */
+    bool (*prepare)(struct cpu *cpu);
+    /* Runs until the processor halts or shuts down, or about `budget` instructions are done (CPU_EXIT_KICK). */
+    enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
+};
+/* By name; NULL when there is none. */
+const struct soft_engine *soft_engine_find(const char *name);
+
 struct soft;
-struct soft *soft_new(const uint8_t *const_page, bool low);
+struct soft *soft_new(const struct soft_engine *engine, const uint8_t *const_page, bool low);
 void soft_free(struct soft *s);
 const struct cpu *soft_cpu(const struct soft *s);
 void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
@@ -261,6 +302,7 @@ bool native_occupied(uint64_t linear);
 bool native_has_fsgsbase(void);
 bool native_has_ldt(void);
 uint64_t native_xcr0(void);
+bool native_has_la57(void);
 /* The limit of the segment by which Linux tells programs what CPU they are on. */
 uint64_t native_cpu_limit(void);
 

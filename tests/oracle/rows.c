@@ -208,6 +208,37 @@ static bool takes_any_prefix(const struct opcode_row *row)
             op == 0xba || op == 0xbb || op == 0xbe || op == 0xbf || op == 0xc0 || op == 0xc1 || op == 0xc8);
 }
 
+/* In a program of many instructions, those that mostly end it shall be few. */
+static uint8_t program_odds(const struct opcode_row *row, const struct row_facts *facts)
+{
+    if (facts->stores_pointers || facts->last)
+        return 0;
+    switch (facts->kind) {
+    case KIND_FAR:
+    case KIND_FAR_RETURN:
+    case KIND_IRET:
+        return 60;
+    case KIND_LEAVE:
+    case KIND_GATHER:
+    case KIND_SEGMENT:
+    case KIND_LOAD_MXCSR:
+    case KIND_FXRSTOR:
+        return 16;
+    case KIND_POP_FLAGS:
+        return 4;
+    default:
+        break;
+    }
+    if ((row->attr & A_CPL0) || row_has(row, O_Ap) || row->operand[0] == O_Cy || row->operand[1] == O_Cy)
+        return 100;
+    if (one_of(row->name, "in out ins outs insb outsb hlt cli sti int int1 int3 into bound ud0 ud1 ud2 wbinvd "
+                          "invd lgdt lidt lldt ltr lmsw clts iret enter popa"))
+        return 100;
+    if (one_of(row->name, "fldcw fldenv frstor fldenv xrstor movdir64b"))
+        return 16;
+    return 1;
+}
+
 void rows_examine(struct row_facts *facts, const struct features *features)
 {
     for (unsigned n = 0; n < opcode_row_count; n++) {
@@ -220,5 +251,6 @@ void rows_examine(struct row_facts *facts, const struct features *features)
                                       .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave xsave xsaveopt xsavec"),
                                       .last = one_of(row->name, "fxsave xsave xsaveopt xsavec")};
         facts[n].usable = !facts[n].reason;
+        facts[n].odds = program_odds(row, &facts[n]);
     }
 }

@@ -31,9 +31,8 @@
 #define PTE_U  4ull
 #define PTE_NX (1ull << 63)
 
-#define BUDGET 400 /* instructions of a case, then it counts as endless */
-
 struct soft {
+    const struct soft_engine *engine;
     struct cpu *cpu;
     struct bus *memory, *ports;
     struct clock *clock;
@@ -44,6 +43,33 @@ struct soft {
     struct cpu_state start; /* what all cases share */
     bool code_dirty;        /* CODE holds more than INT3s */
 };
+
+/* --- Engines -------------------------------------------------------------------------------------- */
+
+/* Nothing from caches: the slow way of everything. */
+static enum cpu_exit run_steps(struct cpu *cpu, uint64_t budget)
+{
+    enum cpu_exit exit = CPU_EXIT_KICK;
+
+    while (budget-- && exit == CPU_EXIT_KICK)
+        exit = cpu_step(cpu);
+    return exit;
+}
+
+static const struct soft_engine engines[] = {
+    {"interpreter", NULL, cpu_run},
+    {"steps", NULL, run_steps},
+};
+
+const struct soft_engine *soft_engine_find(const char *name)
+{
+    for (unsigned n = 0; n < sizeof(engines) / sizeof(engines[0]); n++)
+        if (!strcmp(engines[n].name, name))
+            return &engines[n];
+    return NULL;
+}
+
+/* --- The processor -------------------------------------------------------------------------------- */
 
 static uint64_t no_time(void *opaque)
 {
@@ -153,7 +179,13 @@ static void make_start(struct soft *s)
     t->activity = CPU_RUNNING;
 }
 
-struct soft *soft_new(const uint8_t *const_page, bool low)
+/* All that there is, but for what changes other instructions, and the host has not. */
+static const char *model(void)
+{
+    return native_has_la57() ? "max" : "max,-la57";
+}
+
+struct soft *soft_new(const struct soft_engine *engine, const uint8_t *const_page, bool low)
 {
     static const struct intc_ops intc_ops = {.acknowledge = no_interrupt, .get_cr8 = get_cr8};
     struct clock_source source = {no_time, no_time, NULL, NULL};
@@ -162,6 +194,7 @@ struct soft *soft_new(const uint8_t *const_page, bool low)
     char why[200];
 
     memset(s, 0, sizeof(*s));
+    s->engine = engine;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&s->lock, &attr);
@@ -182,10 +215,14 @@ struct soft *soft_new(const uint8_t *const_page, bool low)
                                           .lock = &s->lock,
                                           .log = &s->log,
                                           .intc = {&intc_ops, s},
-                                          .model = "max"},
+                                          .model = model()},
                      why, sizeof(why));
     if (!s->cpu) {
         fprintf(stderr, "oracle: %s\n", why);
+        exit(1);
+    }
+    if (engine->prepare && !engine->prepare(s->cpu)) {
+        fprintf(stderr, "oracle: engine \"%s\" doesn't start\n", engine->name);
         exit(1);
     }
     s->next_table = TABLES + PAGE;
@@ -311,13 +348,18 @@ static void unload(struct soft *s, const struct test_case *c, struct outcome *ou
     (void)c;
 }
 
+static unsigned budget_of(const struct test_case *c)
+{
+    return c->program ? PROGRAM_BUDGET : CASE_BUDGET;
+}
+
 void soft_run(struct soft *s, const struct test_case *c, struct outcome *out)
 {
     struct cpu *cpu = s->cpu;
     enum cpu_exit exit;
 
     load(s, c);
-    exit = cpu_run(cpu, BUDGET);
+    exit = s->engine->run(cpu, budget_of(c));
     memcpy(out->data, s->ram + DATA_PHYS, DATA_SIZE);
     memcpy(out->code, s->ram + CODE_PHYS, CODE_SIZE);
     out->end = exit == CPU_EXIT_HALT ? END_EXCEPTION : exit == CPU_EXIT_KICK ? END_NEVER : END_SHUTDOWN;
@@ -351,7 +393,7 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
     unsigned count = 0;
 
     load(s, c);
-    for (unsigned n = 0; n < BUDGET && cpu->s.cpl == 3 && count < max; n++) {
+    for (unsigned n = 0; n < budget_of(c) && cpu->s.cpl == 3 && count < max; n++) {
         uint64_t at = cpu->s.rip + (cpu->long64 ? 0 : cpu->s.seg[CS].base) - CODE;
         struct insn i;
         unsigned attr;

@@ -90,6 +90,8 @@ void set_vector(struct builder *b, unsigned reg, unsigned at, const void *bytes,
 {
     struct machine *m = &b->c->start;
 
+    if (b->program) /* as it comes */
+        return;
     for (unsigned n = 0; n < size; n++) {
         uint8_t byte = ((const uint8_t *)bytes)[n];
 

@@ -18,7 +18,8 @@ static void teardown(void)
     rig_free(r);
 }
 
-/* Runs at RIG_CODE with RAX, RCX, RDX, RBX as given; then FLAGS as they were at the start but for what changed. */
+/* Runs at RIG_CODE with RAX, RCX, RDX, RBX as given; then FLAGS as they were at the start but for what
+ * changed. */
 #define CODE(flags, rax, rcx, rdx, rbx, ...)                                                                 \
     do {                                                                                                     \
         s->gpr[RAX] = (rax);                                                                                 \
@@ -41,7 +42,8 @@ static void flags_are(uint64_t mask, uint64_t flags)
 
 START_TEST(andn)
 {
-    CODE(ALL, 0, 0xff00ff00ff00ff00, 0, 0x8123456789abcdef, 0xc4, 0xe2, 0xf0, 0xf2, 0xc3); /* andn rax, rcx, rbx */
+    CODE(ALL, 0, 0xff00ff00ff00ff00, 0, 0x8123456789abcdef, 0xc4, 0xe2, 0xf0, 0xf2,
+         0xc3); /* andn rax, rcx, rbx */
     ck_assert_uint_eq(s->gpr[RAX], 0x0023006700ab00ef);
     flags_are(DEFINED, 0);
     CODE(ALL, ~0ull, 0x7fffffff, 0, 0xffffffff, 0xc4, 0xe2, 0x70, 0xf2, 0xc3); /* andn eax, ecx, ebx */
@@ -144,7 +146,8 @@ END_TEST
 
 START_TEST(mulx_keeps_flags_and_high_wins)
 {
-    CODE(ALL, 0, 0, 0xffffffffffffffff, 0xfffffffffffffffe, 0xc4, 0xe2, 0xf3, 0xf6, 0xc3); /* mulx rax, rcx, rbx */
+    CODE(ALL, 0, 0, 0xffffffffffffffff, 0xfffffffffffffffe, 0xc4, 0xe2, 0xf3, 0xf6,
+         0xc3); /* mulx rax, rcx, rbx */
     ck_assert_uint_eq(s->gpr[RAX], 0xfffffffffffffffd);
     ck_assert_uint_eq(s->gpr[RCX], 2);
     flags_are(ALL, ALL);
@@ -162,7 +165,8 @@ START_TEST(shifts_without_flags)
     ck_assert_uint_eq(s->gpr[RAX], 0xc000000000000000);
     CODE(ALL, 0, 0, 0, 0x80000001, 0xc4, 0xe3, 0x7b, 0xf0, 0xc3, 0x20); /* rorx eax, ebx, 32 */
     ck_assert_uint_eq(s->gpr[RAX], 0x80000001);
-    CODE(ALL, ~0ull, 0xffffffffffffff24, 0, 0x80000000, 0xc4, 0xe2, 0x72, 0xf7, 0xc3); /* sarx eax, ebx, ecx */
+    CODE(ALL, ~0ull, 0xffffffffffffff24, 0, 0x80000000, 0xc4, 0xe2, 0x72, 0xf7,
+         0xc3); /* sarx eax, ebx, ecx */
     ck_assert_uint_eq(s->gpr[RAX], 0xf8000000);
     CODE(ALL, 0, 0x7f, 0, 3, 0xc4, 0xe2, 0xf1, 0xf7, 0xc3); /* shlx rax, rbx, rcx */
     ck_assert_uint_eq(s->gpr[RAX], 1ull << 63);
@@ -180,13 +184,15 @@ START_TEST(two_carry_chains)
     CODE(FLAG_OF | FLAG_SF, ~0ull, 0, 0, 0, 0xf3, 0x48, 0x0f, 0x38, 0xf6, 0xc3); /* adox rax, rbx */
     ck_assert_uint_eq(s->gpr[RAX], 0);
     flags_are(ALL, FLAG_OF | FLAG_SF);
-    CODE(ALL & ~FLAG_OF, 0xf7fffffff, 0, 0, 1, 0x66, 0x0f, 0x38, 0xf6, 0xc3); /* adcx eax, ebx: signed overflow */
+    CODE(ALL & ~FLAG_OF, 0xf7fffffff, 0, 0, 1, 0x66, 0x0f, 0x38, 0xf6,
+         0xc3); /* adcx eax, ebx: signed overflow */
     ck_assert_uint_eq(s->gpr[RAX], 0x80000001);
     flags_are(ALL, ALL & ~(FLAG_OF | FLAG_CF));
     CODE(FLAG_OF, ~0ull, 0, 0, ~0ull, 0xf3, 0x0f, 0x38, 0xf6, 0xc3); /* adox eax, ebx */
     ck_assert_uint_eq(s->gpr[RAX], 0xffffffff);
     flags_are(ALL, FLAG_OF);
-    CODE(FLAG_OF | FLAG_CF, 1, 0, 0, 2, 0x66, 0xf3, 0x0f, 0x38, 0xf6, 0xc3); /* 66 changes nothing behind F3 */
+    CODE(FLAG_OF | FLAG_CF, 1, 0, 0, 2, 0x66, 0xf3, 0x0f, 0x38, 0xf6,
+         0xc3); /* 66 changes nothing behind F3 */
     ck_assert_uint_eq(s->gpr[RAX], 4);
     flags_are(ALL, FLAG_CF);
 }
@@ -196,8 +202,9 @@ END_TEST
 START_TEST(crc32c)
 {
     memcpy(r->ram + 0x3000, "123456789", 9);
-    CODE(ALL, 0xffffffffffffffff, 0x3000, 0, 0, 0xf2, 0x48, 0x0f, 0x38, 0xf1, 0x01, /* crc32 rax, qword [rcx] */
-         0xf2, 0x0f, 0x38, 0xf0, 0x41, 0x08);                                        /* crc32 eax, byte [rcx + 8] */
+    CODE(ALL, 0xffffffffffffffff, 0x3000, 0, 0, 0xf2, 0x48, 0x0f, 0x38, 0xf1,
+         0x01,                                /* crc32 rax, qword [rcx] */
+         0xf2, 0x0f, 0x38, 0xf0, 0x41, 0x08); /* crc32 eax, byte [rcx + 8] */
     ck_assert_uint_eq(s->gpr[RAX], (uint32_t)~0xe3069283);
     flags_are(ALL, ALL);
     CODE(0, 0xffffffff, 0x3000, 0, 0, 0xf2, 0x48, 0x0f, 0x38, 0xf0, 0x01, /* crc32 rax, byte [rcx] */
@@ -214,7 +221,8 @@ END_TEST
 START_TEST(memory_operands)
 {
     rig_put64(r, 0x3ffc, 0x1122334455667788);
-    CODE(0, 0x3ffc, 0x0810, 0, 0, 0xc4, 0xe2, 0xf0, 0xf7, 0x10); /* bextr rdx, [rax], rcx: over a page's end */
+    CODE(0, 0x3ffc, 0x0810, 0, 0, 0xc4, 0xe2, 0xf0, 0xf7,
+         0x10); /* bextr rdx, [rax], rcx: over a page's end */
     ck_assert_uint_eq(s->gpr[RDX], 0x66);
     s->idtr.limit = 0;
     s->gpr[RAX] = 1ull << 30;

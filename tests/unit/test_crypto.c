@@ -1,6 +1,6 @@
 /*
- * test_crypto.c - AES, carry-less multiplication, SHA and GF(2^8): the examples of FIPS 197, FIPS 180-4 and the
- * manuals, and the portable operations against the host's instructions.
+ * test_crypto.c - AES, carry-less multiplication, SHA and GF(2^8): the examples of FIPS 197, FIPS 180-4 and
+ * the manuals, and the portable operations against the host's instructions.
  */
 #include "cpu/interp/crypto.h"
 #include "tests/unit/cpu_rig.h"
@@ -166,7 +166,8 @@ START_TEST(sha256_of_abc)
     w[1] = w[2] = words(0, 0, 0, 0);
     w[3] = words(24, 0, 0, 0);
     for (unsigned n = 4; n < 16; n++) {
-        union vec sum = {.v = portable_sha256msg1(w[n - 4], w[n - 3])}, add = {.v = words_from(w[n - 2], w[n - 1], 1)};
+        union vec sum = {.v = portable_sha256msg1(w[n - 4], w[n - 3])},
+                  add = {.v = words_from(w[n - 2], w[n - 1], 1)};
 
         for (unsigned k = 0; k < 4; k++)
             sum.u32[k] += add.u32[k];
@@ -174,7 +175,8 @@ START_TEST(sha256_of_abc)
     }
     for (unsigned n = 0; n < 64; n += 2) {
         union vec pair = {.v = w[n / 4]};
-        v128 wk = words(0, 0, pair.u32[n % 4 + 1] + sha256_constants[n + 1], pair.u32[n % 4] + sha256_constants[n]);
+        v128 wk =
+            words(0, 0, pair.u32[n % 4 + 1] + sha256_constants[n + 1], pair.u32[n % 4] + sha256_constants[n]);
         v128 next = portable_sha256rnds2(cdgh, abef, wk);
 
         cdgh = abef;
@@ -336,7 +338,8 @@ START_TEST(implied_operand)
     memcpy(&s->zmm[0], "0123456789abcdef", 16);
     cpu_push(r->cpu);
     RUN(r, 0x0f, 0x38, 0xcb, 0xca); /* sha256rnds2 xmm1, xmm2 */
-    same(lane(1, 0), portable_sha256rnds2(fill(0x11), fill(0x22), from_bytes((const uint8_t *)"0123456789abcdef")),
+    same(lane(1, 0),
+         portable_sha256rnds2(fill(0x11), fill(0x22), from_bytes((const uint8_t *)"0123456789abcdef")),
          "sha256rnds2");
 }
 END_TEST

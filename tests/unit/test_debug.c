@@ -1,6 +1,6 @@
 /*
- * test_debug.c - traps and breakpoints (SDM 3B chapter 18): ports, repeated string instructions, RF, and what a
- * fault does to them; RDRAND, CLZERO and other small ones of the system instructions.
+ * test_debug.c - traps and breakpoints (SDM 3B chapter 18): ports, repeated string instructions, RF, and what
+ * a fault does to them; RDRAND, CLZERO and other small ones of the system instructions.
  */
 #include "cpu/system.h"
 #include "tests/unit/cpu_rig.h"
@@ -195,8 +195,8 @@ START_TEST(a_fault_discards_data_hits)
     ck_assert_uint_eq(cpu->s.cr2, 0x40000);
     ck_assert_uint_eq(cpu->s.pending_debug, 0);
     ck_assert_uint_eq(HITS, 0);
-    ck_assert_uint_eq(frame(1), RIG_CODE);                   /* behind the error code */
-    ck_assert_uint_eq(cpu->s.gpr[RSP], STACK - 6 * 8);       /* one frame only */
+    ck_assert_uint_eq(frame(1), RIG_CODE);             /* behind the error code */
+    ck_assert_uint_eq(cpu->s.gpr[RSP], STACK - 6 * 8); /* one frame only */
 }
 END_TEST
 
@@ -208,7 +208,7 @@ START_TEST(random_numbers)
     EXEC(0x48, 0x0f, 0xc7, 0xf0, /* rdrand rax */
          0x0f, 0xc7, 0xfb,       /* rdseed ebx */
          0x66, 0x0f, 0xc7, 0xf1, /* rdrand cx */
-         0x49, 0x0f, 0xc7, 0xf8  /* rdseed r8 */);
+         0x49, 0x0f, 0xc7, 0xf8 /* rdseed r8 */);
     ck_assert_uint_eq(cpu->s.rflags & FLAGS_ARITH, FLAG_CF);
     first = cpu->s.gpr[RAX];
     ck_assert_uint_ne(first, UINT64_MAX);

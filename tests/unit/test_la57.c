@@ -99,9 +99,9 @@ END_TEST
 /* RIP, calls and returns go where 57 bits reach. */
 START_TEST(code_far_away)
 {
-    static const uint8_t code[] = {0xb8, 1, 0, 0, 0, /* mov eax, 1 */
-                                   0xff, 0xd3,       /* call rbx */
-                                   0xb9, 3, 0, 0, 0, /* mov ecx, 3 */
+    static const uint8_t code[] = {0xb8, 1,    0, 0, 0, /* mov eax, 1 */
+                                   0xff, 0xd3,          /* call rbx */
+                                   0xb9, 3,    0, 0, 0, /* mov ecx, 3 */
                                    0xeb, 0xfe};
     static const uint8_t callee[] = {0xba, 2, 0, 0, 0, 0xc3}; /* mov edx, 2; ret */
 

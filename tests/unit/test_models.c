@@ -1,6 +1,6 @@
 /*
- * test_models.c - CPU models and their features: what each has, changes to them, and that an instruction whose
- * feature is off raises #UD.
+ * test_models.c - CPU models and their features: what each has, changes to them, and that an instruction
+ * whose feature is off raises #UD.
  */
 #include "cpu/models.h"
 #include "tests/unit/cpu_rig.h"
@@ -133,6 +133,11 @@ START_TEST(bits_are_where_features_def_says)
                                      sizeof(*row) - offsetof(struct cpu_feature_row, leaf)) != 0,
                           "%s is there twice", row->name);
     }
+    ck_assert(model("qemu64")); /* no XSAVE: nothing of its leaf */
+    for (unsigned n = 0; n < 3; n++) {
+        cpuid(r->cpu, 0xd, n, out);
+        ck_assert_uint_eq(out[0] | out[1] | out[2] | out[3], 0);
+    }
     /* no sub-leaves that nothing is in */
     cpuid(r->cpu, 7, 0, out);
     ck_assert_uint_eq(out[0], 0);
@@ -262,7 +267,8 @@ static uint32_t encode(const struct opcode_row *row, uint8_t bytes[16])
 
         if (row->sel & SEL_HAS_RM)
             rm = row->sel & 7;
-        bytes[n++] = (uint8_t)((registers ? 0xc0 : 0) | reg << 3 | (registers && !(row->sel & SEL_HAS_RM) ? 0 : rm));
+        bytes[n++] =
+            (uint8_t)((registers ? 0xc0 : 0) | reg << 3 | (registers && !(row->sel & SEL_HAS_RM) ? 0 : rm));
         if (!registers)
             bytes[n++] = 0x98; /* RAX + 4 * RBX */
     }
@@ -280,7 +286,8 @@ static const struct opcode_row *decode_row(const struct opcode_row *row)
     return insn.row == UINT16_MAX ? NULL : &opcode_rows[insn.row];
 }
 
-/* What an encoding is without the feature that gave it another meaning (SDM 2B): a repeat prefix that is ignored. */
+/* What an encoding is without the feature that gave it another meaning (SDM 2B): a repeat prefix that is
+ * ignored. */
 static bool older_meaning(const struct opcode_row *row, const struct opcode_row *without)
 {
     static const char *const pairs[][2] = {{"tzcnt", "bsf"}, {"lzcnt", "bsr"}, {"wbnoinvd", "wbinvd"}};
@@ -300,8 +307,8 @@ START_TEST(rows_decode_as_themselves)
         const struct opcode_row *row = &opcode_rows[n], *got = decode_row(row);
 
         ck_assert_msg(got != NULL, "row %u, %s: undefined", n, row->name);
-        ck_assert_msg(!strcmp(got->name, row->name) || !strcmp(row->name, "ud"), "row %u, %s: %s", n, row->name,
-                      got->name);
+        ck_assert_msg(!strcmp(got->name, row->name) || !strcmp(row->name, "ud"), "row %u, %s: %s", n,
+                      row->name, got->name);
     }
 }
 END_TEST
@@ -323,7 +330,8 @@ START_TEST(rows_of_a_feature_that_is_off_are_undefined)
             if (has((enum cpu_feature)row->feature) && (!(row->attr & A_VEC) || has(F_AVX)))
                 continue;
             got = decode_row(row);
-            ck_assert_msg(!got || older_meaning(row, got), "%s, row %u, %s: %s", word, n, row->name, got->name);
+            ck_assert_msg(!got || older_meaning(row, got), "%s, row %u, %s: %s", word, n, row->name,
+                          got->name);
         }
     }
 }
@@ -343,6 +351,8 @@ START_TEST(undefined_instructions_raise)
         {"max,-aes", {0x66, 0x0f, 0x38, 0xdc, 0xc0}},
         {"max,-sse4.2", {0xf2, 0x0f, 0x38, 0xf0, 0xc0}},
         {"max,-movbe", {0x0f, 0x38, 0xf0, 0x00}},
+        {"max,-cx16", {0x48, 0x0f, 0xc7, 0x08}},
+        {"max,-lahf-lm", {0x9f}},
     };
 
     for (unsigned n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {

@@ -1,6 +1,6 @@
 /*
- * test_pku.c - protection keys (SDM 3A 4.6.2, 4.7): RDPKRU and WRPKRU, who is kept from what, error codes, and that
- * translations follow PKRU.
+ * test_pku.c - protection keys (SDM 3A 4.6.2, 4.7): RDPKRU and WRPKRU, who is kept from what, error codes,
+ * and that translations follow PKRU.
  */
 #include "cpu/system.h"
 #include "tests/unit/cpu_rig.h"
@@ -64,7 +64,7 @@ START_TEST(user_accesses)
     ck_assert_int_eq(rd(PAGE), EX_PF);
     ck_assert_uint_eq(cpu->fault.error, PF_P | PF_U | PF_PK);
     ck_assert_int_eq(wr(PAGE), EX_PF);
-    ck_assert_int_eq(rd(PAGE + 0x1000), OK); /* key 0 */
+    ck_assert_int_eq(rd(PAGE + 0x1000), OK);                              /* key 0 */
     ck_assert_int_eq(EXCEPTION(r, fetch_translate(cpu, NULL, PAGE)), OK); /* code is not data */
     write_pkru(cpu, ~(AD | WD));
     ck_assert_int_eq(wr(PAGE), OK);
@@ -81,7 +81,7 @@ START_TEST(supervisor_accesses)
     write_cr0(cpu, NULL, cpu->s.cr0 & ~(uint64_t)CR0_WP);
     ck_assert_int_eq(wr(PAGE), OK);
     write_pkru(cpu, AD);
-    ck_assert_int_eq(rd(PAGE), EX_PF); /* WP or not */
+    ck_assert_int_eq(rd(PAGE), EX_PF);  /* WP or not */
     map(PAGE, (uint64_t)KEY << 59 | 3); /* a supervisor's page has no key */
     ck_assert_int_eq(rd(PAGE), OK);
     ck_assert_int_eq(wr(PAGE), OK);

@@ -1,6 +1,6 @@
 /*
- * test_xsave.c - the XSAVE family (SDM 1 chapter 13): rules of XCR0 and of headers, sizes, formats, faults; and,
- * where the host has the instructions, what its processor makes of random states and areas.
+ * test_xsave.c - the XSAVE family (SDM 1 chapter 13): rules of XCR0 and of headers, sizes, formats, faults;
+ * and, where the host has the instructions, what its processor makes of random states and areas.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -39,8 +39,12 @@ static void teardown(void)
 }
 
 /* The operand [RBX], in 64-bit mode with REX.W. */
-static const struct insn operand = {
-    .osize = SIZE_Q, .asize = SIZE_Q, .base = REG_OFFSET(RBX), .index = ZERO_OFFSET, .seg = DS, .flags = INSN_MEM};
+static const struct insn operand = {.osize = SIZE_Q,
+                                    .asize = SIZE_Q,
+                                    .base = REG_OFFSET(RBX),
+                                    .index = ZERO_OFFSET,
+                                    .seg = DS,
+                                    .flags = INSN_MEM};
 
 static int store(uint64_t rfbm, enum xsave_kind kind)
 {
@@ -411,7 +415,8 @@ enum op { OP_XSAVE, OP_XSAVEOPT, OP_XSAVEC, OP_XRSTOR, OP_COUNT };
 
 typedef uint8_t image[4096] __attribute__((aligned(64)));
 
-/* All of the state from `from`, the instruction on `area`, and all of the state into `to`; false: it faulted. */
+/* All of the state from `from`, the instruction on `area`, and all of the state into `to`; false: it faulted.
+ */
 #define HOST_OP(name)                                                                                        \
     static void host_##name(const image from, image area, uint32_t mask, image to, uint32_t *in_use)         \
     {                                                                                                        \
@@ -497,7 +502,8 @@ static bool our_run(enum op op, uint32_t mask)
     return (op == OP_XRSTOR ? load(mask, false) : store(mask, kinds[op])) == OK;
 }
 
-/* What tells processors apart: MXCSR_MASK, and FOP, FIP and FDP, which some lose while no exception is pending. */
+/* What tells processors apart: MXCSR_MASK, and FOP, FIP and FDP, which some lose while no exception is
+ * pending. */
 static bool host_specific(unsigned byte)
 {
     return (byte >= 6 && byte < 24) || (byte >= 28 && byte < 32);
@@ -543,14 +549,15 @@ START_TEST(as_the_host_does)
         ck_assert_msg(our_run(op, mask) == ok, "seed %d case %u: op %d mask %u: the host %s", _i, n, op, mask,
                       ok ? "doesn't fault" : "faults");
         k = first_difference(host_area, sizeof(image));
-        ck_assert_msg(k == sizeof(image), "seed %d case %u: op %d mask %u: byte %u of the area differs", _i, n, op,
-                      mask, k);
+        ck_assert_msg(k == sizeof(image), "seed %d case %u: op %d mask %u: byte %u of the area differs", _i,
+                      n, op, mask, k);
         if (!ok)
             continue;
         memset(r->ram + AREA, 0, sizeof(image));
         ck_assert_int_eq(store(7, XSAVE_PLAIN), OK);
         k = first_difference(host_state, 832);
-        ck_assert_msg(k == 832, "seed %d case %u: op %d mask %u: byte %u of the state differs", _i, n, op, mask, k);
+        ck_assert_msg(k == 832, "seed %d case %u: op %d mask %u: byte %u of the state differs", _i, n, op,
+                      mask, k);
     }
 }
 END_TEST

@@ -407,13 +407,18 @@ void trace_cache_free(struct cpu *cpu);
 void jit_new_trace(struct cpu *cpu, struct trace *t); /* just decoded */
 void jit_drop(struct cpu *cpu, struct trace *t);      /* its code was overwritten */
 void jit_reset(struct cpu *cpu);                      /* all traces are gone */
-void jit_forget(struct cpu *cpu);                     /* translations of addresses changed */
+/* Addresses are mapped otherwise: those of the lower or upper half, or one page. Pages may no longer be written unseen. */
+void jit_forget_half(struct cpu *cpu, bool high);
+void jit_forget_page(struct cpu *cpu, uint64_t linear);
+void jit_forget_writes(struct cpu *cpu);
 void jit_begin(struct cpu *cpu);                      /* this thread is going to run the CPU */
 #else
 static inline void jit_new_trace(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
 static inline void jit_drop(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
 static inline void jit_reset(struct cpu *cpu) { (void)cpu; }
-static inline void jit_forget(struct cpu *cpu) { (void)cpu; }
+static inline void jit_forget_half(struct cpu *cpu, bool high) { (void)cpu, (void)high; }
+static inline void jit_forget_page(struct cpu *cpu, uint64_t linear) { (void)cpu, (void)linear; }
+static inline void jit_forget_writes(struct cpu *cpu) { (void)cpu; }
 static inline void jit_begin(struct cpu *cpu) { (void)cpu; }
 #endif
 

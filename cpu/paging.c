@@ -363,7 +363,6 @@ static void mapping_changed(struct cpu *cpu)
 {
     cpu->link_gen++;
     cpu->fetch_page = NO_PAGE;
-    jit_forget(cpu);
 }
 
 /* A number that no entry is tagged with. */
@@ -376,6 +375,7 @@ static uint16_t new_generation(struct cpu *cpu)
         memset(p->gen, 0, sizeof(p->gen));
         p->next = 1;
         cpu->tlb_gen[1] = p->next++;
+        jit_forget_half(cpu, true);
     }
     return p->next++;
 }
@@ -384,6 +384,7 @@ static void flush_high(struct cpu *cpu)
 {
     cpu->tlb_gen[1] = new_generation(cpu);
     cpu->pcids->private_high = false;
+    jit_forget_half(cpu, true);
 }
 
 /* Takes the current PCID's generation into use. */
@@ -396,6 +397,7 @@ static void use_generation(struct cpu *cpu)
     if (!*gen)
         *gen = new_generation(cpu);
     cpu->tlb_gen[0] = *gen;
+    jit_forget_half(cpu, false);
     mapping_changed(cpu);
 }
 
@@ -426,7 +428,7 @@ void write_pkru(struct cpu *cpu, uint32_t value)
     cpu->tlb_gen[0] = p->gen[current_pcid(cpu)];
     p->keys = 0;
     p->keyed_high = false;
-    jit_forget(cpu);
+    jit_forget_half(cpu, false);
     cpu->stats.tlb_flushes++;
 }
 
@@ -458,6 +460,7 @@ void tlb_flush_page(struct cpu *cpu, uint64_t linear)
     }
     for (unsigned t = 0; t < TLB_COUNT; t++)
         clear_slot(&cpu->tlbs[t], linear >> 12 & (TLB_SIZE - 1));
+    jit_forget_page(cpu, linear);
     mapping_changed(cpu);
 }
 
@@ -467,7 +470,7 @@ void tlb_code_page(struct cpu *cpu, uint64_t phys)
         for (unsigned n = 0; n < TLB_SIZE; n++)
             if (cpu->tlbs[t].side[n].phys == phys)
                 cpu->tlbs[t].entry[n].write = TLB_NONE;
-    jit_forget(cpu);
+    jit_forget_writes(cpu);
 }
 
 /* Fills the fast entry from the side entry, as far as both allow. */

@@ -35,7 +35,9 @@ struct chardev *host_chardev_open(const char *spec, struct loop *loop, struct lo
 {
     const char *file = path_of(spec, "file"), *sock = path_of(spec, "unix");
 
+    /* Whoever reads went away, or a file is as long as it may be (ulimit -f): errors of the write, no more. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (strcmp(spec, "stdio") == 0)
         return char_stdio_open(loop, log, why, why_size);
     if (strcmp(spec, "pty") == 0)

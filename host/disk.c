@@ -299,6 +299,8 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
     struct host_disk *disk = new_disk(options, loop, log);
     int error = 0;
 
+    /* An image or overlay that reaches the limit on file sizes is an error of the write. */
+    signal(SIGXFSZ, SIG_IGN);
     if (!disk) {
         snprintf(why, why_size, "%s: out of memory", options->path);
         return NULL;

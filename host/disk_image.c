@@ -44,7 +44,9 @@ static bool refuse_open(const char *path, int error, bool writing, char *why, si
 
     switch (error) {
     case ENOENT:
-        text = writing ? "no such file; create an empty one with 'truncate -s SIZE FILE'" : "no such file";
+        text = strchr(path, ',') ? "no such file; what may stand behind the comma is readonly or snapshot"
+               : writing         ? "no such file; create an empty one with 'truncate -s SIZE FILE'"
+                                 : "no such file";
         break;
     case ENOTDIR:
         text = "a part of the path is not a directory";

@@ -126,31 +126,71 @@ void jit_clear_tables(struct cpu *cpu)
         for (unsigned n = 0; n < JIT_TARGETS; n++)
             clear_slot(cpu, JIT_TARGET, c, n);
     }
-    cpu->jit->filled_count = 0;
+    cpu->jit->filled[0].count = cpu->jit->filled[1].count = 0;
+    memset(cpu->jit->target_pages, 0, sizeof(cpu->jit->target_pages));
 }
 
-void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned n)
+static unsigned page_hash(uint64_t linear)
 {
-    struct jit *jit = cpu->jit;
-
-    if (jit->filled_count < sizeof(jit->filled) / sizeof(jit->filled[0]))
-        jit->filled[jit->filled_count] = (struct jit_filled){(uint8_t)table, (uint8_t)context, (uint16_t)n};
-    jit->filled_count++;
+    return (unsigned)(linear >> 12 ^ linear >> 22) & 1023;
 }
 
-void jit_forget(struct cpu *cpu)
+void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned n, uint64_t linear)
 {
-    struct jit *jit = cpu->jit;
+    struct jit_filled *f = &cpu->jit->filled[linear >> 63];
 
-    if (!jit)
+    if (f->count < sizeof(f->slot) / sizeof(f->slot[0])) {
+        f->slot[f->count].table = (uint8_t)table;
+        f->slot[f->count].context = (uint8_t)context;
+        f->slot[f->count].slot = (uint16_t)n;
+    }
+    f->count++;
+    if (table == JIT_TARGET)
+        cpu->jit->target_pages[page_hash(linear) >> 6] |= 1ull << (page_hash(linear) & 63);
+}
+
+void jit_forget_half(struct cpu *cpu, bool high)
+{
+    struct jit_filled *f;
+
+    if (!cpu->jit)
         return;
-    if (jit->filled_count > sizeof(jit->filled) / sizeof(jit->filled[0])) {
+    f = &cpu->jit->filled[high];
+    if (f->count > sizeof(f->slot) / sizeof(f->slot[0])) {
         jit_clear_tables(cpu);
         return;
     }
-    for (unsigned k = 0; k < jit->filled_count; k++)
-        clear_slot(cpu, jit->filled[k].table, jit->filled[k].context, jit->filled[k].slot);
-    jit->filled_count = 0;
+    for (unsigned k = 0; k < f->count; k++)
+        clear_slot(cpu, f->slot[k].table, f->slot[k].context, f->slot[k].slot);
+    f->count = 0;
+}
+
+void jit_forget_page(struct cpu *cpu, uint64_t linear)
+{
+    unsigned hash = page_hash(linear);
+
+    if (!cpu->jit)
+        return;
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
+        clear_slot(cpu, JIT_READ, c, linear >> 12 & (JIT_TLB_SIZE - 1));
+        clear_slot(cpu, JIT_WRITE, c, linear >> 12 & (JIT_TLB_SIZE - 1));
+        clear_slot(cpu, JIT_FETCH, c, linear >> 12 & (JIT_FETCH_SIZE - 1));
+    }
+    if (!(cpu->jit->target_pages[hash >> 6] >> (hash & 63) & 1))
+        return;
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        for (unsigned n = 0; n < JIT_TARGETS; n++)
+            if ((cpu->jt.targets[c][n].rip ^ linear) < BUS_PAGE)
+                clear_slot(cpu, JIT_TARGET, c, n);
+}
+
+void jit_forget_writes(struct cpu *cpu)
+{
+    if (!cpu->jit)
+        return;
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        for (unsigned n = 0; n < JIT_TLB_SIZE; n++)
+            clear_slot(cpu, JIT_WRITE, c, n);
 }
 
 /* --- Links -------------------------------------------------------------------------------------------- */

@@ -82,12 +82,16 @@ struct jit {
     const uint8_t *flags;    /* called: the guest's arithmetic flags to the host's */
     const uint8_t *xmm;      /* called: loads XMM registers; or leaves, at the block's start. r13: site */
 
-    /* Which slots of the tables are in use, for flushing them. */
-    uint32_t filled_count;
+    /* Which slots of the tables are in use for addresses of the lower and the upper half, for flushing them. */
     struct jit_filled {
-        uint8_t table, context;
-        uint16_t slot;
-    } filled[8192];
+        uint32_t count;
+        struct {
+            uint8_t table, context;
+            uint16_t slot;
+        } slot[8192];
+    } filled[2];
+    /* Pages, hashed, in which there are entries of jt.targets. */
+    uint64_t target_pages[16];
 };
 
 enum jit_table { JIT_READ, JIT_WRITE, JIT_FETCH, JIT_TARGET };
@@ -114,7 +118,8 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block);
 /* block.c */
 void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
 void jit_clear_tables(struct cpu *cpu);
-void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot); /* a table's slot is in use */
+/* A table's slot is in use for an address. */
+void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot, uint64_t linear);
 
 /* runtime.c: called by thunks. They return where to go on, NULL: leave. */
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);

@@ -168,7 +168,7 @@ static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t line
 
     p->page = linear & ~(uint64_t)(BUS_PAGE - 1);
     p->host = (uint64_t)(uintptr_t)host - (linear & (BUS_PAGE - 1));
-    jit_filled(cpu, site->write ? JIT_WRITE : JIT_READ, context, slot);
+    jit_filled(cpu, site->write ? JIT_WRITE : JIT_READ, context, slot, linear);
 }
 
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
@@ -206,11 +206,20 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
 
 /* --- Where to go -------------------------------------------------------------------------------------- */
 
+/* The page of s.rip is at this physical page: remembers that, and goes there. */
+static void know_page(struct cpu *cpu, unsigned context, uint64_t frame)
+{
+    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
+    unsigned slot = page >> 12 & (JIT_FETCH_SIZE - 1);
+
+    cpu->jt.fetch[context][slot] = (struct jit_fetch){page, frame};
+    jit_filled(cpu, JIT_FETCH, context, slot, page);
+    cpu->jt.code_page = page;
+}
+
 /* The block for s.rip, or NULL; leaves the tables knowing its page. May raise the faults of a fetch. */
 static struct jit_block *block_here(struct cpu *cpu)
 {
-    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
-    unsigned slot = page >> 12 & (JIT_FETCH_SIZE - 1), context;
     struct trace *t;
 
     if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed))
@@ -218,10 +227,7 @@ static struct jit_block *block_here(struct cpu *cpu)
     t = trace_find(cpu);
     if (t->phys2 != NO_PAGE || !t->block || (t->block->xmm && !jit_xmm_allowed(cpu)))
         return NULL;
-    context = t->block->context;
-    cpu->jt.fetch[context][slot] = (struct jit_fetch){page, t->phys >> 12};
-    jit_filled(cpu, JIT_FETCH, context, slot);
-    cpu->jt.code_page = page;
+    know_page(cpu, t->block->context, t->phys >> 12);
     return t->block;
 }
 
@@ -233,6 +239,15 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
 
     jit_sync_flags(cpu);
     cpu->s.rip = cpu->jt.code_page + (uint64_t)(int64_t)x->offset;
+    if (x->to && cpu->retired < atomic_load_explicit(&cpu->stop_at, memory_order_relaxed)) {
+        /* Linked: only the page has to be found again. */
+        uint64_t phys = fetch_translate(cpu, NULL, cpu->s.rip);
+
+        if (phys == x->to->trace->phys) {
+            know_page(cpu, x->to->context, phys >> 12);
+            return x->to->code;
+        }
+    }
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)
         return NULL;
@@ -261,7 +276,7 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     if (!block || cpu->jit->resets != resets)
         return NULL;
     cpu->jt.targets[block->context][slot] = (struct jit_target){rip, block->code};
-    jit_filled(cpu, JIT_TARGET, block->context, slot);
+    jit_filled(cpu, JIT_TARGET, block->context, slot, rip);
     return block->code;
 }
 

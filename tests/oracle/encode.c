@@ -63,9 +63,9 @@ static void choose_prefixes(struct builder *b, struct parts *p)
     }
     if (b->program && p->opsize && (row_has(row, O_Jb) || row_has(row, O_Jz) || p->facts->kind == KIND_BRANCH))
         p->opsize = one_in(r, 16); /* RIP would lose its upper bits */
-    p->adsize = one_in(r, 8);
+    p->adsize = one_in(r, b->calm ? 32 : 8);
     p->segment = -1;
-    if (one_in(r, 8))
+    if (one_in(r, b->calm ? 32 : 8))
         p->segment = (int)(b->c->bits == 64 ? FS + below(r, 2) : below(r, 6));
     else if (one_in(r, 16))
         p->segment = (int)below(r, 4);
@@ -208,6 +208,8 @@ void encode(struct builder *b, const struct opcode_row *row)
         p.rm = below(&b->random, b->c->bits == 64 ? 16 : 8);
         p.opcode |= p.rm & 7;
     }
+    if (b->calm && !p.is_mem)
+        p.lock = false;
     choose_immediates(b, &p);
     if (row->sel & SEL_FORM)
         satisfy(b, &p);

@@ -182,7 +182,7 @@ static unsigned pick_row_count(const struct generator *g, struct random *r)
     return one_in(r, 3) ? 2 + below(r, 7) : 1;
 }
 
-uint64_t pick_entry(struct random *r)
+static uint64_t pick_entry(struct random *r)
 {
     switch (below(r, 16)) {
     case 0: /* across the two pages, or over the end of the second */

@@ -31,7 +31,7 @@ static const struct {
 } flag_names[FLAG_BITS] = {{FLAG_OF, "OF"}, {FLAG_SF, "SF"}, {FLAG_ZF, "ZF"},
                            {FLAG_AF, "AF"}, {FLAG_PF, "PF"}, {FLAG_CF, "CF"}};
 
-#define PROGRAM (1ull << 63) /* in a case's number */
+#define PROGRAM ((uint64_t)1 << 63) /* in a case's number */
 
 struct row_count {
     uint64_t cases, differ, faults;

@@ -266,7 +266,6 @@ void start_floating(struct builder *b, enum value_kind kind);
 bool reads_undefined(const struct builder *b, const struct opcode_row *row);
 /* `certain`: the row's instruction is executed, whatever came before. */
 void account_flags(struct builder *b, const struct opcode_row *row, bool certain);
-uint64_t pick_entry(struct random *r);
 
 bool generator_init(struct generator *g);
 void generator_free(struct generator *g);

@@ -293,7 +293,7 @@ void make_program(const struct generator *g, struct builder *b)
     b->calm = true;
     p.flat = !b->c->data_base;
     p.wild = one_in(r, 6);
-    b->c->entry = pick_entry(r);
+    b->c->entry = one_in(r, 8) ? CODE + PAGE - below(r, 600) : CODE + 64 + below(r, 3000);
     start_floating(b, (enum value_kind)below(r, 3));
     b->c->start.fx[FX_FCW] |= 0x3f;
     b->c->start.fx[FX_FSW] &= 0x7f;

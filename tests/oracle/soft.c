@@ -399,9 +399,9 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
         unsigned attr;
 
         i.row = UINT16_MAX;
-        if (at < CODE_SIZE)
-            decode(cpu, cpu->mode, s->ram + CODE_PHYS + at,
-                   (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i, &attr);
+        if (at < CODE_SIZE && !decode(cpu, cpu->mode, s->ram + CODE_PHYS + at,
+                                      (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i, &attr))
+            i.row = UINT16_MAX;
         if (cpu->s.rip != before) /* not for each turn of a repeated instruction */
             rows[count++] = i.row;
         before = cpu->s.rip;

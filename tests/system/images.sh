@@ -65,6 +65,8 @@ for option in --disk --cdrom --floppy; do
 done
 [ ! -e "$work/missing" ] && [ ! -s "$work/empty" ] && [ "$(wc -c <"$work/odd")" = 1000 ]
 report $? "none was made or changed"
+refuses "missing,readnly: no such file; what may stand behind the comma" "an addition that doesn't exist" \
+    --disk "$work/missing,readnly"
 refuses "missing: no such file" "an image that is missing" "$work/missing"
 refuses "empty: is empty" "an image that is empty" "$work/empty"
 refuses "folder: is a directory" "an image that is a folder" "$work/folder"
@@ -169,5 +171,25 @@ if unshare -rm mount -t tmpfs -o size=256k tmpfs "$work/small" 2>/dev/null; then
 else
     skip "a full host disk" "no file system may be mounted here"
 fi
+
+# Files may be no longer than 17 MiB, which the machine's memory needs; the disk is longer.
+cp "$guests/fill.img" "$work/image"
+truncate -s 24M "$work/image"
+cp --sparse=always "$work/image" "$work/long"
+run_limited() {
+    (
+        ulimit -f $((17 * 2048)) # blocks of 512 bytes
+        run --accel interp -m 16M "$@"
+        echo "$status" >"$work/status"
+    )
+    status=$(cat "$work/status")
+}
+run_limited --disk "$work/long"
+[ "$status" = 33 ] && grep -q '^FULL ' "$work/out" && [ "$(wc -l <"$work/err")" = 1 ] &&
+    grep -q "long: writing .* failed: File too large" "$work/err"
+report $? "a limit on file sizes: the guest sees an error, and a line in the log says so"
+run_limited --disk "$work/image,snapshot"
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "no temporary file .*: File too large" "$work/err"
+report $? "a limit on file sizes: refused, a snapshot that can't become as large as the disk"
 
 echo "1..$number"

@@ -50,7 +50,7 @@ static inline uint64_t oracle_random(struct avx_oracle *o)
     return o->random * 0x2545f4914f6cdd1du;
 }
 
-static void oracle_new(struct avx_oracle *o)
+static inline void oracle_new(struct avx_oracle *o)
 {
     memset(o, 0, sizeof(*o));
     o->rig = rig_new("max", 0);
@@ -63,12 +63,12 @@ static void oracle_new(struct avx_oracle *o)
     o->random = 0x9e3779b97f4a7c15u;
 }
 
-static void oracle_free(struct avx_oracle *o)
+static inline void oracle_free(struct avx_oracle *o)
 {
     rig_free(o->rig);
 }
 
-static void oracle_end(struct cpu *cpu, const struct insn *i)
+static inline void oracle_end(struct cpu *cpu, const struct insn *i)
 {
     (void)cpu;
     (void)i;
@@ -76,7 +76,7 @@ static void oracle_end(struct cpu *cpu, const struct insn *i)
 
 /* Runs the body alone, in the trace mode given, from o->start; what is above YMM registers is set to show it.
  */
-static void oracle_body_in(struct avx_oracle *o, uint32_t mode, const uint8_t *bytes, unsigned size)
+static inline void oracle_body_in(struct avx_oracle *o, uint32_t mode, const uint8_t *bytes, unsigned size)
 {
     struct avx_state *s = &o->body;
     struct cpu *cpu = o->cpu;
@@ -111,7 +111,7 @@ static void oracle_body_in(struct avx_oracle *o, uint32_t mode, const uint8_t *b
     s->rflags = get_arith_flags(cpu);
 }
 
-static void oracle_body(struct avx_oracle *o, const uint8_t *bytes, unsigned size)
+static inline void oracle_body(struct avx_oracle *o, const uint8_t *bytes, unsigned size)
 {
     oracle_body_in(o, SIZE_Q, bytes, size);
 }
@@ -169,7 +169,7 @@ static void oracle_signal(int signal, siginfo_t *info, void *context)
     siglongjmp(oracle_env, 1);
 }
 
-static bool oracle_host(struct avx_oracle *o)
+static inline bool oracle_host(struct avx_oracle *o)
 {
     struct sigaction action = {.sa_sigaction = oracle_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
@@ -181,7 +181,7 @@ static bool oracle_host(struct avx_oracle *o)
     return true;
 }
 
-static void oracle_native(struct avx_oracle *o, const uint8_t *bytes, unsigned size)
+static inline void oracle_native(struct avx_oracle *o, const uint8_t *bytes, unsigned size)
 {
     struct avx_state *s = &o->native;
 
@@ -200,7 +200,7 @@ static void oracle_native(struct avx_oracle *o, const uint8_t *bytes, unsigned s
     }
 }
 
-static void oracle_print(const char *title, const struct avx_state *s)
+static inline void oracle_print(const char *title, const struct avx_state *s)
 {
     printf("  %s: vector %d rax %016lx rcx %016lx rdx %016lx flags %04lx mxcsr %04lx\n", title, s->vector,
            s->rax, s->rcx, s->rdx, s->rflags & FLAGS_ARITH, s->mxcsr);
@@ -216,8 +216,8 @@ static void oracle_print(const char *title, const struct avx_state *s)
 }
 
 /* Runs the instruction both ways from o->start and fails the test when they differ. */
-static void oracle_check(struct avx_oracle *o, const char *name, const uint8_t *bytes, unsigned size,
-                         uint32_t mxcsr_mask)
+static inline void oracle_check(struct avx_oracle *o, const char *name, const uint8_t *bytes, unsigned size,
+                                uint32_t mxcsr_mask)
 {
     struct avx_state *a = &o->native, *b = &o->body;
 
@@ -238,14 +238,14 @@ static void oracle_check(struct avx_oracle *o, const char *name, const uint8_t *
     ck_abort_msg("%s differs from the host", name);
 }
 #else
-static bool oracle_host(struct avx_oracle *o)
+static inline bool oracle_host(struct avx_oracle *o)
 {
     (void)o;
     return false;
 }
 
-static void oracle_check(struct avx_oracle *o, const char *name, const uint8_t *bytes, unsigned size,
-                         uint32_t mxcsr_mask)
+static inline void oracle_check(struct avx_oracle *o, const char *name, const uint8_t *bytes, unsigned size,
+                                uint32_t mxcsr_mask)
 {
     (void)o, (void)name, (void)bytes, (void)size, (void)mxcsr_mask;
 }

@@ -10,6 +10,7 @@
     X(ata) \
     X(atapi) \
     X(avx) \
+    X(avx_host) \
     X(bmi) \
     X(board) \
     X(boot) \

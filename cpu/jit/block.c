@@ -126,13 +126,15 @@ void jit_clear_tables(struct cpu *cpu)
         for (unsigned n = 0; n < JIT_TARGETS; n++)
             clear_slot(cpu, JIT_TARGET, c, n);
     }
-    cpu->jit->filled[0].count = cpu->jit->filled[1].count = 0;
-    memset(cpu->jit->target_pages, 0, sizeof(cpu->jit->target_pages));
+    for (unsigned h = 0; h < 2; h++) {
+        cpu->jit->filled[h].count = 0;
+        memset(cpu->jit->filled[h].target_pages, 0, sizeof(cpu->jit->filled[h].target_pages));
+    }
 }
 
 static unsigned page_hash(uint64_t linear)
 {
-    return (unsigned)(linear >> 12 ^ linear >> 22) & 1023;
+    return (unsigned)(linear >> 12 ^ linear >> 24) & 4095;
 }
 
 void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned n, uint64_t linear)
@@ -146,7 +148,7 @@ void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned n, u
     }
     f->count++;
     if (table == JIT_TARGET)
-        cpu->jit->target_pages[page_hash(linear) >> 6] |= 1ull << (page_hash(linear) & 63);
+        f->target_pages[page_hash(linear) >> 6] |= 1ull << (page_hash(linear) & 63);
 }
 
 void jit_forget_half(struct cpu *cpu, bool high)
@@ -163,6 +165,7 @@ void jit_forget_half(struct cpu *cpu, bool high)
     for (unsigned k = 0; k < f->count; k++)
         clear_slot(cpu, f->slot[k].table, f->slot[k].context, f->slot[k].slot);
     f->count = 0;
+    memset(f->target_pages, 0, sizeof(f->target_pages));
 }
 
 void jit_forget_page(struct cpu *cpu, uint64_t linear)
@@ -176,7 +179,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t linear)
         clear_slot(cpu, JIT_WRITE, c, linear >> 12 & (JIT_TLB_SIZE - 1));
         clear_slot(cpu, JIT_FETCH, c, linear >> 12 & (JIT_FETCH_SIZE - 1));
     }
-    if (!(cpu->jit->target_pages[hash >> 6] >> (hash & 63) & 1))
+    if (!(cpu->jit->filled[linear >> 63].target_pages[hash >> 6] >> (hash & 63) & 1))
         return;
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned n = 0; n < JIT_TARGETS; n++)

@@ -14,7 +14,7 @@ static bool is_dest_e(const struct insn *i)
 }
 
 /* Size of an operand: of a byte operand 0, else the instruction's. */
-static unsigned operand_size(const struct insn *i, unsigned n)
+unsigned operand_size(const struct insn *i, unsigned n)
 {
     unsigned o = opcode_rows[i->row].operand[n];
 
@@ -22,23 +22,23 @@ static unsigned operand_size(const struct insn *i, unsigned n)
 }
 
 /* REX for SPL to DIL, which without it are AH to BH. */
-static unsigned rex8(unsigned size, struct place p, bool high)
+unsigned rex8(unsigned size, struct place p, bool high)
 {
     return size == SIZE_B && p.kind == P_REG && p.reg >= 4 && p.reg < 8 && !high ? E_REX : 0;
 }
 
-static bool high_rm(const struct insn *i)
+bool high_rm(const struct insn *i)
 {
     return !(i->flags & INSN_MEM) && is_high(i->rm);
 }
 
-static unsigned opcode_bit(unsigned size)
+unsigned opcode_bit(unsigned size)
 {
     return size == SIZE_B ? 0 : 1;
 }
 
 /* The E operand as a place, its address looked up if it is memory. */
-static struct place e_place(struct trans *t, const struct insn *i, unsigned size, bool write)
+struct place e_place(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
     if (!(i->flags & INSN_MEM))
         return guest(i->rm);
@@ -48,12 +48,12 @@ static struct place e_place(struct trans *t, const struct insn *i, unsigned size
 }
 
 /* Writes r13 to a guest register that lives in struct cpu; 32-bit results are zero-extended. */
-static void store_tmp(struct trans *t, struct place p, unsigned size)
+void store_tmp(struct trans *t, struct place p, unsigned size)
 {
     emit_op(&t->e, size == SIZE_D ? E_W : size_flags(size) | (size == SIZE_B ? E_REX : 0), 0x88 | opcode_bit(size), H_TMP, p);
 }
 
-static void load_tmp(struct trans *t, struct place p, unsigned size)
+void load_tmp(struct trans *t, struct place p, unsigned size)
 {
     if (size == SIZE_B || size == SIZE_W)
         emit_op(&t->e, E_0F, size == SIZE_B ? 0xb6 : 0xb7, H_TMP, p); /* MOVZX: no false dependence */
@@ -70,7 +70,7 @@ static void keep_register(struct trans *t, int32_t slot, unsigned reg, bool high
         emit_store(&t->e, SLOT(slot), reg);
 }
 
-static void keep_place(struct trans *t, int32_t slot, struct place p, unsigned size, bool high)
+void keep_place(struct trans *t, int32_t slot, struct place p, unsigned size, bool high)
 {
     if (p.kind == P_REG) {
         keep_register(t, slot, p.reg, high);

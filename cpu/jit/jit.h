@@ -89,9 +89,9 @@ struct jit {
             uint8_t table, context;
             uint16_t slot;
         } slot[8192];
+        /* Pages, hashed, in which there are entries of jt.targets. */
+        uint64_t target_pages[64];
     } filled[2];
-    /* Pages, hashed, in which there are entries of jt.targets. */
-    uint64_t target_pages[16];
 };
 
 enum jit_table { JIT_READ, JIT_WRITE, JIT_FETCH, JIT_TARGET };

@@ -6,7 +6,7 @@
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {integer_rules, branch_rules, simd_rules};
+static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
@@ -47,6 +47,8 @@ static bool rule_fits(const struct jit *jit, const struct rule *r, const struct 
         return false;
     if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != SIZE_Q)
         return false;
+    if (((r->flags & R_MEMORY) && !(i->flags & INSN_MEM)) || (!(r->flags & R_MEMORY) && i->flags & INSN_LOCK))
+        return false;
     if (((r->flags & R_REGISTER) && i->flags & INSN_MEM) || ((r->flags & R_WIDE) && i->osize == SIZE_W))
         return false;
     return !(r->flags & (R_HOST | R_XMM)) || jit->host[row->feature];
@@ -56,7 +58,7 @@ static const struct rule *find_rule(const struct jit *jit, const struct insn *i)
 {
     const struct opcode_row *row;
 
-    if (i->row == UINT16_MAX || i->flags & INSN_LOCK)
+    if (i->row == UINT16_MAX)
         return NULL;
     row = &opcode_rows[i->row];
     if ((i->flags & INSN_MEM) && !address_supported(i))

@@ -53,6 +53,7 @@ enum rule_flags {
     R_REGISTER = 512, /* only where E is a register */
     R_WIDE = 1024,    /* not with 16-bit operands */
     R_HOST = 2048,    /* only where the host has the row's feature too */
+    R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
 
@@ -66,7 +67,7 @@ struct rule {
 };
 
 /* translate.c */
-extern const struct rule integer_rules[], branch_rules[], simd_rules[]; /* each ends with a NULL emit */
+extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */
@@ -100,6 +101,16 @@ static inline unsigned size_flags(unsigned size)
 
 uint32_t new_site(struct trans *t, const struct insn *i);
 struct later *emit_later(struct trans *t, uint8_t *rel, int kind);
+
+/* integer.c */
+unsigned operand_size(const struct insn *i, unsigned n); /* of a byte operand SIZE_B, else the instruction's */
+unsigned rex8(unsigned size, struct place p, bool high); /* E_REX for SPL to DIL, which without it are AH to BH */
+bool high_rm(const struct insn *i);
+unsigned opcode_bit(unsigned size);                          /* the low bit of opcodes that says: not bytes */
+struct place e_place(struct trans *t, const struct insn *i, unsigned size, bool write); /* memory is looked up */
+void load_tmp(struct trans *t, struct place p, unsigned size);  /* r13, zero-extended */
+void store_tmp(struct trans *t, struct place p, unsigned size); /* r13 to a guest register */
+void keep_place(struct trans *t, int32_t slot, struct place p, unsigned size, bool high); /* as a flags operand */
 
 /* branch.c */
 void emit_goto(struct trans *t, int32_t offset); /* a jump to `offset` of the block's page, linked */

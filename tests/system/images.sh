@@ -172,13 +172,13 @@ else
     skip "a full host disk" "no file system may be mounted here"
 fi
 
-# Files may be no longer than 17 MiB, which the machine's memory needs; the disk is longer.
+# Files may be no longer than 65 MiB, which the screen's memory needs; the disk is longer.
 cp "$guests/fill.img" "$work/image"
-truncate -s 24M "$work/image"
+truncate -s 72M "$work/image"
 cp --sparse=always "$work/image" "$work/long"
 run_limited() {
     (
-        ulimit -f $((17 * 2048)) # blocks of 512 bytes
+        ulimit -f $((65 * 2048)) # blocks of 512 bytes
         run --accel interp -m 16M "$@"
         echo "$status" >"$work/status"
     )

@@ -27,6 +27,24 @@
     int $0x10
     .endm
 
+    /* Registers of Bochs's VBE extension. */
+    .macro set_dispi index, value
+    mov $\index, %ax
+    mov $0x1CE, %dx
+    out %ax, %dx
+    mov $\value, %ax
+    inc %dx
+    out %ax, %dx
+    .endm
+
+    .macro get_dispi index
+    mov $\index, %ax
+    mov $0x1CE, %dx
+    out %ax, %dx
+    inc %dx
+    in %dx, %ax
+    .endm
+
 main:
     mov $TEXT, %ax
     mov %ax, %fs
@@ -366,8 +384,8 @@ vbe:
     check e, "VBE 00: VESA"
     cmpw $0x0200, info + 4
     check ae, "VBE 00: 2.0 or later"
-    cmpw $256, info + 18 /* units of 64 KiB */
-    check e, "VBE 00: 16 MiB"
+    cmpw $1024, info + 18 /* units of 64 KiB */
+    check e, "VBE 00: 64 MiB"
 
     lds info + 14, %si
 1:  lodsw
@@ -481,6 +499,23 @@ vbe:
     int $0x10
     cmp $0x004F, %ax
     check ne, "VBE 02: it can't be set"
+
+    /* The largest mode that the monitor names, by the adapter's own registers. */
+    set_dispi 4, 0
+    set_dispi 1, 3840
+    set_dispi 2, 2160
+    set_dispi 3, 32
+    set_dispi 4, 0x41
+    get_dispi 1
+    cmp $3840, %ax
+    check e, "3840 x 2160 with 32 bits: the width"
+    get_dispi 2
+    cmp $2160, %ax
+    check e, "3840 x 2160 with 32 bits: the height"
+    get_dispi 7
+    cmp $2 * 2160, %ax
+    check ae, "3840 x 2160 with 32 bits: room for two pictures"
+    set_dispi 4, 0
     mov $0x0003, %ax
     int $0x10
     mov $0x4F03, %ax

@@ -157,7 +157,7 @@ static inline v128 op_dpps(v128 a, v128 b, unsigned imm)
     s.v = op_addps((v128){p.u32[0] | (uint64_t)p.u32[2] << 32, 0},
                    (v128){p.u32[1] | (uint64_t)p.u32[3] << 32, 0}, 0);
     s.v = op_addps(low64(s.u32[0]), low64(s.u32[1]), 0);
-    return chosen_singles((v128){s.u32[0] * 0x100000001, s.u32[0] * 0x100000001}, imm);
+    return chosen_singles((v128){s.u32[0] * 0x100000001ull, s.u32[0] * 0x100000001ull}, imm);
 }
 
 static inline v128 op_dppd(v128 a, v128 b, unsigned imm)
@@ -191,7 +191,7 @@ static void dot_singles(struct cpu *cpu, const struct insn *i, const v128 *a, co
     f.flags = 0;
     for (unsigned n = 0; n < lanes; n++) {
         dot = soft_add32(&f, s[n][0], s[n][1]);
-        r[n] = chosen_singles((v128){dot * 0x100000001, dot * 0x100000001}, IMM8);
+        r[n] = chosen_singles((v128){dot * 0x100000001ull, dot * 0x100000001ull}, IMM8);
     }
     sse_float_end(cpu, i, f.flags);
 }

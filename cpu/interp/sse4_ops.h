@@ -108,7 +108,7 @@ EXTEND(z, low64(0), low64(0), low64(0))
 static inline v128 words_of_bits(unsigned bits)
 {
     const v128 weights = {0x0008000400020001, 0x0080004000200010};
-    uint64_t copies = (bits & 0xff) * 0x0001000100010001;
+    uint64_t copies = (bits & 0xff) * 0x0001000100010001ull;
 
     return op_pcmpeqw((v128){copies, copies} & weights, weights);
 }
@@ -116,7 +116,7 @@ static inline v128 words_of_bits(unsigned bits)
 static inline v128 dwords_of_bits(unsigned bits)
 {
     const v128 weights = {0x0000000200000001, 0x0000000800000004};
-    uint64_t copies = (bits & 15) * 0x0000000100000001;
+    uint64_t copies = (bits & 15) * 0x0000000100000001ull;
 
     return op_pcmpeqd((v128){copies, copies} & weights, weights);
 }
@@ -248,7 +248,8 @@ ALWAYS_INLINE unsigned string_bits(v128 v, unsigned imm)
 ALWAYS_INLINE v128 string_copies(v128 v, unsigned k, unsigned imm)
 {
     union vec s = {.v = v};
-    uint64_t q = imm & STRING_WORDS ? s.u16[k & 7] * 0x0001000100010001 : s.u8[k & 15] * 0x0101010101010101;
+    uint64_t q =
+        imm & STRING_WORDS ? s.u16[k & 7] * 0x0001000100010001ull : s.u8[k & 15] * 0x0101010101010101ull;
 
     return (v128){q, q};
 }

@@ -84,12 +84,20 @@ void emit_address(struct trans *t, const struct insn *i)
     }
 }
 
-void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+/* By the one page that is remembered for the stack. */
+static void stack_lookup(struct trans *t, unsigned size, struct later *l, int32_t page)
 {
     struct emit *e = &t->e;
-    int32_t table = write ? JT(write[t->block->context]) : JT(read[t->block->context]);
-    uint32_t site = new_site(t, i);
-    struct later *l;
+
+    emit_op(e, E_W, 0x2b, H_ADDR, SLOT(page));
+    emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
+    l->rel = emit_jcc(e, CC_A, NULL);
+    emit_op(e, E_W, 0x03, H_ADDR, SLOT(page + 8));
+}
+
+static void table_lookup(struct trans *t, unsigned size, struct later *l, int32_t table)
+{
+    struct emit *e = &t->e;
 
     if (t->jit->bmi2) { /* RORX r13, r14, 8 */
         static const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xee, 0x08};
@@ -105,12 +113,30 @@ void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool writ
     emit32(e, (JIT_TLB_SIZE - 1) * sizeof(struct jit_page));
     emit_op(e, E_W, 0x2b, H_ADDR, TABLE(H_TMP, table));
     emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
-    l = emit_later(t, emit_jcc(e, CC_A, NULL), LATER_SLOW);
+    l->rel = emit_jcc(e, CC_A, NULL);
     emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
+}
+
+void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+{
+    unsigned context = t->block->context;
+    uint32_t site = new_site(t, i);
+    struct later *l = emit_later(t, NULL, LATER_SLOW);
+    /* An instruction that has no memory operand, or one in the frame: the stack's page. */
+    bool stack = !(i->flags & INSN_MEM) || (i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET &&
+                                            i->segbase == ZERO_OFFSET);
+
+    l->site = site;
+    l->stack = stack;
+    if (stack) {
+        l->table = JT(stack[context]);
+        stack_lookup(t, size, l, l->table);
+    } else {
+        l->table = write ? JT(write[context]) : JT(read[context]);
+        table_lookup(t, size, l, l->table);
+    }
     t->host_flags = 0;
     t->jit->sites[site].size = (uint8_t)size;
-    t->jit->sites[site].write = write;
-    t->jit->sites[site].resume = emit_here(e);
-    l->site = site;
-    l->table = table;
+    t->jit->sites[site].way = stack ? write ? WAY_STACK_WRITE : WAY_STACK_READ : write ? WAY_WRITE : WAY_READ;
+    t->jit->sites[site].resume = emit_here(&t->e);
 }

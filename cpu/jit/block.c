@@ -114,8 +114,16 @@ static void clear_slot(struct cpu *cpu, unsigned table, unsigned context, unsign
     }
 }
 
+/* A page of another half than any that a stack lies in. */
+static void clear_stacks(struct cpu *cpu)
+{
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        cpu->jt.stack[c] = (struct jit_page){1ull << 62, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+}
+
 void jit_clear_tables(struct cpu *cpu)
 {
+    clear_stacks(cpu);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
         for (unsigned n = 0; n < JIT_TLB_SIZE; n++) {
             clear_slot(cpu, JIT_READ, c, n);
@@ -158,6 +166,7 @@ void jit_forget_half(struct cpu *cpu, bool high)
     if (!cpu->jit)
         return;
     f = &cpu->jit->filled[high];
+    clear_stacks(cpu);
     if (f->count > sizeof(f->slot) / sizeof(f->slot[0])) {
         jit_clear_tables(cpu);
         return;
@@ -174,6 +183,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t linear)
 
     if (!cpu->jit)
         return;
+    clear_stacks(cpu);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
         clear_slot(cpu, JIT_READ, c, linear >> 12 & (JIT_TLB_SIZE - 1));
         clear_slot(cpu, JIT_WRITE, c, linear >> 12 & (JIT_TLB_SIZE - 1));
@@ -191,6 +201,7 @@ void jit_forget_writes(struct cpu *cpu)
 {
     if (!cpu->jit)
         return;
+    clear_stacks(cpu);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned n = 0; n < JIT_TLB_SIZE; n++)
             clear_slot(cpu, JIT_WRITE, c, n);

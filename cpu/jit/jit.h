@@ -20,6 +20,10 @@
 #include "cpu/internal.h"
 #include "cpu/jit/emit.h"
 
+/* What a data access looks its page up in. */
+enum jit_way { WAY_READ, WAY_WRITE, WAY_STACK_READ, WAY_STACK_WRITE, JIT_WAYS };
+enum jit_table { JIT_READ, JIT_WRITE, JIT_FETCH, JIT_TARGET };
+
 struct jit_block;
 
 /* An instruction from which translated code calls C: a slow access, or a body to run. */
@@ -28,8 +32,8 @@ struct jit_site {
     struct jit_block *block;
     const uint8_t *resume; /* with the operand's host address in r14 */
     const uint8_t *next;   /* after the instruction; NULL: leave, the block can't go on */
-    uint8_t size;
-    bool write, aligned;
+    uint8_t size, way; /* of the access: bytes, enum jit_way */
+    bool aligned;      /* it isn't aligned and should be */
     int16_t pop; /* what a branch adds to RSP when its target is not known yet */
 };
 
@@ -76,6 +80,7 @@ struct jit {
     void (*enter)(struct cpu *cpu, const uint8_t *code);
     const uint8_t *leave;    /* to the caller of enter() */
     const uint8_t *slow;     /* r13: site; r14: linear address */
+    const uint8_t *quick[JIT_CONTEXTS][JIT_WAYS]; /* the same, with a look at the interpreter's TLB first */
     const uint8_t *body;     /* r13: site */
     const uint8_t *resolve;  /* r13: exit */
     const uint8_t *indirect; /* r13: site; r14: RIP */
@@ -93,8 +98,6 @@ struct jit {
         uint64_t target_pages[64];
     } filled[2];
 };
-
-enum jit_table { JIT_READ, JIT_WRITE, JIT_FETCH, JIT_TARGET };
 
 #define JT(field)    ((int32_t)(offsetof(struct cpu, jt) + offsetof(struct jit_tables, field)))
 #define S(field)     ((int32_t)offsetof(struct cpu, s.field))

@@ -164,11 +164,16 @@ const uint8_t *jit_body(struct cpu *cpu, uint32_t n)
 static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t linear, const void *host)
 {
     unsigned slot = linear >> 12 & (JIT_TLB_SIZE - 1), context = site->block->context;
-    struct jit_page *p = site->write ? &cpu->jt.write[context][slot] : &cpu->jt.read[context][slot];
+    struct jit_page *p = site->way == WAY_READ    ? &cpu->jt.read[context][slot]
+                         : site->way == WAY_WRITE ? &cpu->jt.write[context][slot]
+                                                  : &cpu->jt.stack[context];
 
+    if (site->way == WAY_STACK_READ && !tlb_write_host(cpu, linear, 1))
+        return;
     p->page = linear & ~(uint64_t)(BUS_PAGE - 1);
     p->host = (uint64_t)(uintptr_t)host - (linear & (BUS_PAGE - 1));
-    jit_filled(cpu, site->write ? JIT_WRITE : JIT_READ, context, slot, linear);
+    if (site->way <= WAY_WRITE)
+        jit_filled(cpu, site->way == WAY_WRITE ? JIT_WRITE : JIT_READ, context, slot, linear);
 }
 
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
@@ -176,7 +181,8 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
     const struct jit_site *site = &cpu->jit->sites[n];
     const struct insn *i = site->insn;
     unsigned seg = i->flags & INSN_MEM ? i->seg : SS;
-    void *host = site->write ? tlb_write_host(cpu, linear, site->size) : tlb_read_host(cpu, linear, site->size);
+    bool write = site->way & 1;
+    void *host = write ? tlb_write_host(cpu, linear, site->size) : tlb_read_host(cpu, linear, site->size);
 
     if (likely(host && !site->aligned)) {
         remember(cpu, site, linear, host);
@@ -184,7 +190,7 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
         return site->resume;
     }
     arrive(cpu, site->block);
-    if (site->aligned || site->write) {
+    if (site->aligned || write) {
         if (!site->aligned) {
             probe_write(cpu, i, seg, linear, site->size);
             host = tlb_write_host(cpu, linear, site->size);

@@ -62,7 +62,7 @@ static struct place rm_place(struct trans *t, const struct insn *i, unsigned ope
             l->site = new_site(t, i);
             l->table = NOT_LOOKED_UP;
             t->jit->sites[l->site].size = 16;
-            t->jit->sites[l->site].write = write;
+            t->jit->sites[l->site].way = write ? WAY_WRITE : WAY_READ;
             t->jit->sites[l->site].aligned = true;
         }
         emit_lookup(t, i, size, write);

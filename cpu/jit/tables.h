@@ -80,6 +80,8 @@ struct jit_tables {
     void *self; /* struct cpu */
     uint8_t bounce[64] __attribute__((aligned(64))); /* what a read from a chip or across pages brought */
 
+    uint8_t nowhere[4096]; /* what an address that isn't canonical may touch: see clear_stacks() */
+    struct jit_page stack[JIT_CONTEXTS]; /* the page that RSP pointed to lately; may be read and written */
     struct jit_page read[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_page write[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_fetch fetch[JIT_CONTEXTS][JIT_FETCH_SIZE];

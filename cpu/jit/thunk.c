@@ -130,6 +130,91 @@ static const uint8_t *make_call(struct emit *e, const void *function)
     return here;
 }
 
+/*
+ * Before slow: is the page in the interpreter's TLB? Then it goes into the table that was looked up, or becomes the
+ * stack's page, and the access goes on; no C is called and no register moved.
+ */
+static const uint8_t *make_quick(struct jit *jit, struct emit *e, unsigned context, unsigned way)
+{
+    static const uint8_t used[] = {H_RAX, H_RCX, H_RDX, H_RSI};
+    const uint8_t *here = emit_here(e);
+    bool stack = way >= WAY_STACK_READ, write = way & 1;
+    int32_t table = stack ? JT(stack[context]) : write ? JT(write[context]) : JT(read[context]);
+    uint8_t *miss, *full;
+
+    for (unsigned n = 0; n < sizeof(used); n++)
+        emit_store(e, SLOT(GUEST(used[n])), used[n]);
+    emit_op(e, E_W, 0x69, H_RDX, REG(H_TMP)); /* rdx: the site */
+    emit32(e, sizeof(struct jit_site));
+    emit_mov_imm(e, H_RAX, (uint64_t)(uintptr_t)jit->sites);
+    emit_op(e, E_W, 0x03, H_RDX, REG(H_RAX));
+    emit_op(e, E_W, 0x8b, H_RCX, REG(H_ADDR)); /* rcx: the TLB's entry */
+    emit_op(e, E_W, 0xc1, 5, REG(H_RCX));
+    emit8(e, 12);
+    emit_alu_imm(e, 0, 4, REG(H_RCX), TLB_SIZE - 1);
+    emit_op(e, 0, 0x69, H_RCX, REG(H_RCX));
+    emit32(e, sizeof(struct tlb_entry));
+    emit_op(e, E_W, 0x03, H_RCX, SLOT(offsetof(struct cpu, tlb)));
+    emit_op(e, E_0F, 0xb6, H_RAX, MEM(H_RDX, offsetof(struct jit_site, size))); /* rax: the tag wanted */
+    emit_lea(e, E_W, H_RAX, H_RAX, H_ADDR, 0, -1);
+    emit_alu_imm(e, E_W, 4, REG(H_RAX), -(int32_t)BUS_PAGE);
+    emit_op(e, E_W, 0x8b, H_RSI, REG(H_ADDR));
+    emit_op(e, E_W, 0xc1, 5, REG(H_RSI));
+    emit8(e, 60);
+    emit_alu_imm(e, 0, 4, REG(H_RSI), 8);
+    emit_op(e, E_W, 0x0b, H_RAX, TABLE(H_RSI, offsetof(struct cpu, tlb_gen)));
+    emit_op(e, E_W, 0x3b, H_RAX,
+            MEM(H_RCX, write || stack ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read)));
+    miss = emit_jcc(e, CC_NE, NULL);
+    emit_op(e, E_W, 0x8b, H_RAX, REG(H_ADDR)); /* rax: the linear page; rcx: the host's */
+    emit_alu_imm(e, E_W, 4, REG(H_RAX), -(int32_t)BUS_PAGE);
+    emit_op(e, E_W, 0x8b, H_RCX, MEM(H_RCX, offsetof(struct tlb_entry, addend)));
+    emit_op(e, E_W, 0x03, H_RCX, REG(H_RAX));
+    emit_op(e, E_W, 0x8b, H_RDX, MEM(H_RDX, offsetof(struct jit_site, resume)));
+    emit_store(e, SLOT(JT(target)), H_RDX);
+    if (stack) {
+        emit_store(e, SLOT(table), H_RAX);
+        emit_store(e, SLOT(table + 8), H_RCX);
+    } else {
+        emit_op(e, 0, 0x8b, H_RSI, REG(H_ADDR));
+        emit_op(e, 0, 0xc1, 5, REG(H_RSI));
+        emit8(e, 8);
+        emit_op(e, 0, 0x81, 4, REG(H_RSI));
+        emit32(e, (JIT_TLB_SIZE - 1) * sizeof(struct jit_page));
+        emit_store(e, TABLE(H_RSI, table), H_RAX);
+        emit_store(e, TABLE(H_RSI, table + 8), H_RCX);
+        /* As jit_filled(). */
+        emit_op(e, 0, 0xc1, 4, REG(H_RSI));
+        emit8(e, 12);
+        emit_op(e, 0, 0x81, 1, REG(H_RSI));
+        emit32(e, (write ? JIT_WRITE : JIT_READ) | context << 8);
+        emit_op(e, E_W, 0x8b, H_RDX, REG(H_ADDR));
+        emit_op(e, E_W, 0xc1, 5, REG(H_RDX));
+        emit8(e, 63);
+        emit_op(e, E_W, 0x69, H_RDX, REG(H_RDX));
+        emit32(e, sizeof(struct jit_filled));
+        emit_mov_imm(e, H_RAX, (uint64_t)(uintptr_t)&jit->filled[0]);
+        emit_op(e, E_W, 0x03, H_RAX, REG(H_RDX));
+        emit_op(e, 0, 0x8b, H_RDX, MEM(H_RAX, offsetof(struct jit_filled, count)));
+        emit_alu_imm(e, 0, 7, REG(H_RDX), sizeof(jit->filled[0].slot) / sizeof(jit->filled[0].slot[0]));
+        full = emit_jcc(e, CC_AE, NULL);
+        emit_lea(e, E_W, H_RDX, H_RAX, H_RDX, 2, offsetof(struct jit_filled, slot));
+        emit_op(e, 0, 0x89, H_RSI, MEM(H_RDX, 0));
+        emit_land(e, full);
+        emit_op(e, 0, 0xff, 0, MEM(H_RAX, offsetof(struct jit_filled, count)));
+    }
+    emit_alu_imm(e, 0, 4, REG(H_ADDR), BUS_PAGE - 1);
+    emit_op(e, E_W, 0x03, H_ADDR, REG(H_RCX));
+    for (unsigned n = 0; n < sizeof(used); n++)
+        emit_load(e, used[n], SLOT(GUEST(used[n])));
+    jump_field(e, JT(target));
+    emit_land(e, miss);
+    for (unsigned n = 0; n < sizeof(used); n++)
+        emit_load(e, used[n], SLOT(GUEST(used[n])));
+    emit_jmp(e, jit->slow);
+    return here;
+}
+
 /* Called from translated code; all registers but the flags are as before, which come from the function's answer. */
 static const uint8_t *make_flags(struct emit *e)
 {
@@ -181,6 +266,9 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
     jit->body = make_call(e, (const void *)(uintptr_t)jit_body);
     jit->resolve = make_call(e, (const void *)(uintptr_t)jit_resolve);
     jit->indirect = make_call(e, (const void *)(uintptr_t)jit_indirect);
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        for (unsigned way = 0; way < JIT_WAYS; way++)
+            jit->quick[c][way] = make_quick(jit, e, c, way);
     jit->flags = make_flags(e);
     jit->xmm = make_xmm(e);
 }

@@ -179,8 +179,10 @@ static void emit_laters(struct trans *t)
             emit_thunk(t, l->site, t->jit->xmm);
         } else {
             if (l->table != NOT_LOOKED_UP)
-                emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, l->table));
-            emit_thunk(t, l->site, t->jit->slow);
+                emit_op(e, E_W, 0x03, H_ADDR, l->stack ? SLOT(l->table) : TABLE(H_TMP, l->table));
+            emit_thunk(t, l->site,
+                       l->table == NOT_LOOKED_UP ? t->jit->slow
+                                                 : t->jit->quick[t->block->context][t->jit->sites[l->site].way]);
         }
     }
 }

@@ -13,7 +13,8 @@ struct later {
     enum { LATER_SLOW, LATER_TAKEN, LATER_STUB } kind;
     uint8_t *rel; /* the jump that leads there */
     uint32_t site;
-    int32_t table;  /* SLOW: offset of the table that was looked up */
+    int32_t table;  /* SLOW: offset of the table, or the one page, that was looked up */
+    bool stack;
     int32_t offset; /* TAKEN: where the branch leads, from the block's page */
     unsigned rest;  /* TAKEN: instructions not done */
     struct jit_exit *exit; /* STUB */

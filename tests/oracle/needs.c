@@ -262,6 +262,9 @@ void satisfy(struct builder *b, struct parts *p)
     case KIND_XLAT:
         set_register(b, RBX, pick_target(b, p->asize, 1, 0) - segment_base(b, p));
         break;
+    case KIND_LINE:
+        set_register(b, RAX, pick_target(b, p->asize, 64, 0) - segment_base(b, p));
+        break;
     case KIND_COMPARE_EXCHANGE:
         if (one_in(r, 2) && p->is_mem) {
             v = edge_integer(r);

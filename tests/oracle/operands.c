@@ -12,7 +12,7 @@ uint64_t pick_target(struct builder *b, unsigned asize, unsigned size, unsigned 
     uint64_t window = DATA, offset;
     bool calm = b->calm && !one_in(r, 64);
 
-    if (b->c->bits == 64 && asize == SIZE_Q && one_in(r, 4))
+    if (b->c->bits == 64 && asize == SIZE_Q && one_in(r, calm ? 12 : 4))
         window = DATA_HIGH;
     else if (asize >= SIZE_D && !b->c->data_base && one_in(r, 8))
         window = DATA_TOP;
@@ -187,7 +187,10 @@ static void solve(struct builder *b, struct parts *p, uint64_t target)
     uint64_t sum = target;
 
     if (p->index != NOTHING) {
-        set_register(b, p->index, b->program ? edge_integer(&b->random) : b->gpr[p->index]);
+        if (p->base == NOTHING && (b->program || one_in(&b->random, 2))) /* it alone must reach */
+            set_register(b, p->index, (target >> p->scale) - below(&b->random, 1000));
+        else
+            set_register(b, p->index, b->program ? edge_integer(&b->random) : b->gpr[p->index]);
         sum -= b->gpr[p->index] << p->scale;
     }
     if (p->base == NOTHING) {

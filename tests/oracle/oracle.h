@@ -125,6 +125,7 @@ enum row_kind {
     KIND_STACK,
     KIND_LEAVE,
     KIND_XLAT,
+    KIND_LINE, /* its address is rAX */
     KIND_COMPARE_EXCHANGE,
     KIND_BRANCH, /* near, by register or memory */
     KIND_RETURN,

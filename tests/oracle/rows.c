@@ -109,6 +109,7 @@ static enum row_kind kind_of(const struct opcode_row *row)
         {KIND_STACK, "push pop pushf pusha popa enter"},
         {KIND_LEAVE, "leave"},
         {KIND_XLAT, "xlat"},
+        {KIND_LINE, "clzero"},
         {KIND_COMPARE_EXCHANGE, "cmpxchg cmpxchg8b cmpxchg16b"},
         {KIND_RETURN, "ret"},
         {KIND_FAR_RETURN, "retf"},

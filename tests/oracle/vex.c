@@ -78,7 +78,7 @@ unsigned vex_bytes(struct builder *b, const struct parts *p, uint8_t bytes[3])
         index = one_in(r, 4);
     if ((wide && !base_used) || !wide)
         base = one_in(r, 4);
-    if (!wide && one_in(r, 4))
+    if (!wide && one_in(r, p->vvvv ? 4 : 100)) /* but all of it counts where no register is named */
         last ^= 0x40;
     bytes[0] = 0xc4;
     bytes[1] = (uint8_t)((reg ? 0 : 0x80) | (index ? 0 : 0x40) | (base ? 0 : 0x20) | (p->map - VEX));

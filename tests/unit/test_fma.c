@@ -268,11 +268,11 @@ START_TEST(halves_are_rounded)
     for (unsigned n = 0; n < sizeof(knowns) / sizeof(knowns[0]); n++) {
         uint8_t code[] = {0xc4, 0xe3, 0x79,
                           0x1d, 0xc8, (uint8_t)knowns[n].mode}; /* vcvtps2ph $mode, %xmm1, %xmm0 */
-        uint64_t r = knowns[n].r * 0x0001000100010001;
+        uint64_t r = knowns[n].r * 0x0001000100010001ull;
 
         vec_random_state(&o, 4);
         set_mxcsr(MXCSR_DEFAULT | MXCSR_FTZ | MXCSR_RC); /* neither matters */
-        set_xmm(1, knowns[n].v * 0x100000001, knowns[n].v * 0x100000001);
+        set_xmm(1, knowns[n].v * 0x100000001ull, knowns[n].v * 0x100000001ull);
         oracle_body(&o, code, sizeof(code));
         ck_assert_int_eq(o.body.vector, -1);
         ck_assert_msg(xmm0() == r, "%08x: %016lx", knowns[n].v, xmm0());

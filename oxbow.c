@@ -101,6 +101,8 @@ static int run(const struct options *options)
     running = machine;
     status = machine_run(machine);
     running = NULL;
+    if (options->check)
+        machine_print_check(machine, stderr);
     if (options->stats)
         machine_print_stats(machine, stderr);
     machine_free(machine);

@@ -25,6 +25,9 @@ struct engine {
     /* Before the first run, and after the last; NULL: nothing to do. `why` as for probe. */
     bool (*attach)(struct cpu *cpu, char *why, size_t why_size);
     void (*detach)(struct cpu *cpu);
+    /* As cpu_check(), once attached; NULL: this engine has nothing to compare. */
+    bool (*check)(struct cpu *cpu, uint32_t often,
+                  void (*differs)(void *opaque, const struct cpu_difference *difference), void *opaque);
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
     void (*kick)(struct cpu *cpu);
     void (*pull)(struct cpu *cpu);

@@ -83,6 +83,7 @@ const struct engine engine_jit = {
     .probe = jit_probe,
     .attach = jit_attach,
     .detach = cpu_end_jit,
+    .check = cpu_check,
     .run = cpu_run,
     .kick = cpu_kick,
     .pull = cpu_pull,

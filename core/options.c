@@ -24,7 +24,7 @@ struct option_text {
 
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
 static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
-    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_action;
+    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_check, set_action;
 
 #define AT(member) .offset = offsetof(struct options, member)
 
@@ -107,6 +107,10 @@ const struct option_row option_table[] = {
      AT(timeout)},
     {"no-reboot", 0, NULL, NULL, RUN, "A guest that resets itself ends the run, with exit status 6.",
      set_flag, AT(no_reboot)},
+    {"check", 0, "[=N]", NULL, RUN,
+     "Compares translated code with the interpreter, block by block; a difference is printed and ends the run with exit "
+     "status 7. With N, a block is compared the first N times it runs, and then every Nth time.",
+     set_check, AT(check)},
     {"stats", 0, NULL, NULL, RUN, "At the end, says how many instructions ran and how fast.", set_flag,
      AT(stats)},
     {"log", 0, "LEVELS", "error,warn,info", RUN,
@@ -131,6 +135,7 @@ const struct exit_row exit_table[] = {
     {"4", "The time given by --timeout was over."},
     {"5", "The host or an engine failed."},
     {"6", "The guest asked for a reset, under --no-reboot."},
+    {"7", "With --check: translated code did something else than the interpreter."},
     {"128+N", "Ended by signal N: 130 for SIGINT, 143 for SIGTERM."},
     {"odd", "With --exit-device: (V << 1) | 1 for the value V that the guest wrote."},
     {NULL, NULL},
@@ -508,6 +513,19 @@ static bool set_port(struct options *options, const struct option_row *row, cons
         return false;
     }
     *(int *)member(options, row) = (int)number;
+    return true;
+}
+
+static bool set_check(struct options *options, const struct option_row *row, const char *value, char *why,
+                      size_t why_size)
+{
+    unsigned long number = 1;
+
+    if (value && (!parse_number(value, 1000000, &number) || !number)) {
+        snprintf(why, why_size, "--%s: \"%s\" is not a number of times; give 1 to 1000000", row->name, value);
+        return false;
+    }
+    *(uint32_t *)member(options, row) = (uint32_t)number;
     return true;
 }
 

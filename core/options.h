@@ -23,6 +23,7 @@ enum exit_status {
     EXIT_TIMEOUT = 4,
     EXIT_HOST = 5,
     EXIT_RESET = 6,
+    EXIT_DIFFERS = 7,
     EXIT_SIGNAL = 128, /* plus the signal's number */
 };
 
@@ -60,6 +61,7 @@ struct options {
     const char *screenshot;
     uint64_t timeout; /* host ns; 0: none */
     bool stats, no_reboot;
+    uint32_t check; /* how often a block of translated code is compared; 0: never */
     unsigned log;  /* bit n: enum log_level n is printed */
     int exit_port; /* the exit device's port, -1: not there */
     bool test_device;

@@ -96,6 +96,49 @@ struct cpu_code {
 bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code);
 void cpu_end_jit(struct cpu *cpu);
 
+/* Why a block of translated code was not compared with the interpreter. */
+#define CPU_UNCHECKED(X)                                                                                     \
+    X(CHIP, "chips' memory")                                                                                 \
+    X(PORT, "port I/O")                                                                                      \
+    X(TIME, "time or random numbers")                                                                        \
+    X(SYSTEM, "system instructions")                                                                         \
+    X(CODE, "its own code overwritten")                                                                      \
+    X(FLAGS, "undefined flags read")                                                                         \
+    X(SSE, "SSE off or its exceptions unmasked")                                                             \
+    X(LARGE, "too much written")                                                                             \
+    X(OUTSIDE, "changed from outside")                                                                       \
+    X(OFTEN, "seen often enough")
+
+enum cpu_unchecked {
+#define X(id, text) UNCHECKED_##id,
+    CPU_UNCHECKED(X)
+#undef X
+        UNCHECKED_COUNT
+};
+
+struct cpu_check_stats {
+    uint64_t blocks, instructions; /* run by both, and found equal */
+    uint64_t faults;               /* of the blocks, those that raised an exception */
+    uint64_t unchecked[UNCHECKED_COUNT];
+};
+
+/* A block of translated code that did something else than the interpreter. */
+struct cpu_difference {
+    const char *what; /* a line for each thing that differs */
+    const struct cpu_state *before, *interpreted, *translated;
+    const uint8_t *guest, *host; /* its code; the host's at the address where it runs */
+    size_t guest_size, host_size;
+};
+
+/*
+ * Translated code runs from now on only to be compared with the interpreter, block by block, from the same state;
+ * what the guest sees is the interpreter's doing. A block is compared the first `often` times it runs, and then every
+ * `often`th time. At the first difference differs() is called, on the CPU's thread; from then on all is interpreted.
+ * False when memory ran out. After cpu_use_jit(), while the CPU is stopped; cpu_end_jit() ends it.
+ */
+bool cpu_check(struct cpu *cpu, uint32_t often, void (*differs)(void *opaque, const struct cpu_difference *difference),
+               void *opaque);
+
 /* Guest instructions retired since creation, for --stats. */
 uint64_t cpu_instructions(const struct cpu *cpu);
 
@@ -107,6 +150,7 @@ struct cpu_stats {
     uint64_t trace_invalidations; /* traces dropped because their code was written */
     uint64_t tlb_misses, tlb_flushes;
     uint64_t interrupts, exceptions;
+    struct cpu_check_stats check;
 };
 void cpu_get_stats(const struct cpu *cpu, struct cpu_stats *stats);
 

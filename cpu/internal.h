@@ -219,6 +219,7 @@ struct cpu {
     struct pcid_table *pcids;
     struct cpu_stats stats;
     struct jit *jit; /* NULL: everything is interpreted */
+    struct checker *checker; /* NULL: translated code isn't compared with the interpreter */
     struct jit_tables jt;
 };
 
@@ -412,7 +413,21 @@ void jit_forget_half(struct cpu *cpu, bool high);
 void jit_forget_page(struct cpu *cpu, uint64_t linear);
 void jit_forget_writes(struct cpu *cpu);
 void jit_begin(struct cpu *cpu);                      /* this thread is going to run the CPU */
+
+/* jit/check.c, when there is a cpu->checker: the interpreter is about to write RAM, or has set bits of a table entry */
+void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, unsigned size);
+void check_bits_set(struct cpu *cpu, const void *host, uint64_t bits, unsigned size);
+void check_chip(struct cpu *cpu); /* a chip is about to be accessed */
 #else
+static inline void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, unsigned size)
+{
+    (void)cpu, (void)host, (void)phys, (void)linear, (void)size;
+}
+static inline void check_bits_set(struct cpu *cpu, const void *host, uint64_t bits, unsigned size)
+{
+    (void)cpu, (void)host, (void)bits, (void)size;
+}
+static inline void check_chip(struct cpu *cpu) { (void)cpu; }
 static inline void jit_new_trace(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
 static inline void jit_drop(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
 static inline void jit_reset(struct cpu *cpu) { (void)cpu; }

@@ -102,6 +102,8 @@ static bool set_bits(struct cpu *cpu, uint64_t addr, unsigned size, uint64_t old
         done = __atomic_compare_exchange_n((uint32_t *)(void *)(r->host + offset), &old32,
                                            (uint32_t)(old | bits), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
+    if (done && unlikely(cpu->checker))
+        check_bits_set(cpu, r->host + offset, bits, size);
     if (done && r->page_flags[offset >> 12])
         bus_ram_written(cpu->memory, r, offset, size);
     return done;
@@ -488,7 +490,7 @@ static void fill_entry(const struct cpu *cpu, struct tlb_entry *e, const struct 
         e->read = s->tag;
     if (s->allow & 1u << ACCESS_FETCH)
         e->fetch = s->tag;
-    if ((s->allow & 1u << ACCESS_WRITE) && r->kind == REGION_RAM &&
+    if ((s->allow & 1u << ACCESS_WRITE) && r->kind == REGION_RAM && likely(!cpu->checker) &&
         !(__atomic_load_n(&r->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK)))
         e->write = s->tag;
 }
@@ -595,8 +597,11 @@ static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, false);
 
-    if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size)
+    if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size) {
+        if (unlikely(cpu->checker))
+            check_chip(cpu);
         return bus_read(cpu->memory, s->phys + in_page, size);
+    }
     memcpy(&value, s->region->host + s->offset + in_page, size);
     return value;
 }
@@ -610,9 +615,14 @@ static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, 
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, true);
     if (!r || r->kind != REGION_RAM || s->offset + in_page + size > r->size) {
+        if (unlikely(cpu->checker))
+            check_chip(cpu);
         bus_write(cpu->memory, s->phys + in_page, value, size);
         return;
     }
+    if (unlikely(cpu->checker)) /* what is written as the processor itself, translated code can't */
+        check_write(cpu, r->host + s->offset + in_page, s->phys + in_page,
+                    tlb->entry == cpu->tlb ? linear : NO_PAGE, size);
     memcpy(r->host + s->offset + in_page, &value, size);
     if (__atomic_load_n(&r->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
         bus_ram_written(cpu->memory, r, s->offset + in_page, size);
@@ -740,6 +750,9 @@ void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64
         return NULL;
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, true);
+    if (unlikely(cpu->checker))
+        check_write(cpu, s->region->host + s->offset + (linear & (BUS_PAGE - 1)),
+                    s->phys + (linear & (BUS_PAGE - 1)), linear, size);
     return s->region->host + s->offset + (linear & (BUS_PAGE - 1));
 }
 

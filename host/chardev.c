@@ -35,7 +35,7 @@ struct chardev *host_chardev_open(const char *spec, struct loop *loop, struct lo
 {
     const char *file = path_of(spec, "file"), *sock = path_of(spec, "unix");
 
-    /* Whoever reads went away, or a file is as long as it may be (ulimit -f): errors of the write, no more. */
+    /* A reader that went away, or a file as long as it may be (ulimit -f), is an error of the write. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     if (strcmp(spec, "stdio") == 0)

@@ -141,6 +141,9 @@ void machine_reset(struct machine *machine);
 /* What ran and how fast, after machine_run(). */
 void machine_print_stats(const struct machine *machine, FILE *out);
 
+/* What --check compared, and what not. */
+void machine_print_check(const struct machine *machine, FILE *out);
+
 /* machine_file.c: an options_reader for INI files. */
 bool machine_file_read(const char *path, struct options *options, char *why, size_t why_size);
 

@@ -10,6 +10,7 @@
 
 #include "accel/engine.h"
 #include "debug/crash.h"
+#include "debug/difference.h"
 #include "machine/machine.h"
 
 static bool init_lock(pthread_mutex_t *lock)
@@ -88,6 +89,27 @@ static void reset_all(struct machine *m)
     cpu_reset(m->cpu, false);
 }
 
+static void differs(void *opaque, const struct cpu_difference *difference)
+{
+    difference_report(difference, stderr);
+    machine_end(opaque, EXIT_DIFFERS);
+}
+
+/* 0 or an exit status. */
+static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    if (engine->attach && !engine->attach(m->cpu, why, why_size))
+        return EXIT_HOST;
+    if (!m->options->check)
+        return 0;
+    if (!engine->check) {
+        snprintf(why, why_size, "--check: the engine %s translates no code; use --accel jit", engine->name);
+        return EXIT_USAGE;
+    }
+    snprintf(why, why_size, "out of memory for --check");
+    return engine->check(m->cpu, m->options->check, differs, m) ? 0 : EXIT_HOST;
+}
+
 /* Everything but the thread; 0 or an exit status. */
 static int build(struct machine *m, char *why, size_t why_size)
 {
@@ -115,8 +137,9 @@ static int build(struct machine *m, char *why, size_t why_size)
         return EXIT_HOST;
     m->reset_asked = false;
     timer_init(&m->timeout, m->clock, "timeout", time_is_up, m);
-    if (engine->attach && !engine->attach(m->cpu, why, why_size))
-        return EXIT_HOST;
+    status = attach(m, engine, why, why_size);
+    if (status)
+        return status;
     snprintf(why, why_size, "the host has no thread for a CPU");
     return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, m) ? 0 : EXIT_HOST;
 }
@@ -240,6 +263,23 @@ int machine_run(struct machine *m)
     if (end_status(m) == EXIT_CRASH && cpu_state(m->cpu)->activity == CPU_SHUTDOWN)
         crash_report(m->cpu, stderr);
     return end_status(m);
+}
+
+void machine_print_check(const struct machine *m, FILE *out)
+{
+    static const char *const reasons[] = {
+#define X(id, text) text,
+        CPU_UNCHECKED(X)
+#undef X
+    };
+    struct cpu_stats stats = {0};
+
+    cpu_get_stats(m->cpu, &stats);
+    fprintf(out, "check: %" PRIu64 " blocks compared, %" PRIu64 " instructions; %" PRIu64 " of them raised exceptions\n",
+            stats.check.blocks, stats.check.instructions, stats.check.faults);
+    for (unsigned n = 0; n < UNCHECKED_COUNT; n++)
+        if (stats.check.unchecked[n])
+            fprintf(out, "check: %12" PRIu64 " not compared: %s\n", stats.check.unchecked[n], reasons[n]);
 }
 
 void machine_print_stats(const struct machine *m, FILE *out)

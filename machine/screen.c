@@ -15,7 +15,7 @@
 #include "machine/machine.h"
 
 #define VIDEO_BIOS     OXBOW_FIRMWARE_DIR "/vgabios-stdvga.bin"
-#define VRAM_SIZE      (64u << 20) /* two pictures of 3840x2160 with 32 bits, as Linux's driver wants for that mode */
+#define VRAM_SIZE      (64u << 20) /* two pictures of 3840x2160 with 32 bits, as Linux's driver wants there */
 #define VIDEO_BIOS_MAX (256u << 10)
 
 /* Kernels that are started directly find no adapter unless somebody is to look at it. */

@@ -264,14 +264,16 @@ BODY(flush_caches)
     NEXT;
 }
 
-/* CLZERO: the cache line that rAX points into, whatever the alignment (APM 3). */
+/* CLZERO: the cache line that the linear address lies in, whatever its alignment (APM 3). */
 static __attribute__((noinline)) void clear_line(struct cpu *cpu, const struct insn *i)
 {
     static const uint8_t zeros[64];
-    uint64_t offset = cpu->s.gpr[RAX] & address_mask(i->asize) & ~63ull;
+    uint64_t offset = cpu->s.gpr[RAX] & address_mask(i->asize), linear;
 
-    linear_write_block(cpu, i, i->seg, seg_linear(cpu, i, i->seg, offset, sizeof(zeros), ACCESS_WRITE), zeros,
-                       sizeof(zeros));
+    if (!cpu->long64)
+        offset &= ~63ull;
+    linear = seg_linear(cpu, i, i->seg, offset, sizeof(zeros), ACCESS_WRITE) & ~63ull;
+    linear_write_block(cpu, i, i->seg, linear, zeros, sizeof(zeros));
 }
 
 BODY(clzero)

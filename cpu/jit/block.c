@@ -38,6 +38,7 @@ bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
         free(jit);
         return false;
     }
+    jit->hot = HOT;
     jit->write = code->write;
     jit->exec = code->exec;
     jit->size = code->size;
@@ -65,6 +66,7 @@ void cpu_end_jit(struct cpu *cpu)
 
     if (!jit)
         return;
+    check_end(cpu);
     cpu->jit = NULL;
     trace_flush(cpu); /* traces begin with their own bodies again */
     jit->code.release(&jit->code);
@@ -81,7 +83,8 @@ void jit_reset(struct cpu *cpu)
     if (!jit)
         return;
     jit->used = jit->keep;
-    jit->site_count = jit->exit_count = jit->block_count = 0;
+    jit->exit_count = jit->block_count = 0;
+    jit->site_count = 1; /* 0 says: none */
     jit->resets++;
     jit_clear_tables(cpu);
 }
@@ -264,33 +267,39 @@ static struct jit_block *compile(struct cpu *cpu, struct trace *t)
     return block;
 }
 
-static bool may_enter(const struct cpu *cpu, const struct jit_block *block)
+bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block)
 {
-    return !block->xmm || jit_xmm_allowed(cpu);
+    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->x87 || jit_x87_allowed(cpu));
+}
+
+void jit_run_block(struct cpu *cpu, struct trace *t)
+{
+    cpu->retired -= t->count;
+    cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
+    cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
+    cpu->jit->enter(cpu, t->block->code);
+    jit_sync_flags(cpu);
+    jit_sync_x87(cpu);
 }
 
 /* The trace in cpu->trace has a block: runs it, and what it leads to. */
 BODY(body_translated)
 {
     struct trace *t = cpu->trace;
-    struct jit_block *block = t->block;
 
-    if (unlikely(!may_enter(cpu, block))) {
+    if (unlikely(cpu->checker))
+        check_block(cpu, t);
+    else if (likely(jit_may_enter(cpu, t->block)))
+        jit_run_block(cpu, t);
+    else
         t->first(cpu, i);
-        return;
-    }
-    cpu->retired -= t->count;
-    cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
-    cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
-    cpu->jit->enter(cpu, block->code);
-    jit_sync_flags(cpu);
 }
 
 BODY(body_warm)
 {
     struct trace *t = cpu->trace;
 
-    if (likely(++t->heat < HOT)) {
+    if (likely(++t->heat < (cpu->jit ? cpu->jit->hot : HOT))) {
         t->first(cpu, i);
         return;
     }

@@ -10,6 +10,7 @@
  *     translate.c  a trace's instructions one by one; integer.c, address.c, branch.c, simd.c, flags.c its parts
  *     block.c      blocks, their links, and how they end
  *     runtime.c    what translated code calls
+ *     check.c      blocks compared with the interpreter
  *
  * Everything is the CPU's own thread's. RIP of a block is cpu->jt.code_page plus its offset in its page: code is
  * shared by all mappings of its page.
@@ -57,7 +58,7 @@ struct jit_block {
     uint16_t exit_count, count, page_offset;
     uint16_t cut;                   /* instructions of the trace that it leaves out */
     uint8_t context;
-    bool xmm; /* uses XMM registers */
+    bool xmm, x87; /* uses XMM registers, the x87 */
     bool dropped;
 };
 
@@ -74,6 +75,8 @@ struct jit {
     bool host[F_COUNT];     /* features that the host has, among those with rules */
     uint64_t resets;
 
+    uint32_t hot; /* runs in the interpreter before a trace is compiled */
+
     struct insn copy[4]; /* the instruction whose body runs alone */
 
     /* thunk.c */
@@ -85,7 +88,7 @@ struct jit {
     const uint8_t *resolve;  /* r13: exit */
     const uint8_t *indirect; /* r13: site; r14: RIP */
     const uint8_t *flags;    /* called: the guest's arithmetic flags to the host's */
-    const uint8_t *xmm;      /* called: loads XMM registers; or leaves, at the block's start. r13: site */
+    const uint8_t *xmm, *x87; /* at a block's start: loads XMM registers, the x87; or leaves. r13: site */
 
     /* Which slots of the tables are in use for addresses of the lower and the upper half, for flushing them. */
     struct jit_filled {
@@ -120,9 +123,16 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block);
 
 /* block.c */
 void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
+bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* its units are allowed */
 void jit_clear_tables(struct cpu *cpu);
+void jit_run_block(struct cpu *cpu, struct trace *t); /* in cpu->trace, and counted; and what it leads to */
 /* A table's slot is in use for an address. */
 void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot, uint64_t linear);
+
+/* check.c, when there is a cpu->checker */
+void check_block(struct cpu *cpu, struct trace *t);                  /* instead of running it */
+bool check_stops(const struct cpu *cpu, const struct insn *i); /* the block ends before `i` */
+void check_end(struct cpu *cpu);
 
 /* runtime.c: called by thunks. They return where to go on, NULL: leave. */
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);
@@ -132,6 +142,9 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t site, uint64_t rip);
 uint64_t jit_flags_image(struct cpu *cpu);
 bool jit_xmm_allowed(const struct cpu *cpu); /* SSE instructions don't fault, nor do floating-point exceptions */
 bool jit_may_load_xmm(struct cpu *cpu, uint32_t site);
+bool jit_x87_allowed(const struct cpu *cpu); /* the same of x87 instructions */
+bool jit_may_load_x87(struct cpu *cpu, uint32_t site);
+void jit_sync_x87(struct cpu *cpu); /* from jt.image to struct cpu_state */
 void jit_sync_flags(struct cpu *cpu); /* to the interpreter's form */
 
 #endif

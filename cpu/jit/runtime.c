@@ -106,12 +106,80 @@ uint64_t jit_flags_image(struct cpu *cpu)
     return get_arith_flags(cpu) | FLAG_1 | FLAG_IF;
 }
 
+/* --- The x87 ------------------------------------------------------------------------------------------ */
+
+void jit_sync_x87(struct cpu *cpu)
+{
+    struct jit_tables *jt = &cpu->jt;
+    struct cpu_state *s = &cpu->s;
+    uint16_t fop = s->fop, fcs = s->fcs, fds = s->fds;
+    uint64_t fip = s->fip, fdp = s->fdp;
+
+    if (!jt->x87_image)
+        return;
+    fpu_load_env(s, jt->image, true, FPU_PROTECTED);
+    fpu_load_registers(s, jt->image + 28);
+    if (jt->x87_site) {
+        const struct jit_site *site = &cpu->jit->sites[jt->x87_site];
+        const struct insn *i = site->insn;
+
+        fop = i->imm & 0x7ff;
+        fip = jt->x87_page + site->block->page_offset + i->off;
+        fcs = s->seg[CS].selector;
+        if (i->flags & INSN_MEM) {
+            fdp = jt->x87_data;
+            fds = s->seg[i->seg].selector;
+        }
+    }
+    s->fop = fop;
+    s->fip = fip;
+    s->fcs = fcs;
+    s->fdp = fdp;
+    s->fds = fds;
+    jt->x87_site = 0;
+    jt->x87_image = 0;
+}
+
+static void make_image(struct cpu *cpu)
+{
+    fpu_store_env(&cpu->s, cpu->jt.image, true, FPU_PROTECTED);
+    fpu_store_registers(&cpu->s, cpu->jt.image + 28);
+    cpu->jt.x87_image = 1;
+}
+
+/* Translated code that was using the x87 goes on. */
+static void refresh_x87(struct cpu *cpu)
+{
+    if (cpu->jt.x87_saved && !cpu->jt.x87_image)
+        make_image(cpu);
+}
+
+bool jit_x87_allowed(const struct cpu *cpu)
+{
+    return !(cpu->s.cr0 & (CR0_EM | CR0_TS)) && (cpu->s.fcw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS;
+}
+
+bool jit_may_load_x87(struct cpu *cpu, uint32_t n)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+
+    cpu->jt.target = site->resume;
+    if (likely(jit_x87_allowed(cpu))) {
+        make_image(cpu);
+        return true;
+    }
+    cpu->retired -= site->block->count;
+    cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
+    return false;
+}
+
 /* --- Memory ------------------------------------------------------------------------------------------- */
 
 /* The interpreter's idea of where the CPU is: in the block's trace, all of whose instructions are counted. */
 static void arrive(struct cpu *cpu, const struct jit_block *block)
 {
     jit_sync_flags(cpu);
+    jit_sync_x87(cpu);
     cpu->trace = block->trace;
     cpu->s.rip = cpu->jt.code_page + block->page_offset;
     cpu->retired += block->cut;
@@ -132,6 +200,11 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
     struct insn *copy = cpu->jit->copy;
     uint64_t next;
 
+    if (unlikely(cpu->checker) && check_stops(cpu, i)) {
+        cpu->retired -= i->rest + 1u;
+        cpu->s.rip += i->off;
+        return NULL;
+    }
     copy[0] = *i;
     if (i == block->trace->insn)
         copy[0].fn = block->trace->first;
@@ -144,8 +217,10 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
     copy[0].fn(cpu, copy);
     if (!cpu->jt.returned)
         return NULL;
-    if (site->next && !cpu->jt.stale && (!cpu->jt.xmm_saved || jit_xmm_allowed(cpu))) {
+    if (site->next && !cpu->jt.stale && (!cpu->jt.xmm_saved || jit_xmm_allowed(cpu)) &&
+        (!cpu->jt.x87_saved || jit_x87_allowed(cpu))) {
         cpu->retired -= block->cut;
+        refresh_x87(cpu);
         return site->next;
     }
     cpu->retired -= i->rest;
@@ -202,6 +277,7 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
         host = tlb_read_host(cpu, linear, site->size);
     }
     cpu->retired -= site->block->cut;
+    refresh_x87(cpu);
     if (host)
         remember(cpu, site, linear, host);
     else
@@ -228,10 +304,10 @@ static struct jit_block *block_here(struct cpu *cpu)
 {
     struct trace *t;
 
-    if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed))
+    if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed) || cpu->checker)
         return NULL;
     t = trace_find(cpu);
-    if (t->phys2 != NO_PAGE || !t->block || (t->block->xmm && !jit_xmm_allowed(cpu)))
+    if (t->phys2 != NO_PAGE || !t->block || !jit_may_enter(cpu, t->block))
         return NULL;
     know_page(cpu, t->block->context, t->phys >> 12);
     return t->block;
@@ -244,6 +320,8 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
     uint64_t resets = cpu->jit->resets;
 
     jit_sync_flags(cpu);
+    jit_sync_x87(cpu);
+    refresh_x87(cpu);
     cpu->s.rip = cpu->jt.code_page + (uint64_t)(int64_t)x->offset;
     if (x->to && cpu->retired < atomic_load_explicit(&cpu->stop_at, memory_order_relaxed)) {
         /* Linked: only the page has to be found again. */
@@ -270,6 +348,8 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     unsigned slot = rip & (JIT_TARGETS - 1);
 
     jit_sync_flags(cpu);
+    jit_sync_x87(cpu);
+    refresh_x87(cpu);
     if (unlikely(!canonical(cpu, rip))) { /* before RSP has changed (SDM 2A CALL, RET) */
         if (opcode_rows[i->row].opcode == 0xff && (opcode_rows[i->row].sel >> 5 & 7) == 2)
             cpu->s.gpr[RSP] += 8;

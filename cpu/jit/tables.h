@@ -72,12 +72,17 @@ struct jit_tables {
     uint8_t cf, carry;
     uint8_t xmm_live;  /* the host's XMM registers and MXCSR hold the guest's */
     uint8_t xmm_saved; /* ... and were put away for a call */
+    uint8_t x87_live, x87_saved; /* the same of the x87 */
+    uint8_t x87_image;           /* its state is in `image`, and not in the struct cpu_state */
     uint8_t returned;  /* a body came to its end and did not leave */
     uint8_t stale;     /* the running block was dropped */
     uint64_t value;    /* r14 after a call to C */
     uint64_t branch;   /* an indirect call's target while its return address is pushed */
     const uint8_t *target;
     void *self; /* struct cpu */
+    uint32_t x87_site; /* the last x87 instruction that counts for FIP, FDP and FOP; 0: none since they were set */
+    uint64_t x87_page, x87_data;
+    uint8_t image[112]; /* as FNSAVE's, 32-bit protected */
     uint8_t bounce[64] __attribute__((aligned(64))); /* what a read from a chip or across pages brought */
 
     uint8_t nowhere[4096]; /* what an address that isn't canonical may touch: see clear_stacks() */

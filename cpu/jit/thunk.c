@@ -75,6 +75,41 @@ static void save_xmm(struct emit *e, bool saved)
     emit_land(e, skip);
 }
 
+static void load_x87(struct emit *e)
+{
+    emit_op(e, 0, 0xdd, 4, SLOT(JT(image))); /* FRSTOR */
+    emit_store_imm8(e, SLOT(JT(x87_image)), 0);
+    emit_store_imm8(e, SLOT(JT(x87_live)), 1);
+}
+
+/* As save_xmm(). FNSAVE leaves the x87 as C code expects it. */
+static void save_x87(struct emit *e, bool saved)
+{
+    uint8_t *skip;
+
+    emit_op(e, 0, 0x80, 7, SLOT(JT(x87_live)));
+    emit8(e, 0);
+    skip = emit_jcc(e, CC_E, NULL);
+    emit_op(e, 0, 0xdd, 6, SLOT(JT(image)));
+    emit_store_imm8(e, SLOT(JT(x87_image)), 1);
+    emit_store_imm8(e, SLOT(JT(x87_live)), 0);
+    if (saved)
+        emit_store_imm8(e, SLOT(JT(x87_saved)), 1);
+    emit_land(e, skip);
+}
+
+static void restore_x87(struct emit *e)
+{
+    uint8_t *skip;
+
+    emit_op(e, 0, 0x80, 7, SLOT(JT(x87_saved)));
+    emit8(e, 0);
+    skip = emit_jcc(e, CC_E, NULL);
+    emit_store_imm8(e, SLOT(JT(x87_saved)), 0);
+    load_x87(e);
+    emit_land(e, skip);
+}
+
 static void restore_xmm(struct emit *e)
 {
     uint8_t *skip;
@@ -98,6 +133,7 @@ static void make_enter(struct jit *jit, struct emit *e)
     emit_alu_imm(e, E_W, 5, REG(H_RSP), 8);
     emit_store(e, SLOT(JT(target)), H_RSI);
     emit_store_imm8(e, SLOT(JT(xmm_saved)), 0);
+    emit_store_imm8(e, SLOT(JT(x87_saved)), 0);
     load_registers(e);
     jump_field(e, JT(target));
 }
@@ -113,6 +149,7 @@ static const uint8_t *make_call(struct emit *e, const void *function)
 
     save_registers(e);
     save_xmm(e, true);
+    save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_op(e, 0, 0x8b, H_RSI, REG(H_TMP));
     emit_load(e, H_RDX, REG(H_ADDR));
@@ -121,6 +158,7 @@ static const uint8_t *make_call(struct emit *e, const void *function)
     leave = emit_jcc(e, CC_E, NULL);
     emit_store(e, SLOT(JT(target)), H_RAX);
     restore_xmm(e);
+    restore_x87(e);
     load_registers(e);
     emit_load(e, H_ADDR, SLOT(JT(value)));
     jump_field(e, JT(target));
@@ -223,9 +261,11 @@ static const uint8_t *make_flags(struct emit *e)
     save_registers(e);
     emit_alu_imm(e, E_W, 5, REG(H_RSP), 8); /* the return address made it odd */
     save_xmm(e, true);
+    save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_call_c(e, (const void *)(uintptr_t)jit_flags_image);
     restore_xmm(e);
+    restore_x87(e);
     emit_store(e, SLOT(JT(value)), H_RAX);
     load_registers(e);
     emit_op(e, 0, 0xff, 6, SLOT(JT(value))); /* PUSH, POPFQ */
@@ -235,19 +275,26 @@ static const uint8_t *make_flags(struct emit *e)
     return here;
 }
 
-/* Loads XMM registers if the guest may use them now. r13: site of the block's start; goes to its `resume`. */
-static const uint8_t *make_xmm(struct emit *e)
+/*
+ * Loads XMM registers, or the x87, if the guest may use them now (`allowed` says so). r13: site of the block's start; goes
+ * to its `resume`.
+ */
+static const uint8_t *make_unit(struct emit *e, bool (*allowed)(struct cpu *cpu, uint32_t site), void (*load)(struct emit *e))
 {
     const uint8_t *here = emit_here(e);
     uint8_t *leave;
 
     save_registers(e);
+    save_xmm(e, true);
+    save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_op(e, 0, 0x8b, H_RSI, REG(H_TMP));
-    emit_call_c(e, (const void *)(uintptr_t)jit_may_load_xmm);
+    emit_call_c(e, (const void *)(uintptr_t)allowed);
     emit_op(e, 0, 0x84, H_RAX, REG(H_RAX));
     leave = emit_jcc(e, CC_E, NULL);
-    load_xmm(e);
+    restore_xmm(e);
+    restore_x87(e);
+    load(e);
     load_registers(e);
     jump_field(e, JT(target));
     emit_land(e, leave);
@@ -261,6 +308,7 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
     jit->leave = emit_here(e);
     save_registers(e);
     save_xmm(e, false);
+    save_x87(e, false);
     pop_callee_saved(e);
     jit->slow = make_call(e, (const void *)(uintptr_t)jit_slow);
     jit->body = make_call(e, (const void *)(uintptr_t)jit_body);
@@ -270,5 +318,6 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
         for (unsigned way = 0; way < JIT_WAYS; way++)
             jit->quick[c][way] = make_quick(jit, e, c, way);
     jit->flags = make_flags(e);
-    jit->xmm = make_xmm(e);
+    jit->xmm = make_unit(e, jit_may_load_xmm, load_xmm);
+    jit->x87 = make_unit(e, jit_may_load_x87, load_x87);
 }

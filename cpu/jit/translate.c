@@ -6,7 +6,7 @@
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules};
+static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules, x87_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
@@ -51,6 +51,8 @@ static bool rule_fits(const struct jit *jit, const struct rule *r, const struct 
         return false;
     if (((r->flags & R_REGISTER) && i->flags & INSN_MEM) || ((r->flags & R_WIDE) && i->osize == SIZE_W))
         return false;
+    if (r->flags & R_X87)
+        return x87_supported(i);
     return !(r->flags & (R_HOST | R_XMM)) || jit->host[row->feature];
 }
 
@@ -124,12 +126,26 @@ static void collect(struct trans *t)
     t->block->cut = (uint16_t)(trace->count - t->n);
 }
 
-static bool uses_xmm(const struct trans *t)
+static bool uses(const struct trans *t, unsigned unit)
 {
     for (unsigned n = 0; n < t->n; n++)
-        if (t->rule[n] && t->rule[n]->flags & R_XMM)
+        if (t->rule[n] && t->rule[n]->flags & unit)
             return true;
     return false;
+}
+
+/* The unit whose flag is at `live` has the guest's registers, or gets them now. */
+static void emit_unit(struct trans *t, int32_t live, int table)
+{
+    uint32_t site = new_site(t, t->insn[0]);
+    struct later *l;
+
+    emit_op(&t->e, 0, 0x80, 7, SLOT(live));
+    emit8(&t->e, 0);
+    l = emit_later(t, emit_jcc(&t->e, CC_E, NULL), LATER_SLOW);
+    l->site = site;
+    l->table = table;
+    t->jit->sites[site].resume = emit_here(&t->e);
 }
 
 /* What every block begins with: is the CPU wanted elsewhere; counting; XMM registers. */
@@ -142,16 +158,14 @@ static void emit_head(struct trans *t)
     l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);
     l->offset = INT32_MIN;
     emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
-    t->block->xmm = uses_xmm(t);
-    if (t->block->xmm) {
-        uint32_t site = new_site(t, t->insn[0]);
-
-        emit_op(e, 0, 0x80, 7, SLOT(JT(xmm_live)));
-        emit8(e, 0);
-        l = emit_later(t, emit_jcc(e, CC_E, NULL), LATER_SLOW);
-        l->site = site;
-        l->table = XMM_ABSENT;
-        t->jit->sites[site].resume = emit_here(e);
+    t->block->xmm = uses(t, R_XMM);
+    t->block->x87 = uses(t, R_X87);
+    if (t->block->xmm)
+        emit_unit(t, JT(xmm_live), XMM_ABSENT);
+    if (t->block->x87) {
+        emit_unit(t, JT(x87_live), X87_ABSENT);
+        emit_load(e, H_TMP, SLOT(JT(code_page)));
+        emit_store(e, SLOT(JT(x87_page)), H_TMP);
     }
 }
 
@@ -175,8 +189,8 @@ static void emit_laters(struct trans *t)
             if (l->rest)
                 emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, -(int32_t)l->rest);
             emit_goto(t, l->offset);
-        } else if (l->table == XMM_ABSENT) {
-            emit_thunk(t, l->site, t->jit->xmm);
+        } else if (l->table == XMM_ABSENT || l->table == X87_ABSENT) {
+            emit_thunk(t, l->site, l->table == XMM_ABSENT ? t->jit->xmm : t->jit->x87);
         } else {
             if (l->table != NOT_LOOKED_UP)
                 emit_op(e, E_W, 0x03, H_ADDR, l->stack ? SLOT(l->table) : TABLE(H_TMP, l->table));

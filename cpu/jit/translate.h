@@ -38,7 +38,7 @@ struct trans {
 };
 
 /* Instead of a table: the block wants XMM registers; the address is unsuitable. */
-enum { XMM_ABSENT = -1, NOT_LOOKED_UP = -2 };
+enum { XMM_ABSENT = -1, NOT_LOOKED_UP = -2, X87_ABSENT = -3 };
 
 /* What an instruction's translation does besides computing. */
 enum rule_flags {
@@ -55,6 +55,7 @@ enum rule_flags {
     R_WIDE = 1024,    /* not with 16-bit operands */
     R_HOST = 2048,    /* only where the host has the row's feature too */
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
+    R_X87 = 16384,
     R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
 
@@ -68,7 +69,7 @@ struct rule {
 };
 
 /* translate.c */
-extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[]; /* each ends with a NULL emit */
+extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */
@@ -102,6 +103,9 @@ static inline unsigned size_flags(unsigned size)
 
 uint32_t new_site(struct trans *t, const struct insn *i);
 struct later *emit_later(struct trans *t, uint8_t *rel, int kind);
+
+/* x87.c */
+bool x87_supported(const struct insn *i);
 
 /* integer.c */
 unsigned operand_size(const struct insn *i, unsigned n); /* of a byte operand SIZE_B, else the instruction's */

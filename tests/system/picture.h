@@ -30,7 +30,8 @@ struct comparison {
     size_t ignored_count;
 };
 
-/* False when the file can't be read as a PNG or a dump with 32 bits a pixel; then `why` says why. Free it in either case. */
+/* False when the file can't be read as a PNG or a dump with 32 bits a pixel; then `why` says why. Free it in
+ * either case. */
 bool picture_read(struct picture *picture, const char *path, char *why, size_t why_size);
 void picture_free(struct picture *picture);
 

@@ -331,8 +331,9 @@ void xsave_store(struct cpu *cpu, const struct insn *i, uint64_t rfbm, enum xsav
     struct area a = {0};
 
     a.linear = area_linear(cpu, i, area_size(rfbm | format), ACCESS_WRITE);
-    /* AMD's processors look at both, even if nothing is stored at the start. */
+    /* AMD's processors look at both ends first, whether or not something is stored there. */
     probe_write(cpu, i, i->seg, a.linear, 1);
+    probe_write(cpu, i, i->seg, at_offset(cpu, &a, area_size(rfbm | format) - 1), 1);
     probe_write(cpu, i, i->seg, at_offset(cpu, &a, LEGACY_SIZE), 8);
     if (kind == XSAVE_COMPACTED) {
         /* MXCSR goes with component 1, and XINUSE doesn't know of it. */
@@ -384,7 +385,9 @@ void xsave_load(struct cpu *cpu, const struct insn *i, uint64_t rfbm, bool super
     uint32_t mxcsr = MXCSR_DEFAULT;
     bool has_mxcsr, sets_mxcsr;
 
-    probe_read(cpu, i, i->seg, a.linear, 1); /* as for a store */
+    /* As for a store, of all that is asked for in the standard format. */
+    probe_read(cpu, i, i->seg, a.linear, 1);
+    probe_read(cpu, i, i->seg, at_offset(cpu, &a, area_size(rfbm) - 1), 1);
     linear_read_block(cpu, i, i->seg, at_offset(cpu, &a, LEGACY_SIZE), words, sizeof(words));
     check_header(cpu, i, words, supervisor);
     format = words[1] & XCOMP_COMPACTED ? words[1] : 0;

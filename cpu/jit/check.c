@@ -41,6 +41,7 @@ struct line {
 /* A page that was written, and its entry in translated code's table for writing. */
 struct page {
     uint64_t linear;
+    uint8_t *host; /* NULL: it isn't plain memory */
     struct jit_page *entry, old;
 };
 
@@ -69,7 +70,8 @@ struct checker {
     uint16_t bucket[BUCKETS]; /* a line's number plus 1 */
     struct page page[MAX_PAGES];
     unsigned page_count;
-    struct jit_page *stack, old_stack; /* translated code's entry for the stack */
+    struct page stack; /* where RSP points */
+    bool stack_known;
     char text[4096];
 };
 
@@ -156,16 +158,30 @@ static void forget_lines(struct checker *c)
     c->line_count = 0;
 }
 
-/* Remembers where translated code may store. */
-static void note_page(struct checker *c, uint64_t linear)
+/* A page on the host, if the TLB knows it to be plain memory that may be written. */
+static uint8_t *plain_memory(const struct cpu *cpu, uint64_t page)
 {
+    const struct tlb *tlb = (const struct tlb *)(const void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
+    const struct tlb_side *s = &tlb->side[page >> 12 & (TLB_SIZE - 1)];
+
+    if (s->tag != tlb_tag(cpu, page) || !(s->allow & 1u << ACCESS_WRITE) || !s->region ||
+        s->region->kind != REGION_RAM || s->offset + BUS_PAGE > s->region->size ||
+        __atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
+        return NULL;
+    return s->region->host + s->offset;
+}
+
+/* Remembers where translated code may store. */
+static void note_page(struct cpu *cpu, uint64_t linear)
+{
+    struct checker *c = cpu->checker;
     uint64_t page = linear & ~(uint64_t)(BUS_PAGE - 1);
 
     for (unsigned n = 0; n < c->page_count; n++)
         if (c->page[n].linear == page)
             return;
     if (c->page_count < MAX_PAGES)
-        c->page[c->page_count++] = (struct page){.linear = page};
+        c->page[c->page_count++] = (struct page){.linear = page, .host = plain_memory(cpu, page)};
 }
 
 void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, unsigned size)
@@ -176,7 +192,7 @@ void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, un
     if (c->pass == PASS_NONE || c->reason != NO_REASON)
         return;
     if (c->pass == PASS_INTERPRETED && linear != NO_PAGE)
-        note_page(c, linear);
+        note_page(cpu, linear);
     while (size) {
         unsigned first = (unsigned)((uintptr_t)at & (LINE - 1)), n = size < LINE - first ? size : LINE - first;
         struct line *l = find_line(c, at - first);
@@ -227,41 +243,33 @@ static void undo_writes(struct checker *c)
     }
 }
 
-/* Gives translated code an entry for a page if the TLB knows it to be plain memory that may be written. */
-static void open_page(struct cpu *cpu, struct jit_page *entry, uint64_t page)
+static void open_page(struct page *p, struct jit_page *entry)
 {
-    const struct tlb *tlb = (const struct tlb *)(const void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
-    const struct tlb_side *s = &tlb->side[page >> 12 & (TLB_SIZE - 1)];
-
-    if (s->tag != tlb_tag(cpu, page) || !(s->allow & 1u << ACCESS_WRITE) || !s->region ||
-        s->region->kind != REGION_RAM || s->offset + BUS_PAGE > s->region->size ||
-        __atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
-        return;
-    *entry = (struct jit_page){page, (uint64_t)(uintptr_t)(s->region->host + s->offset)};
+    p->entry = entry;
+    p->old = *entry;
+    if (p->host)
+        *entry = (struct jit_page){p->linear, (uint64_t)(uintptr_t)p->host};
 }
 
 /* Those that were written, and the one that RSP points to, where translated code finds it for pushes and pops. */
 static void open_pages(struct cpu *cpu, unsigned context)
 {
     struct checker *c = cpu->checker;
+    uint64_t page = cpu->s.gpr[RSP] & ~(uint64_t)(BUS_PAGE - 1);
 
-    c->stack = &cpu->jt.stack[context];
-    c->old_stack = *c->stack;
-    open_page(cpu, c->stack, cpu->s.gpr[RSP] & ~(uint64_t)(BUS_PAGE - 1));
-    for (unsigned n = 0; n < c->page_count; n++) {
-        struct page *p = &c->page[n];
-
-        p->entry = &cpu->jt.write[context][p->linear >> 12 & (JIT_TLB_SIZE - 1)];
-        p->old = *p->entry;
-        open_page(cpu, p->entry, p->linear);
-    }
+    if (!c->stack_known)
+        c->stack = (struct page){.linear = page, .host = plain_memory(cpu, page)};
+    c->stack_known = true;
+    open_page(&c->stack, &cpu->jt.stack[context]);
+    for (unsigned n = 0; n < c->page_count; n++)
+        open_page(&c->page[n], &cpu->jt.write[context][c->page[n].linear >> 12 & (JIT_TLB_SIZE - 1)]);
 }
 
 static void close_pages(struct checker *c)
 {
     for (unsigned n = c->page_count; n--;) /* two may share an entry */
         *c->page[n].entry = c->page[n].old;
-    *c->stack = c->old_stack;
+    *c->stack.entry = c->stack.old;
 }
 
 /* --- The two passes ----------------------------------------------------------------------------------- */
@@ -555,7 +563,8 @@ static void compare(struct cpu *cpu, struct trace *t, unsigned stop)
 
     cpu->retired -= t->count;
     take(cpu, &c->before, false);
-    c->page_count = 0; /* and kept from one attempt to the next, so that the same accesses are slow */
+    c->page_count = 0; /* once known they stay, so that the same accesses are slow in each attempt */
+    c->stack_known = false;
     while ((result = attempt(cpu, t, &end)) != SETTLED) {
         differences += result == DIFFERS;
         if (differences == TRIES) {

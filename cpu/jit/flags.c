@@ -167,6 +167,10 @@ static bool load_by_operation(struct trans *t)
         emit_op(e, flags, 0xc0 | opcode, op == JF_SHL ? 4 : op == JF_SHR ? 5 : 7, REG(H_TMP));
         emit8(e, t->kind.count);
         return true;
+    case JF_IMAGE:
+        emit_op(e, 0, 0xff, 6, SLOT(JT(a))); /* PUSH, POPFQ */
+        emit8(e, 0x9d);
+        return true;
     default:
         return false;
     }

@@ -253,21 +253,23 @@ static const uint8_t *make_quick(struct jit *jit, struct emit *e, unsigned conte
     return here;
 }
 
-/* Called from translated code; all registers but the flags are as before, which come from the function's answer. */
+/*
+ * Called from translated code; all registers but the flags are as before, which come from the function's answer. The
+ * function uses general registers alone.
+ */
 static const uint8_t *make_flags(struct emit *e)
 {
+    static const uint8_t clobbered[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, 8, 9, 10, 11};
     const uint8_t *here = emit_here(e);
 
-    save_registers(e);
+    for (unsigned n = 0; n < sizeof(clobbered); n++)
+        emit_store(e, SLOT(GUEST(clobbered[n])), clobbered[n]);
     emit_alu_imm(e, E_W, 5, REG(H_RSP), 8); /* the return address made it odd */
-    save_xmm(e, true);
-    save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_call_c(e, (const void *)(uintptr_t)jit_flags_image);
-    restore_xmm(e);
-    restore_x87(e);
     emit_store(e, SLOT(JT(value)), H_RAX);
-    load_registers(e);
+    for (unsigned n = 0; n < sizeof(clobbered); n++)
+        emit_load(e, clobbered[n], SLOT(GUEST(clobbered[n])));
     emit_op(e, 0, 0xff, 6, SLOT(JT(value))); /* PUSH, POPFQ */
     emit8(e, 0x9d);
     emit_lea(e, E_W, H_RSP, H_RSP, NO_INDEX, 0, 8);

@@ -31,6 +31,8 @@ bool x87_supported(const struct insn *i)
 {
     unsigned opcode = (unsigned)i->imm >> 8 & 7, modrm = modrm_of(i);
 
+    if (opcode_rows[i->row].opcode == 0x9b)
+        return true;
     if (i->flags & INSN_MEM)
         return memory_size[opcode][modrm >> 3 & 7] && i->segbase == ZERO_OFFSET;
     return !(opcode == 3 && modrm >= 0xe0 && modrm < 0xe8); /* FNCLEX, FNINIT */
@@ -84,9 +86,16 @@ static void emit_x87(struct trans *t, const struct insn *i)
     }
 }
 
+static void emit_wait(struct trans *t, const struct insn *i)
+{
+    (void)t;
+    (void)i; /* nothing is unmasked, so nothing is pending */
+}
+
 /* clang-format off */
 const struct rule x87_rules[] = {
     {0, 0xd8, 0xdf, -1, PFX_ANY, R_X87, emit_x87, 0},
+    {0, 0x9b, 0x9b, -1, PFX_ANY, R_X87, emit_wait, 0},
     {0, 0, 0, 0, 0, 0, NULL, 0},
 };
 /* clang-format on */

@@ -123,7 +123,7 @@ stamp_bochs() {
 engine_version() {
     case $1 in
     native) uname -sr ;;
-    oxbow) ${oxbow%% *} --version 2>/dev/null | head -n 1 ;;
+    oxbow | interp | jit) ${oxbow%% *} --version 2>/dev/null | head -n 1 ;;
     qemu) ${qemu%% *} --version 2>/dev/null | head -n 1 ;;
     bochs) "$bochs" --help 2>&1 | sed -n 's/^ *\(Bochs x86 Emulator .*\)/\1/p' | head -n 1 ;;
     esac
@@ -158,14 +158,19 @@ how_it_ended() {
     sed -n 's/.*@@exit //p' "$out/$engine.marks" | sed 's/^\([0-9]\)/exit status \1/'
 }
 
-# Instructions and busy seconds from Oxbow's --stats.
+# Oxbow as OXBOW says, or with one engine of its own.
+is_oxbow() {
+    has_word "$1" "oxbow interp jit"
+}
+
+# Instructions and busy seconds from the --stats of Oxbow, which is $engine.
 read_stats() {
-    sed -n 's/^stats: \([0-9]*\) instructions, \([0-9.]*\) s busy.*/\1\t\2/p' "$out/oxbow.err" | tail -n 1
+    sed -n 's/^stats: \([0-9]*\) instructions, \([0-9.]*\) s busy.*/\1\t\2/p' "$out/$engine.err" | tail -n 1
 }
 
 # The same as a line of the results, for the repetition $1.
 add_stats() {
-    read_stats | sed "s/^/machine${tab}oxbow${tab}$1$tab/" >>"$results"
+    read_stats | sed "s/^/machine$tab$engine$tab$1$tab/" >>"$results"
 }
 
 # The first lines of the results.

@@ -1,20 +1,23 @@
 # table.awk - the figures of a run (see docs/performance.md for the format) as a table.
 #
-#     awk -v clock=wall|cpu -v engines="A B" -v order="ROW ROW" [-v compare=OLDER.tsv] [-v stages=1] -f table.awk RESULTS.tsv
+#     awk -v clock=wall|cpu -v engines="A B" -v order="ROW ROW" [-v ours=ENGINE] [-v compare=OLDER.tsv] [-v stages=1]
+#         -f table.awk RESULTS.tsv
 #
-# With stages, the rows are stages of one thing: they have no mean, nor a speed of their own.
+# The others are compared with `ours`, an engine of Oxbow (oxbow). With stages, the rows are stages of one thing: they have no mean, nor a speed of their own.
 #
 # Ends with 1 when a row failed: no answer, or not the checksum that the first engine gave.
 
 BEGIN {
     FS = "\t"
+    if (ours == "")
+        ours = "oxbow"
     columns = split(engines, engine, " ")
     rows = split(order, row, " ")
     seconds_field = clock == "cpu" ? 7 : 6
     if (compare != "") {
         while ((getline line < compare) > 0) {
             split(line, field, "\t")
-            if (field[1] == "time" && field[2] == "oxbow" && field[5] == "ok")
+            if (field[1] == "time" && field[2] == ours && field[5] == "ok")
                 older[field[4]] = older[field[4]] " " field[seconds_field]
         }
     }
@@ -38,7 +41,7 @@ $1 == "count" {
         boot_busy = $4
 }
 
-$1 == "machine" {
+$1 == "machine" && $2 == ours {
     whole_instructions += $4
     whole_busy += $5
 }
@@ -82,22 +85,22 @@ function cell(who, what,    time) {
     return time < 0 ? "-" : sprintf(time < 0.1 ? "%.4f" : "%.3f", time)
 }
 
-# How many times as long Oxbow takes; the boot is no part of the means.
-function ratio(what, peer,    ours, theirs) {
-    ours = time_of("oxbow", what)
+# How many times as long `ours` takes; the boot is no part of the means.
+function ratio(what, peer,    mine, theirs) {
+    mine = time_of(ours, what)
     theirs = time_of(peer, what)
-    if (ours <= 0 || theirs <= 0)
+    if (mine <= 0 || theirs <= 0)
         return "-"
     if (what != "boot") {
-        logs[peer] += log(ours / theirs)
+        logs[peer] += log(mine / theirs)
         counted[peer]++
     }
-    return sprintf("%.2f", ours / theirs)
+    return sprintf("%.2f", mine / theirs)
 }
 
 function mips(what,    time) {
-    time = what == "boot" ? boot_busy : time_of("oxbow", what)
-    if (time <= 0 || !(what in instructions) || time_of("oxbow", what) < 0)
+    time = what == "boot" ? boot_busy : time_of(ours, what)
+    if (time <= 0 || !(what in instructions) || time_of(ours, what) < 0)
         return "-"
     if (what != "boot") {
         all_instructions += instructions[what]
@@ -106,9 +109,9 @@ function mips(what,    time) {
     return sprintf("%.0f", instructions[what] / time / 1e6)
 }
 
-function change(what,    ours) {
-    ours = time_of("oxbow", what)
-    return ours <= 0 || !(what in older) ? "-" : sprintf("%+.1f%%", 100 * (ours / median(older[what]) - 1))
+function change(what,    mine) {
+    mine = time_of(ours, what)
+    return mine <= 0 || !(what in older) ? "-" : sprintf("%+.1f%%", 100 * (mine / median(older[what]) - 1))
 }
 
 function has(who,    i) {
@@ -119,7 +122,8 @@ function has(who,    i) {
 }
 
 END {
-    oxbow = has("oxbow")
+    oxbow = has(ours)
+    name = ours == "oxbow" ? "Oxbow" : "Oxbow (" ours ")"
     printf("%s seconds, %s%s\n\n", clock == "cpu" ? "Processor" : "Elapsed",
         repeats > 1 ? "median of " repeats : "one run", percent != "" && percent != 100 ? ", at " percent "% of the work" : "")
     printf "%-10s", ""
@@ -127,7 +131,7 @@ END {
         printf "%10s", engine[i]
     if (oxbow) {
         for (i = 1; i <= columns; i++)
-            if (engine[i] != "oxbow")
+            if (engine[i] != ours)
                 printf "%9s", "/" engine[i]
         if (!stages)
             printf "%8s", "MIPS"
@@ -141,7 +145,7 @@ END {
             printf "%10s", cell(engine[i], row[r])
         if (oxbow) {
             for (i = 1; i <= columns; i++)
-                if (engine[i] != "oxbow")
+                if (engine[i] != ours)
                     printf "%9s", ratio(row[r], engine[i])
             if (!stages)
                 printf "%8s", mips(row[r])
@@ -153,16 +157,16 @@ END {
     if (oxbow && rows > 1 && !stages) {
         printf "%-10s%*s", "mean", 10 * columns, ""
         for (i = 1; i <= columns; i++)
-            if (engine[i] != "oxbow")
+            if (engine[i] != ours)
                 printf "%9s", counted[engine[i]] ? sprintf("%.2f", exp(logs[engine[i]] / counted[engine[i]])) : "-"
         printf "%8s\n", all_seconds ? sprintf("%.0f", all_instructions / all_seconds / 1e6) : "-"
     }
     printf "\n"
     if (oxbow)
-        print "/X: how many times as long as X Oxbow takes" \
+        print "/X: how many times as long as X " name " takes" \
             (stages ? "." : "; the mean is geometric and leaves the boot out.")
     if (whole_busy)
-        printf "Oxbow, boot and all: %.0f million instructions in %.2f s at work, %.1f MIPS.\n",
+        printf "%s, boot and all: %.0f million instructions in %.2f s at work, %.1f MIPS.\n", name,
             whole_instructions / 1e6, whole_busy, whole_instructions / whole_busy / 1e6
     if (time_of("bochs", "firmware") >= 0)
         printf "Bochs boots through BIOS and GRUB, which takes %.2f s of its boot.\n", time_of("bochs", "firmware")

@@ -437,6 +437,11 @@ static inline void jit_forget_writes(struct cpu *cpu) { (void)cpu; }
 static inline void jit_begin(struct cpu *cpu) { (void)cpu; }
 #endif
 
+/* --- interp/loop.c -------------------------------------------------------------------------------- */
+
+/* Whether the loop would find nothing to do between two instructions; chains may run to the budget's end again. */
+bool cpu_may_go_on(struct cpu *cpu);
+
 /* --- decode.c ------------------------------------------------------------------------------------ */
 struct decoder *decoder_new(const struct cpu *cpu);
 void decoder_free(struct decoder *decoder);

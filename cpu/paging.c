@@ -711,7 +711,12 @@ void linear_read_block(struct cpu *cpu, const struct insn *i, unsigned seg, uint
                        unsigned size)
 {
     uint8_t *out = data;
+    const void *host = crosses_page(linear, size) ? NULL : tlb_read_host(cpu, linear, size);
 
+    if (likely(host != NULL)) {
+        memcpy(data, host, size);
+        return;
+    }
     probe_read(cpu, i, seg, linear, size);
     for (unsigned done = 0, n; done < size; done += n) {
         uint64_t value;
@@ -726,7 +731,12 @@ void linear_write_block(struct cpu *cpu, const struct insn *i, unsigned seg, uin
                         const void *data, unsigned size)
 {
     const uint8_t *in = data;
+    void *host = crosses_page(linear, size) ? NULL : tlb_write_host(cpu, linear, size);
 
+    if (likely(host != NULL)) {
+        memcpy(host, data, size);
+        return;
+    }
     probe_write(cpu, i, seg, linear, size);
     for (unsigned done = 0, n; done < size; done += n) {
         uint64_t value = 0;

@@ -128,7 +128,11 @@ void lapic_timer_set_tsc_deadline(void *opaque, uint64_t deadline, uint64_t raw)
         return;
     lapic->deadline = raw ? deadline : 0;
     lapic->deadline_raw = raw;
-    timer_rearm(lapic, 0);
+    /* One that has passed interrupts before the WRMSR's next instruction, not when the event loop looks. */
+    if (raw && deadline <= clock_now(lapic->clock))
+        timer_expired(lapic);
+    else
+        timer_rearm(lapic, 0);
 }
 
 uint64_t lapic_timer_get_tsc_deadline(void *opaque)

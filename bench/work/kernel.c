@@ -1,7 +1,8 @@
 /*
- * kernel.c - workloads of the kernel's paths: entry and exit, page faults, processes, wake-ups, signals.
+ * kernel.c - workloads of the kernel's paths: entry and exit, page faults, processes, programs, wake-ups, signals.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -54,6 +55,29 @@ uint64_t work_fork(unsigned long count)
             _exit((int)(i & 127));
         if (waitpid(child, &status, 0) != child)
             work_fail("waitpid");
+        sum = work_mix(sum, (uint64_t)WEXITSTATUS(status));
+    }
+    return sum;
+}
+
+/* `count` times this program is started anew, by a child, to do nothing. */
+uint64_t work_exec(unsigned long count)
+{
+    uint64_t sum = 0;
+
+    for (unsigned long i = 0; i < count; i++) {
+        char number[16], *arguments[] = {"work", "exit", number, NULL}, *environment[] = {NULL};
+        int status;
+        snprintf(number, sizeof(number), "%lu", i & 63);
+        pid_t child = fork();
+        if (child < 0)
+            work_fail("fork");
+        if (!child) {
+            execve("/proc/self/exe", arguments, environment);
+            _exit(127);
+        }
+        if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) == 127)
+            work_fail("execve");
         sum = work_mix(sum, (uint64_t)WEXITSTATUS(status));
     }
     return sum;

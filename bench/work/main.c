@@ -7,7 +7,7 @@
  *     @@done
  *
  * The line that starts one has left the machine before the work begins. `work list` prints a line per
- * workload.
+ * workload; `work exit N` does nothing but exit with status N, which is what the workload `exec` runs.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,12 +25,18 @@ static const struct workload workloads[] = {
     {"calls", work_calls, 44, "calls and returns: recursion that does little else"},
     {"sort", work_sort, 9, "qsort() of numbers with a callback"},
     {"interp", work_interp, 48, "a bytecode interpreter: unpredictable indirect jumps and calls"},
+    {"indirect", work_indirect, 6000000, "calls through a table, in an order that nothing foresees"},
     {"patch", work_patch, 1000000, "code that is rewritten between calls"},
     {"crc32", work_crc32, 32, "CRC-32 by table"},
     {"sieve", work_sieve, 7, "primes by sieve"},
     {"matrix", work_matrix, 20, "product of matrices of integers"},
     {"modpow", work_modpow, 2000, "64-bit multiplication and division"},
     {"float", work_float, 900, "Mandelbrot's set in scalar double precision"},
+    {"dmatrix", work_dmatrix, 48, "product of matrices of doubles, scalar"},
+    {"packed", work_packed, 40000, "packed single precision: a multiplication, an addition, four at a time"},
+    {"x87", work_x87, 160000, "long double: polynomials, continued fractions, FSQRT"},
+    {"fsin", work_fsin, 100000, "the x87's FSINCOS, FPATAN, FYL2X, F2XM1, FPTAN"},
+    {"libm", work_libm, 200000, "the C library's sin(), exp(), log(), pow()"},
     {"sha256", work_sha256, 8, "SHA-256"},
     {"lz", work_lz, 32, "compression and decompression of text"},
     {"chase", work_chase, 24000000, "pointers through 8 MiB in random order"},
@@ -40,6 +46,7 @@ static const struct workload workloads[] = {
     {"syscall", work_syscall, 800000, "getppid()"},
     {"faults", work_faults, 100, "page faults: mmap(), touch, munmap()"},
     {"fork", work_fork, 1200, "fork() and waitpid()"},
+    {"exec", work_exec, 300, "fork(), and execve() of a static program"},
     {"pipe", work_pipe, 24000, "a byte to and fro between two processes"},
     {"signal", work_signal, 64000, "a signal to itself, and its handler"},
 };
@@ -127,6 +134,8 @@ int main(int argc, char **argv)
 
     if (argc == 2 && !strcmp(argv[1], "list"))
         return list();
+    if (argc == 3 && !strcmp(argv[1], "exit"))
+        return atoi(argv[2]);
     if (argc > 1) {
         char *end;
         percent = strtoul(argv[1], &end, 10);

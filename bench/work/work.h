@@ -24,6 +24,7 @@ struct workload {
 uint64_t work_calls(unsigned long count);
 uint64_t work_sort(unsigned long count);
 uint64_t work_interp(unsigned long count);
+uint64_t work_indirect(unsigned long count);
 uint64_t work_patch(unsigned long count);
 
 /* numbers.c */
@@ -32,6 +33,13 @@ uint64_t work_sieve(unsigned long count);
 uint64_t work_matrix(unsigned long count);
 uint64_t work_modpow(unsigned long count);
 uint64_t work_float(unsigned long count);
+
+/* floating.c */
+uint64_t work_packed(unsigned long count);
+uint64_t work_dmatrix(unsigned long count);
+uint64_t work_x87(unsigned long count);
+uint64_t work_fsin(unsigned long count);
+uint64_t work_libm(unsigned long count);
 
 /* memory.c */
 uint64_t work_chase(unsigned long count);
@@ -47,6 +55,7 @@ uint64_t work_lz(unsigned long count);
 uint64_t work_syscall(unsigned long count);
 uint64_t work_faults(unsigned long count);
 uint64_t work_fork(unsigned long count);
+uint64_t work_exec(unsigned long count);
 uint64_t work_pipe(unsigned long count);
 uint64_t work_signal(unsigned long count);
 

@@ -148,6 +148,14 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
     return false;
 }
 
+bool cpu_may_go_on(struct cpu *cpu)
+{
+    atomic_store(&cpu->stop_at, cpu->budget_end);
+    return !(actionable(cpu) || cpu->s.activity || cpu->s.pending_debug || cpu->s.nmi_pending ||
+             cpu->retired >= cpu->budget_end || cpu->s.shadow || (cpu->s.rflags & (FLAG_TF | FLAG_RF)) ||
+             breakpoints_armed(cpu) || cpu->single);
+}
+
 enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
 {
     enum cpu_exit exit;

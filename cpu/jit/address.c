@@ -117,14 +117,11 @@ static void table_lookup(struct trans *t, unsigned size, struct later *l, int32_
     emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
 }
 
-void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+static void lookup(struct trans *t, const struct insn *i, unsigned size, bool write, bool stack)
 {
     unsigned context = t->block->context;
     uint32_t site = new_site(t, i);
     struct later *l = emit_later(t, NULL, LATER_SLOW);
-    /* An instruction that has no memory operand, or one in the frame: the stack's page. */
-    bool stack = !(i->flags & INSN_MEM) || (i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET &&
-                                            i->segbase == ZERO_OFFSET);
 
     l->site = site;
     l->stack = stack;
@@ -139,4 +136,16 @@ void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool writ
     t->jit->sites[site].size = (uint8_t)size;
     t->jit->sites[site].way = stack ? write ? WAY_STACK_WRITE : WAY_STACK_READ : write ? WAY_WRITE : WAY_READ;
     t->jit->sites[site].resume = emit_here(&t->e);
+}
+
+/* Operands in the stack's frame are looked for in the stack's page. */
+void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+{
+    lookup(t, i, size, write,
+           (i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET));
+}
+
+void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+{
+    lookup(t, i, size, write, true);
 }

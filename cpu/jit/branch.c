@@ -157,7 +157,7 @@ static void emit_indirect(struct trans *t, const struct insn *i, int pop)
 static void emit_push_return(struct trans *t, const struct insn *i)
 {
     emit_lea(&t->e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
-    emit_lookup(t, i, 8, true);
+    emit_stack_lookup(t, i, 8, true);
     emit_rip(t, H_TMP, t->block->page_offset + i->off + i->len);
     emit_store(&t->e, MEM(H_ADDR, 0), H_TMP);
     emit_lea(&t->e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
@@ -200,7 +200,7 @@ static void emit_call_indirect(struct trans *t, const struct insn *i)
 static void emit_ret(struct trans *t, const struct insn *i)
 {
     emit_load(&t->e, H_ADDR, REG(H_SP));
-    emit_lookup(t, i, 8, false);
+    emit_stack_lookup(t, i, 8, false);
     emit_load(&t->e, H_ADDR, MEM(H_ADDR, 0));
     emit_indirect(t, i, 8 + (opcode_rows[i->row].opcode == 0xc2 ? (int)(uint16_t)i->imm : 0));
 }

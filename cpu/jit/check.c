@@ -27,6 +27,7 @@
 #define MAX_LINES 2048u
 #define BUCKETS   4096u
 #define MAX_PAGES 16u
+#define MAX_SAID  16u
 #define TRIES     3u
 #define NO_REASON UNCHECKED_COUNT
 
@@ -427,6 +428,7 @@ static void compare_state(struct checker *c, uint32_t undefined)
 
 static void compare_memory(struct checker *c)
 {
+    unsigned said = 0;
     char name[80];
 
     for (unsigned n = 0; n < c->line_count; n++) {
@@ -440,7 +442,7 @@ static void compare_memory(struct checker *c)
             memcpy(&want, l->after + b, 8);
             memcpy(&got, l->host + b, 8);
             snprintf(name, sizeof(name), "memory at %llx", (unsigned long long)(l->phys + b));
-            if (want != got)
+            if (want != got && said++ < MAX_SAID)
                 say(c, name, want, got);
         }
     }

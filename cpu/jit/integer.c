@@ -558,7 +558,7 @@ static void emit_push(struct trans *t, const struct insn *i)
     struct emit *e = &t->e;
 
     emit_lea(e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
-    emit_lookup(t, i, 8, true);
+    emit_stack_lookup(t, i, 8, true);
     if (row->opcode == 0x68 || row->opcode == 0x6a) {
         emit_op(e, E_W, 0xc7, 0, MEM(H_ADDR, 0));
         emit32(e, (uint32_t)i->imm);
@@ -574,13 +574,28 @@ static void emit_push(struct trans *t, const struct insn *i)
     emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
 }
 
+static void emit_push_memory(struct trans *t, const struct insn *i)
+{
+    struct emit *e = &t->e;
+
+    emit_address(t, i);
+    emit_lookup(t, i, 8, false);
+    emit_load(e, H_TMP, MEM(H_ADDR, 0));
+    emit_store(e, SLOT(JT(branch)), H_TMP);
+    emit_lea(e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
+    emit_stack_lookup(t, i, 8, true);
+    emit_load(e, H_TMP, SLOT(JT(branch)));
+    emit_store(e, MEM(H_ADDR, 0), H_TMP);
+    emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
+}
+
 static void emit_pop(struct trans *t, const struct insn *i)
 {
     struct place r = guest(i->rm);
     struct emit *e = &t->e;
 
     emit_load(e, H_ADDR, REG(H_SP));
-    emit_lookup(t, i, 8, false);
+    emit_stack_lookup(t, i, 8, false);
     emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, 8);
     if (r.kind == P_REG) {
         emit_load(e, r.reg, MEM(H_ADDR, 0));
@@ -836,6 +851,7 @@ const struct rule integer_rules[] = {
     {0, 0x8d, 0x8d, -1, PFX_ANY, R_NOMEM, emit_lea_insn, 0},
     {1, 0x40, 0x4f, -1, PFX_ANY, R_READS, emit_cmov, 0},
     {1, 0x90, 0x9f, -1, PFX_ANY, R_READS, emit_setcc, 0},
+    {0, 0xff, 0xff, 6, PFX_ANY, R_STACK | R_MEMORY, emit_push_memory, 0},
     {0, 0x50, 0x57, -1, PFX_ANY, R_STACK, emit_push, 0},
     {0, 0x58, 0x5f, -1, PFX_ANY, R_STACK, emit_pop, 0},
     {0, 0x68, 0x68, -1, PFX_ANY, R_STACK, emit_push, 0},

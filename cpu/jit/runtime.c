@@ -75,6 +75,8 @@ bool jit_may_load_x87(struct cpu *cpu, uint32_t n)
     return false;
 }
 
+static struct jit_block *block_here(struct cpu *cpu);
+
 /* --- Memory ------------------------------------------------------------------------------------------- */
 
 /* The interpreter's idea of where the CPU is: in the block's trace, all of whose instructions are counted. */
@@ -130,12 +132,31 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
     return NULL;
 }
 
+/* The body left, for the loop to look around: when there is nothing to see, go on without it. */
+static const uint8_t *go_on(struct cpu *cpu)
+{
+    struct jit_block *block;
+
+    if (cpu->checker || !cpu_may_go_on(cpu))
+        return NULL;
+    block = block_here(cpu);
+    if (!block)
+        return NULL;
+    cpu->jt.xmm_saved &= jit_xmm_allowed(cpu);
+    cpu->jt.x87_saved &= jit_x87_allowed(cpu);
+    refresh_x87(cpu);
+    return block->code;
+}
+
 const uint8_t *jit_body(struct cpu *cpu, uint32_t n)
 {
     const struct jit_site *site = &cpu->jit->sites[n];
 
+    const uint8_t *next;
+
     arrive(cpu, site->block);
-    return run_body(cpu, site);
+    next = run_body(cpu, site);
+    return next ? next : go_on(cpu);
 }
 
 static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t linear, const void *host)

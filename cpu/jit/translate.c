@@ -6,10 +6,13 @@
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules, x87_rules};
+static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules, x87_rules, system_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
+    if (r->ext >= 8)
+        return (row->sel & (SEL_HAS_EXT | SEL_HAS_RM)) == (SEL_HAS_EXT | SEL_HAS_RM) &&
+               ((row->sel >> 5 & 7) << 3 | (row->sel & 7)) == (unsigned)r->ext;
     return r->ext < 0 || ((row->sel & SEL_HAS_EXT) && (row->sel >> 5 & 7) == (unsigned)r->ext);
 }
 
@@ -37,13 +40,15 @@ static bool names_fit(const struct insn *i)
     return !high || !rex;
 }
 
-static bool rule_fits(const struct jit *jit, const struct rule *r, const struct opcode_row *row, const struct insn *i)
+static bool rule_fits(const struct jit *jit, bool cpl0, const struct rule *r, const struct opcode_row *row, const struct insn *i)
 {
     if (r->map != row->map || row->opcode < r->first || row->opcode > r->last || !ext_matches(r, row))
         return false;
     if (r->prefix != PFX_ANY && r->prefix != row->prefix)
         return false;
-    if ((row->attr & A_END) && !(r->flags & R_BRANCH))
+    if ((row->attr & A_END) && !(r->flags & (R_BRANCH | R_ENDS)))
+        return false;
+    if ((r->flags & R_CPL0) && !cpl0)
         return false;
     if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != SIZE_Q)
         return false;
@@ -56,7 +61,7 @@ static bool rule_fits(const struct jit *jit, const struct rule *r, const struct 
     return !(r->flags & (R_HOST | R_XMM)) || jit->host[row->feature];
 }
 
-static const struct rule *find_rule(const struct jit *jit, const struct insn *i)
+static const struct rule *find_rule(const struct trans *t, const struct insn *i)
 {
     const struct opcode_row *row;
 
@@ -69,7 +74,7 @@ static const struct rule *find_rule(const struct jit *jit, const struct insn *i)
         return NULL;
     for (unsigned s = 0; s < sizeof(rule_sets) / sizeof(rule_sets[0]); s++)
         for (const struct rule *r = rule_sets[s]; r->emit; r++)
-            if (rule_fits(jit, r, row, i))
+            if (rule_fits(t->jit, t->block->context != TLB_USER, r, row, i))
                 return r;
     return NULL;
 }
@@ -117,7 +122,7 @@ static void collect(struct trans *t)
         const struct insn *i = &trace->insn[slot];
 
         t->insn[t->n] = i;
-        t->rule[t->n] = find_rule(t->jit, i);
+        t->rule[t->n] = find_rule(t, i);
         t->n++;
         if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR)
             break;
@@ -234,7 +239,7 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
     if (!t.ended) {
         const struct insn *last = t.insn[t.n - 1];
 
-        if (block->cut || (last->row != UINT16_MAX && !(opcode_rows[last->row].attr & A_END)))
+        if (block->cut || t.rule[t.n - 1] || (last->row != UINT16_MAX && !(opcode_rows[last->row].attr & A_END)))
             emit_goto(&t, block->page_offset + last->off + last->len);
         else
             emit_jmp(&t.e, jit->leave); /* not reached: the body left */

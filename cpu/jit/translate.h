@@ -56,20 +56,23 @@ enum rule_flags {
     R_HOST = 2048,    /* only where the host has the row's feature too */
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_X87 = 16384,
+    R_CPL0 = 32768,   /* only in code of CPL 0 */
+    R_ENDS = 65536,   /* ends its trace, but a block need not leave */
     R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
 
 struct rule {
     uint8_t map, first, last; /* opcodes */
-    int8_t ext;               /* ModRM.reg, or -1 */
+    int8_t ext;               /* ModRM.reg; from 8 on its low six bits; or -1 */
     uint8_t prefix;           /* PFX_*: the row's, or PFX_ANY */
-    uint16_t flags;
+    uint32_t flags;
     void (*emit)(struct trans *t, const struct insn *i);
     uint16_t arg;
 };
 
 /* translate.c */
-extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[]; /* each ends with a NULL emit */
+extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[],
+    system_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */
@@ -87,6 +90,7 @@ bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
 bool address_supported(const struct insn *i);
 void emit_address(struct trans *t, const struct insn *i);                             /* linear address to r14 */
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
+void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* the same at RSP */
 
 /* Where a guest register is: the host's, or its field. `offset` as in struct insn. */
 struct place guest(unsigned offset);

@@ -254,6 +254,7 @@ void cpu_get_stats(const struct cpu *cpu, struct cpu_stats *stats)
 {
     *stats = cpu->stats;
     stats->instructions = cpu->retired;
+    jit_get_stats(cpu, &stats->jit);
 }
 
 unsigned cpu_code_bits(const struct cpu_state *state)

@@ -86,6 +86,7 @@ struct cpu_code {
     void *write, *exec;
     size_t size;
     void (*set_gs)(void *base);
+    uint64_t (*now)(void); /* the host's nanoseconds, for cpu_jit_stats; NULL: they stay 0 */
     void (*release)(struct cpu_code *code); /* when the CPU no longer needs it */
 };
 
@@ -95,6 +96,35 @@ struct cpu_code {
  */
 bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code);
 void cpu_end_jit(struct cpu *cpu);
+
+/* A block of translated code, for who prints it. */
+struct cpu_block {
+    uint64_t linear;       /* where its guest code is; other mappings of the page share the block */
+    unsigned bits;         /* 16, 32 or 64, as cpu_code_bits() */
+    bool user;             /* translated for CPL 3 */
+    unsigned instructions;
+    uint8_t guest[512]; /* a block never leaves its page, nor is it longer */
+    size_t guest_size;
+    const uint8_t *host; /* where it runs, and can be read */
+    size_t host_size;
+};
+
+/* Who wants to know of translated code; on the CPU's thread. Any may be NULL. */
+struct cpu_watch {
+    void *opaque;
+    void (*translated)(void *opaque, const struct cpu_block *block); /* not linked to others yet */
+    /* The pieces of code between blocks and C. */
+    void (*thunk)(void *opaque, const char *name, const uint8_t *host, size_t size);
+};
+
+/* thunk() is called at once, translated() for each block from now on. After cpu_use_jit(), while the CPU is stopped. */
+void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch);
+
+/*
+ * The block that runs at `host`; false when there is none. On the CPU's thread, from a signal handler too, if translated
+ * code is what the signal interrupted.
+ */
+bool cpu_block_at(struct cpu *cpu, const void *host, struct cpu_block *block);
 
 /* Why a block of translated code was not compared with the interpreter. */
 #define CPU_UNCHECKED(X)                                                                                     \
@@ -142,6 +172,27 @@ bool cpu_check(struct cpu *cpu, uint32_t often, void (*differs)(void *opaque, co
 /* Guest instructions retired since creation, for --stats. */
 uint64_t cpu_instructions(const struct cpu *cpu);
 
+#define CPU_BODIES 8
+
+/* Counters of translated code, all counted in C: what it does by itself leaves no trace. */
+struct cpu_jit_stats {
+    bool active;                         /* cpu_use_jit() */
+    uint64_t blocks, instructions;       /* translated so far; guest instructions in them */
+    uint64_t guest_bytes, bytes;         /* the same as bytes of guest and host code */
+    uint64_t nanoseconds;                /* spent translating */
+    uint64_t size, used;                 /* code memory, and what of it is in use now */
+    uint64_t dropped, resets;            /* blocks dropped because their code changed; all at once, for want of room */
+    uint64_t entered;                    /* from the interpreter */
+    uint64_t resolved, indirect;         /* exits that had to look for their block; returns and indirect jumps, likewise */
+    uint64_t slow_plain, slow_walk;      /* slow accesses to plain memory, by whether its page was in the TLB */
+    uint64_t slow_other;                 /* to chips, across pages, misaligned, to code; or they faulted */
+    uint64_t bodies;                     /* instructions run by the interpreter's body */
+    struct {
+        const char *name;
+        uint64_t count;
+    } body[CPU_BODIES]; /* those run most often; name NULL: no more */
+};
+
 /* Counters of the interpreter's caches, for --stats. */
 struct cpu_stats {
     uint64_t instructions;
@@ -151,6 +202,7 @@ struct cpu_stats {
     uint64_t tlb_misses, tlb_flushes;
     uint64_t interrupts, exceptions;
     struct cpu_check_stats check;
+    struct cpu_jit_stats jit;
 };
 void cpu_get_stats(const struct cpu *cpu, struct cpu_stats *stats);
 

@@ -13,12 +13,30 @@
 
 #define HOT 24u /* runs in the interpreter before a trace is compiled */
 
-static bool host_has(const char *name)
+/* Which features of the guest's instructions the host has, so that they can run as themselves. */
+static void look_at_host(struct jit *jit)
 {
+    bool *host = jit->host;
+
     __builtin_cpu_init();
-#define HAVE(s) (!strcmp(name, #s) && __builtin_cpu_supports(#s))
-    return HAVE(sse3) || HAVE(ssse3) || HAVE(popcnt) || HAVE(bmi) || HAVE(bmi2) || HAVE(lzcnt);
-#undef HAVE
+    host[F_BASE] = host[F_CMOV] = host[F_SSE] = host[F_SSE2] = true;
+    host[F_SSE3] = __builtin_cpu_supports("sse3");
+    host[F_SSSE3] = __builtin_cpu_supports("ssse3");
+    host[F_SSE41] = __builtin_cpu_supports("sse4.1");
+    host[F_SSE42] = __builtin_cpu_supports("sse4.2");
+    host[F_POPCNT] = __builtin_cpu_supports("popcnt");
+    host[F_AES] = __builtin_cpu_supports("aes");
+    host[F_PCLMULQDQ] = __builtin_cpu_supports("pclmul");
+    host[F_BMI1] = __builtin_cpu_supports("bmi");
+    host[F_BMI2] = __builtin_cpu_supports("bmi2");
+    host[F_ABM] = host[F_BMI2]; /* all that have BMI2 have LZCNT, and not all compilers know its name */
+    host[F_GFNI] = __builtin_cpu_supports("gfni");
+    host[F_AVX] = __builtin_cpu_supports("avx");
+    host[F_AVX2] = __builtin_cpu_supports("avx2");
+    host[F_FMA] = __builtin_cpu_supports("fma");
+    host[F_F16C] = host[F_AVX2]; /* likewise */
+    host[F_VPCLMULQDQ] = host[F_AVX] && __builtin_cpu_supports("vpclmulqdq");
+    jit->bmi2 = host[F_BMI2];
 }
 
 bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
@@ -43,13 +61,8 @@ bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
     jit->exec = code->exec;
     jit->size = code->size;
     jit->code = *code;
-    jit->bmi2 = host_has("bmi2");
-    jit->host[F_SSE] = jit->host[F_SSE2] = true;
-    jit->host[F_SSE3] = host_has("sse3");
-    jit->host[F_SSSE3] = host_has("ssse3");
-    jit->host[F_POPCNT] = host_has("popcnt");
-    jit->host[F_BMI1] = host_has("bmi");
-    jit->host[F_ABM] = host_has("lzcnt");
+    look_at_host(jit);
+    jit->ymm = jit->host[F_AVX] && has_feature(cpu, F_AVX);
     e = (struct emit){.at = jit->write, .end = jit->write + jit->size, .to_exec = jit->exec - jit->write};
     jit_make_thunks(jit, &e);
     jit->keep = jit->used = (size_t)(e.at - jit->write + 63) & ~(size_t)63;
@@ -269,7 +282,7 @@ static struct jit_block *compile(struct cpu *cpu, struct trace *t)
 
 bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block)
 {
-    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->x87 || jit_x87_allowed(cpu));
+    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->ymm || jit_ymm_allowed(cpu)) && (!block->x87 || jit_x87_allowed(cpu));
 }
 
 void jit_run_block(struct cpu *cpu, struct trace *t)

@@ -148,6 +148,26 @@ static inline void emit_op(struct emit *e, unsigned flags, unsigned opcode, unsi
     emit_modrm(e, reg, p);
 }
 
+/*
+ * A VEX-encoded instruction. flags: E_W, E_66, E_F3, E_F2, E_L for 256 bits; map 1 to 3; `v` is VEX.vvvv, 0 where there is
+ * none.
+ */
+enum { E_L = 1024 };
+
+static inline void emit_vex(struct emit *e, unsigned flags, unsigned map, unsigned opcode, unsigned reg, unsigned v,
+                            struct place p)
+{
+    unsigned pp = flags & E_66 ? 1 : flags & E_F3 ? 2 : flags & E_F2 ? 3 : 0;
+
+    if (p.kind == P_SLOT || p.kind == P_TABLE)
+        emit8(e, 0x65);
+    emit8(e, 0xc4);
+    emit8(e, (reg & 8 ? 0 : 0x80u) | 0x40 | (p.kind != P_SLOT && p.reg & 8 ? 0 : 0x20u) | map);
+    emit8(e, (flags & E_W ? 0x80u : 0) | (~v & 15) << 3 | (flags & E_L ? 4u : 0) | pp);
+    emit8(e, opcode);
+    emit_modrm(e, reg, p);
+}
+
 /* LEA reg, [base + index << scale + disp]; index 4 (RSP) is none. flags: E_W or none for 32 bits. */
 static inline void emit_lea(struct emit *e, unsigned flags, unsigned reg, unsigned base, unsigned index,
                             unsigned scale, int32_t disp)

@@ -55,6 +55,7 @@ static unsigned keeping(const struct trans *t, unsigned k)
 static bool live_after(const struct trans *t, unsigned from, uint32_t live, bool *lost)
 {
     bool clobbered = false, seen = false;
+    const uint32_t made = live;
 
     *lost = false;
     for (unsigned k = from + 1; k < t->n; k++) {
@@ -65,9 +66,11 @@ static bool live_after(const struct trans *t, unsigned from, uint32_t live, bool
             return true;
         }
         row_flags(t->insn[k], &read, &written);
+        if (read & ~made) /* they may be loaded, all of them */
+            clobbered = true;
         if (read & live) {
             seen = true;
-            *lost |= clobbered;
+            *lost |= clobbered || keeping(t, k) & R_CLOBBERS;
         }
         if (!(keeping(t, k) & R_MAYBE))
             live &= ~written;

@@ -150,7 +150,7 @@ static void alu(struct trans *t, const struct insn *i, unsigned op, unsigned siz
         flags_kind(t, kept_as[op], size, 0);
     }
     /* Neither may be two memory operands, nor a result of 32 bits in a 64-bit slot. */
-    if (dest.kind == P_SLOT || (op == TEST && keep && !same && !dest_high)) {
+    if (dest.kind == P_SLOT || (op == TEST && keep && !same && !dest_high && !s.high)) {
         load_tmp(t, dest, size);
         work = REG(H_TMP);
         dest_high = false;

@@ -58,7 +58,7 @@ struct jit_block {
     uint16_t exit_count, count, page_offset;
     uint16_t cut;                   /* instructions of the trace that it leaves out */
     uint8_t context;
-    bool xmm, x87; /* uses XMM registers, the x87 */
+    bool xmm, ymm, x87; /* uses XMM registers, AVX, the x87 */
     bool dropped;
 };
 
@@ -72,6 +72,7 @@ struct jit {
     uint32_t site_count, exit_count, block_count;
     struct jit_block *all;
     bool bmi2;              /* the host has it */
+    bool ymm;               /* host and guest have AVX: all 256 bits are the guest's */
     bool host[F_COUNT];     /* features that the host has, among those with rules */
     uint64_t resets;
 
@@ -141,6 +142,7 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t exit);
 const uint8_t *jit_indirect(struct cpu *cpu, uint32_t site, uint64_t rip);
 uint64_t jit_flags_image(struct cpu *cpu);
 bool jit_xmm_allowed(const struct cpu *cpu); /* SSE instructions don't fault, nor do floating-point exceptions */
+bool jit_ymm_allowed(const struct cpu *cpu); /* AVX instructions don't fault */
 bool jit_may_load_xmm(struct cpu *cpu, uint32_t site);
 bool jit_x87_allowed(const struct cpu *cpu); /* the same of x87 instructions */
 bool jit_may_load_x87(struct cpu *cpu, uint32_t site);

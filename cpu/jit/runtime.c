@@ -143,6 +143,7 @@ static const uint8_t *go_on(struct cpu *cpu)
     if (!block)
         return NULL;
     cpu->jt.xmm_saved &= jit_xmm_allowed(cpu);
+    cpu->jt.ymm_allowed = jit_ymm_allowed(cpu);
     cpu->jt.x87_saved &= jit_x87_allowed(cpu);
     refresh_x87(cpu);
     return block->code;
@@ -296,13 +297,20 @@ bool jit_xmm_allowed(const struct cpu *cpu)
     return !sse_blocked(cpu) && (cpu->s.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
 }
 
+bool jit_ymm_allowed(const struct cpu *cpu)
+{
+    return !avx_blocked(cpu);
+}
+
 bool jit_may_load_xmm(struct cpu *cpu, uint32_t n)
 {
     const struct jit_site *site = &cpu->jit->sites[n];
 
     cpu->jt.target = site->resume;
-    if (likely(jit_xmm_allowed(cpu)))
+    if (likely(jit_xmm_allowed(cpu))) {
+        cpu->jt.ymm_allowed = jit_ymm_allowed(cpu);
         return true;
+    }
     cpu->retired -= site->block->count;
     cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
     return false;

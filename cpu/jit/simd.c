@@ -11,6 +11,8 @@ static unsigned xmm_number(unsigned offset)
 /* Bytes of a memory operand. */
 static unsigned memory_size(const struct insn *i, unsigned operand)
 {
+    unsigned vector = opcode_rows[i->row].attr & A_VEC && i->osize == VEC_Y ? 32 : 16;
+
     switch (operand) {
     case O_Wss:
     case O_Md:
@@ -19,6 +21,7 @@ static unsigned memory_size(const struct insn *i, unsigned operand)
     case O_Wsd:
     case O_Wq:
     case O_Mq:
+    case O_Eq:
         return 8;
     case O_Ey:
     case O_My:
@@ -26,23 +29,44 @@ static unsigned memory_size(const struct insn *i, unsigned operand)
     case O_Ew:
     case O_Mw:
         return 2;
-    default:
+    case O_Eb:
+    case O_Mb:
+        return 1;
+    case O_Wdq:
+    case O_Mdq:
         return 16;
+    case O_Wx:
+        return vector;
+    case O_Wh:
+        return vector / 2;
+    case O_Wf:
+        return vector / 4;
+    case O_We:
+        return vector / 8;
+    default: /* none that a rule takes */
+        return 0;
     }
 }
 
 static bool is_rm(unsigned operand)
 {
-    return (operand >= O_Eb && operand <= O_Ey) || (operand >= O_M && operand <= O_Mt) || operand == O_Wx ||
-           operand == O_Wss || operand == O_Wsd || operand == O_Wq || operand == O_Ux;
+    return (operand >= O_Eb && operand <= O_Ey) || (operand >= O_M && operand <= O_Mt) ||
+           (operand >= O_Wx && operand <= O_Ux) || (operand >= O_Wdq && operand <= O_We);
 }
 
+/* Legacy ones all but a few; of the VEX-encoded ones VMOVAPS, VMOVAPD, VMOVDQA and the non-temporal moves. */
 static bool unaligned(const struct opcode_row *row)
 {
+    unsigned opcode = row->opcode;
+
+    if (row->map == VEX + 1)
+        return !(opcode == 0x28 || opcode == 0x29 || opcode == 0x2b || opcode == 0xe7 ||
+                 (row->prefix == PFX_66 && (opcode == 0x6f || opcode == 0x7f)));
+    if (row->map == VEX + 2)
+        return opcode != 0x2a;
     if (row->map != 1)
-        return false;
-    return row->opcode == 0x10 || row->opcode == 0x11 || (row->prefix == PFX_F3 && (row->opcode == 0x6f || row->opcode == 0x7f)) ||
-           row->opcode == 0xf0;
+        return row->map > VEX || row->feature == F_SHA;
+    return opcode == 0x10 || opcode == 0x11 || (row->prefix == PFX_F3 && (opcode == 0x6f || opcode == 0x7f)) || opcode == 0xf0;
 }
 
 /* The operand in ModRM.rm. */
@@ -55,13 +79,13 @@ static struct place rm_place(struct trans *t, const struct insn *i, unsigned ope
         struct later *l = NULL;
 
         emit_address(t, i);
-        if (size == 16 && !unaligned(row)) {
+        if (size >= 16 && !unaligned(row)) {
             emit_op(&t->e, E_REX, 0xf6, 0, REG(H_ADDR));
-            emit8(&t->e, 15);
+            emit8(&t->e, size - 1);
             l = emit_later(t, emit_jcc(&t->e, CC_NE, NULL), LATER_SLOW);
             l->site = new_site(t, i);
             l->table = NOT_LOOKED_UP;
-            t->jit->sites[l->site].size = 16;
+            t->jit->sites[l->site].size = (uint8_t)size;
             t->jit->sites[l->site].way = write ? WAY_WRITE : WAY_READ;
             t->jit->sites[l->site].aligned = true;
         }
@@ -73,19 +97,68 @@ static struct place rm_place(struct trans *t, const struct insn *i, unsigned ope
     return guest(i->rm);
 }
 
+static unsigned prefix_flags(const struct opcode_row *row)
+{
+    static const uint8_t flags[] = {[PFX_ANY] = 0, [PFX_NONE] = 0, [PFX_66] = E_66, [PFX_F3] = E_F3, [PFX_F2] = E_F2};
+
+    return flags[row->prefix];
+}
+
+/* Which of the row's operands is in ModRM.rm. */
+static unsigned rm_index(const struct opcode_row *row)
+{
+    unsigned n = 0;
+
+    while (n < 4 && !is_rm(row->operand[n]))
+        n++;
+    return n;
+}
+
+static bool names(const struct opcode_row *row, unsigned operand)
+{
+    return row->operand[0] == operand || row->operand[1] == operand || row->operand[2] == operand ||
+           row->operand[3] == operand;
+}
+
+/*
+ * What rules for whole ranges of VEX opcodes take: instructions whose only side is their operands. Of VEX-encoded ones on
+ * general registers those with one result.
+ */
+bool simd_supported(const struct jit *jit, const struct insn *i)
+{
+    const struct opcode_row *row = &opcode_rows[i->row];
+    unsigned n = rm_index(row);
+
+    if (row->map <= VEX)
+        return jit->host[row->feature] && !((i->flags & INSN_MEM) && (n == 4 || !memory_size(i, row->operand[n])));
+    if (row->map == VEX + 1 && row->opcode == 0x77)
+        return jit->ymm;
+    if (!jit->host[row->feature] || (row->attr & A_VEC && i->osize == VEC_Y && !jit->ymm) || names(row, O_Mvm))
+        return false;
+    if (n == 4 || ((i->flags & INSN_MEM) && !memory_size(i, row->operand[n])))
+        return false;
+    if (names(row, O_By))
+        return row->operand[0] == O_Gy && !(row->map == VEX + 2 && row->opcode == 0xf6); /* not MULX */
+    return jit->ymm;
+}
+
 static void emit_simd(struct trans *t, const struct insn *i)
 {
-    static const uint8_t prefixes[] = {[PFX_ANY] = 0, [PFX_NONE] = 0, [PFX_66] = E_66, [PFX_F3] = E_F3, [PFX_F2] = E_F2};
     const struct opcode_row *row = &opcode_rows[i->row];
-    unsigned flags = prefixes[row->prefix] | (row->map == 1 ? E_0F : row->map == 2 ? E_0F | E_0F38 : E_0F | E_0F3A);
-    unsigned n = is_rm(row->operand[0]) ? 0 : 1, reg, rm_operand = row->operand[n];
-    bool to_rm = n == 0 && row->operand[1] != O_Ib; /* shifts by an immediate have nothing but rm */
-    struct place rm = rm_place(t, i, rm_operand, n == 0 && i->flags & INSN_MEM), result = rm;
-    bool wide = i->osize == SIZE_Q && ((rm_operand >= O_Eb && rm_operand <= O_Ey) || row->operand[0] == O_Gy ||
-                                       rm_operand == O_My);
+    bool vex = row->map > VEX, mem = i->flags & INSN_MEM;
+    unsigned flags = prefix_flags(row), n = rm_index(row), reg, rm_operand = row->operand[n];
+    struct place rm, result;
     uint32_t read, written;
 
-    if (wide)
+    if (n == 4) { /* shifts by an immediate name nothing but rm: Ux */
+        n = 0;
+        rm_operand = O_Ux;
+    }
+    rm = rm_place(t, i, rm_operand, n == 0 && mem);
+    result = rm;
+    if (!(row->attr & A_VEC) && i->osize == SIZE_Q && (names(row, O_Ey) || names(row, O_Gy) || names(row, O_My) || names(row, O_Eq)))
+        flags |= E_W;
+    if (row->sel & SEL_W1)
         flags |= E_W;
     if (row->sel & SEL_HAS_EXT) {
         reg = row->sel >> 5 & 7;
@@ -97,18 +170,20 @@ static void emit_simd(struct trans *t, const struct insn *i)
         if (n == 0 && result.kind == P_SLOT)
             emit_load(&t->e, H_TMP, result); /* MOVNTI */
     }
-    if (!(i->flags & INSN_MEM) && rm.kind == P_SLOT) {
-        if (n == 1)
+    if (!mem && rm.kind == P_SLOT) {
+        if (n != 0)
             emit_load(&t->e, H_TMP, rm);
         rm = REG(H_TMP);
     }
-    emit_op(&t->e, flags, row->opcode, reg, rm);
-    for (unsigned k = 0; k < 4; k++)
-        if (row->operand[k] == O_Ib)
-            emit8(&t->e, (uint8_t)i->imm);
+    if (vex)
+        emit_vex(&t->e, flags | (row->attr & A_VEC && i->osize == VEC_Y ? E_L : 0), row->map - VEX, row->opcode, reg,
+                 names(row, O_Hx) ? i->vreg : 0, rm);
+    else
+        emit_op(&t->e, flags | (row->map == 1 ? E_0F : row->map == 2 ? E_0F | E_0F38 : E_0F | E_0F3A), row->opcode, reg, rm);
+    if (names(row, O_Ib) || names(row, O_Lx))
+        emit8(&t->e, (uint8_t)i->imm);
     /* A general register in struct cpu: the host zero-extended it in r13. */
-    if (result.kind == P_SLOT && (n == 1 || to_rm) && !(n == 0 && i->flags & INSN_MEM) &&
-        !(n == 1 && i->reg >= (unsigned)S(zmm)))
+    if (result.kind == P_SLOT && !(n == 0 && mem) && !(n != 0 && i->reg >= (unsigned)S(zmm)))
         emit_store(&t->e, result, H_TMP);
     row_flags(i, &read, &written);
     if (written) {
@@ -117,8 +192,49 @@ static void emit_simd(struct trans *t, const struct insn *i)
     }
 }
 
+static void emit_vzero(struct trans *t, const struct insn *i)
+{
+    emit8(&t->e, 0xc5);
+    emit8(&t->e, opcode_rows[i->row].sel & SEL_L1 ? 0xfc : 0xf8);
+    emit8(&t->e, 0x77);
+}
+
+/* VEX-encoded instructions on general registers: G, and of E and VEX.vvvv one or both. */
+static void emit_vex_integer(struct trans *t, const struct insn *i)
+{
+    const struct opcode_row *row = &opcode_rows[i->row];
+    struct place e, g = guest(i->reg), b = guest((unsigned)GUEST(i->vreg));
+    unsigned reg = g.kind == P_REG ? g.reg : H_TMP, v = b.reg;
+    uint32_t read, written;
+
+    row_flags(i, &read, &written);
+    e = e_place(t, i, i->osize, false);
+    if (!names(row, O_By)) {
+        v = 0;
+    } else if (b.kind == P_SLOT) {
+        v = i->flags & INSN_MEM ? H_TMP : H_ADDR;
+        emit_load(&t->e, v, b);
+    }
+    if (e.kind == P_SLOT) {
+        emit_load(&t->e, H_TMP, e);
+        e = REG(H_TMP);
+    }
+    emit_vex(&t->e, prefix_flags(row) | size_flags(i->osize), row->map - VEX, row->opcode, reg, v, e);
+    if (names(row, O_Ib))
+        emit8(&t->e, (uint8_t)i->imm);
+    if (g.kind == P_SLOT)
+        store_tmp(t, g, i->osize);
+    if (written) {
+        t->host_flags = FLAGS_ARITH;
+        flags_save_image(t);
+    }
+}
+
 /* clang-format off */
 #define SIMD(first, last, prefix) {1, first, last, -1, prefix, R_XMM, emit_simd, 0}
+#define SIMD_38(first, last) {2, first, last, -1, PFX_66, R_XMM, emit_simd, 0}
+#define SIMD_3A(first, last) {3, first, last, -1, PFX_66, R_XMM, emit_simd, 0}
+#define AVX(map, first, last) {VEX + (map), first, last, -1, PFX_ANY, R_XMM | R_YMM, emit_simd, 0}
 const struct rule simd_rules[] = {
     SIMD(0x10, 0x17, PFX_ANY), SIMD(0x28, 0x29, PFX_ANY),
     SIMD(0x2a, 0x2a, PFX_F3), SIMD(0x2a, 0x2a, PFX_F2),
@@ -130,6 +246,16 @@ const struct rule simd_rules[] = {
     SIMD(0xc2, 0xc2, PFX_ANY), SIMD(0xc4, 0xc5, PFX_66), SIMD(0xc6, 0xc6, PFX_ANY),
     SIMD(0xd0, 0xd5, PFX_66), SIMD(0xd0, 0xd0, PFX_F2), SIMD(0xd6, 0xf6, PFX_66), SIMD(0xe6, 0xe6, PFX_F3),
     SIMD(0xe6, 0xe6, PFX_F2), SIMD(0xf0, 0xf0, PFX_F2), SIMD(0xf8, 0xfe, PFX_66),
+    /* Legacy SSSE3 to GFNI; not PCMPxSTRx, which make registers and flags of their own. */
+    SIMD_38(0x00, 0x0b), SIMD_38(0x10, 0x40), SIMD_38(0xcf, 0xdf),
+    SIMD_3A(0x08, 0x0f), SIMD_3A(0x14, 0x44), SIMD_3A(0xce, 0xdf),
+    AVX(1, 0x10, 0x17), AVX(1, 0x28, 0x2f), AVX(1, 0x50, 0x76), AVX(1, 0x7c, 0x7f), AVX(1, 0xc2, 0xc6),
+    AVX(1, 0xd0, 0xf6), AVX(1, 0xf8, 0xfe),
+    AVX(2, 0x00, 0x2b), AVX(2, 0x30, 0x5a), AVX(2, 0x78, 0x79), AVX(2, 0x96, 0xbf), AVX(2, 0xcf, 0xdf),
+    AVX(3, 0x00, 0x4c), AVX(3, 0xce, 0xdf),
+    {VEX + 1, 0x77, 0x77, -1, PFX_ANY, R_XMM | R_YMM, emit_vzero, 0},
+    {VEX + 2, 0xf2, 0xf7, -1, PFX_ANY, 0, emit_vex_integer, 0},
+    {VEX + 3, 0xf0, 0xf0, -1, PFX_F2, 0, emit_vex_integer, 0},
     {0, 0, 0, 0, 0, 0, NULL, 0},
 };
 /* clang-format on */

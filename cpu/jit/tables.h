@@ -72,6 +72,7 @@ struct jit_tables {
     uint8_t cf, carry;
     uint8_t xmm_live;  /* the host's XMM registers and MXCSR hold the guest's */
     uint8_t xmm_saved; /* ... and were put away for a call */
+    uint8_t ymm_allowed; /* while xmm_live: AVX instructions don't fault */
     uint8_t x87_live, x87_saved; /* the same of the x87 */
     uint8_t x87_image;           /* its state is in `image`, and not in the struct cpu_state */
     uint8_t returned;  /* a body came to its end and did not leave */

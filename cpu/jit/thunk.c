@@ -45,16 +45,27 @@ static void jump_field(struct emit *e, int32_t field)
     emit_op(e, 0, 0xff, 4, SLOT(field));
 }
 
-static void load_xmm(struct emit *e)
+/* All of an XMM register that the guest can see, between the host's and struct cpu. */
+static void move_xmm(const struct jit *jit, struct emit *e, unsigned n, bool store)
+{
+    struct place p = SLOT(S(zmm) + 64 * (int32_t)n);
+
+    if (jit->ymm)
+        emit_vex(e, E_L, 1, store ? 0x29 : 0x28, n, 0, p);
+    else
+        emit_op(e, E_0F, store ? 0x29 : 0x28, n, p);
+}
+
+static void load_xmm(const struct jit *jit, struct emit *e)
 {
     emit_op(e, E_0F, 0xae, 2, SLOT(S(mxcsr)));
     for (unsigned n = 0; n < 16; n++)
-        emit_op(e, E_0F, 0x28, n, SLOT(S(zmm) + 64 * (int32_t)n));
+        move_xmm(jit, e, n, false);
     emit_store_imm8(e, SLOT(JT(xmm_live)), 1);
 }
 
 /* Puts XMM registers away if they hold the guest's. `saved`: remembers that. Clobbers R14. */
-static void save_xmm(struct emit *e, bool saved)
+static void save_xmm(const struct jit *jit, struct emit *e, bool saved)
 {
     uint8_t *skip;
 
@@ -62,7 +73,12 @@ static void save_xmm(struct emit *e, bool saved)
     emit8(e, 0);
     skip = emit_jcc(e, CC_E, NULL);
     for (unsigned n = 0; n < 16; n++)
-        emit_op(e, E_0F, 0x29, n, SLOT(S(zmm) + 64 * (int32_t)n));
+        move_xmm(jit, e, n, true);
+    if (jit->ymm) { /* VZEROUPPER: C code is faster so */
+        emit8(e, 0xc5);
+        emit8(e, 0xf8);
+        emit8(e, 0x77);
+    }
     emit_op(e, E_0F, 0xae, 3, SLOT(S(mxcsr)));
     emit_alu_imm(e, E_W, 5, REG(H_RSP), 16);
     emit_op(e, 0, 0xc7, 0, MEM(H_RSP, 0));
@@ -75,8 +91,9 @@ static void save_xmm(struct emit *e, bool saved)
     emit_land(e, skip);
 }
 
-static void load_x87(struct emit *e)
+static void load_x87(const struct jit *jit, struct emit *e)
 {
+    (void)jit;
     emit_op(e, 0, 0xdd, 4, SLOT(JT(image))); /* FRSTOR */
     emit_store_imm8(e, SLOT(JT(x87_image)), 0);
     emit_store_imm8(e, SLOT(JT(x87_live)), 1);
@@ -98,7 +115,7 @@ static void save_x87(struct emit *e, bool saved)
     emit_land(e, skip);
 }
 
-static void restore_x87(struct emit *e)
+static void restore_x87(const struct jit *jit, struct emit *e)
 {
     uint8_t *skip;
 
@@ -106,11 +123,11 @@ static void restore_x87(struct emit *e)
     emit8(e, 0);
     skip = emit_jcc(e, CC_E, NULL);
     emit_store_imm8(e, SLOT(JT(x87_saved)), 0);
-    load_x87(e);
+    load_x87(jit, e);
     emit_land(e, skip);
 }
 
-static void restore_xmm(struct emit *e)
+static void restore_xmm(const struct jit *jit, struct emit *e)
 {
     uint8_t *skip;
 
@@ -118,7 +135,7 @@ static void restore_xmm(struct emit *e)
     emit8(e, 0);
     skip = emit_jcc(e, CC_E, NULL);
     emit_store_imm8(e, SLOT(JT(xmm_saved)), 0);
-    load_xmm(e);
+    load_xmm(jit, e);
     emit_land(e, skip);
 }
 
@@ -142,13 +159,13 @@ static void make_enter(struct jit *jit, struct emit *e)
  * To a C function (cpu, r13, r14) that says where to go on. What it returns is gone to with r14 = jt.value; for NULL
  * translated code is left.
  */
-static const uint8_t *make_call(struct emit *e, const void *function)
+static const uint8_t *make_call(const struct jit *jit, struct emit *e, const void *function)
 {
     const uint8_t *here = emit_here(e);
     uint8_t *leave;
 
     save_registers(e);
-    save_xmm(e, true);
+    save_xmm(jit, e, true);
     save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_op(e, 0, 0x8b, H_RSI, REG(H_TMP));
@@ -157,8 +174,8 @@ static const uint8_t *make_call(struct emit *e, const void *function)
     emit_op(e, E_W, 0x85, H_RAX, REG(H_RAX));
     leave = emit_jcc(e, CC_E, NULL);
     emit_store(e, SLOT(JT(target)), H_RAX);
-    restore_xmm(e);
-    restore_x87(e);
+    restore_xmm(jit, e);
+    restore_x87(jit, e);
     load_registers(e);
     emit_load(e, H_ADDR, SLOT(JT(value)));
     jump_field(e, JT(target));
@@ -281,22 +298,23 @@ static const uint8_t *make_flags(struct emit *e)
  * Loads XMM registers, or the x87, if the guest may use them now (`allowed` says so). r13: site of the block's start; goes
  * to its `resume`.
  */
-static const uint8_t *make_unit(struct emit *e, bool (*allowed)(struct cpu *cpu, uint32_t site), void (*load)(struct emit *e))
+static const uint8_t *make_unit(const struct jit *jit, struct emit *e, bool (*allowed)(struct cpu *cpu, uint32_t site),
+                                void (*load)(const struct jit *jit, struct emit *e))
 {
     const uint8_t *here = emit_here(e);
     uint8_t *leave;
 
     save_registers(e);
-    save_xmm(e, true);
+    save_xmm(jit, e, true);
     save_x87(e, true);
     emit_load(e, H_RDI, SLOT(JT(self)));
     emit_op(e, 0, 0x8b, H_RSI, REG(H_TMP));
     emit_call_c(e, (const void *)(uintptr_t)allowed);
     emit_op(e, 0, 0x84, H_RAX, REG(H_RAX));
     leave = emit_jcc(e, CC_E, NULL);
-    restore_xmm(e);
-    restore_x87(e);
-    load(e);
+    restore_xmm(jit, e);
+    restore_x87(jit, e);
+    load(jit, e);
     load_registers(e);
     jump_field(e, JT(target));
     emit_land(e, leave);
@@ -309,17 +327,17 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
     make_enter(jit, e);
     jit->leave = emit_here(e);
     save_registers(e);
-    save_xmm(e, false);
+    save_xmm(jit, e, false);
     save_x87(e, false);
     pop_callee_saved(e);
-    jit->slow = make_call(e, (const void *)(uintptr_t)jit_slow);
-    jit->body = make_call(e, (const void *)(uintptr_t)jit_body);
-    jit->resolve = make_call(e, (const void *)(uintptr_t)jit_resolve);
-    jit->indirect = make_call(e, (const void *)(uintptr_t)jit_indirect);
+    jit->slow = make_call(jit, e, (const void *)(uintptr_t)jit_slow);
+    jit->body = make_call(jit, e, (const void *)(uintptr_t)jit_body);
+    jit->resolve = make_call(jit, e, (const void *)(uintptr_t)jit_resolve);
+    jit->indirect = make_call(jit, e, (const void *)(uintptr_t)jit_indirect);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned way = 0; way < JIT_WAYS; way++)
             jit->quick[c][way] = make_quick(jit, e, c, way);
     jit->flags = make_flags(e);
-    jit->xmm = make_unit(e, jit_may_load_xmm, load_xmm);
-    jit->x87 = make_unit(e, jit_may_load_x87, load_x87);
+    jit->xmm = make_unit(jit, e, jit_may_load_xmm, load_xmm);
+    jit->x87 = make_unit(jit, e, jit_may_load_x87, load_x87);
 }

@@ -58,6 +58,8 @@ static bool rule_fits(const struct jit *jit, bool cpl0, const struct rule *r, co
         return false;
     if (r->flags & R_X87)
         return x87_supported(i);
+    if ((r->flags & R_XMM || r->map > VEX) && !simd_supported(jit, i))
+        return false;
     return !(r->flags & (R_HOST | R_XMM)) || jit->host[row->feature];
 }
 
@@ -165,8 +167,16 @@ static void emit_head(struct trans *t)
     emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
     t->block->xmm = uses(t, R_XMM);
     t->block->x87 = uses(t, R_X87);
+    t->block->ymm = uses(t, R_YMM);
     if (t->block->xmm)
         emit_unit(t, JT(xmm_live), XMM_ABSENT);
+    if (t->block->ymm) {
+        emit_op(e, 0, 0x80, 7, SLOT(JT(ymm_allowed)));
+        emit8(e, 0);
+        l = emit_later(t, emit_jcc(e, CC_E, NULL), LATER_TAKEN);
+        l->offset = INT32_MIN;
+        l->rest = t->block->count;
+    }
     if (t->block->x87) {
         emit_unit(t, JT(x87_live), X87_ABSENT);
         emit_load(e, H_TMP, SLOT(JT(code_page)));
@@ -188,6 +198,8 @@ static void emit_laters(struct trans *t)
         emit_land(e, l->rel);
         if (l->kind == LATER_TAKEN) {
             if (l->offset == INT32_MIN) {
+                if (l->rest)
+                    emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, -(int32_t)l->rest);
                 emit_leave_at(t, t->block->page_offset);
                 continue;
             }

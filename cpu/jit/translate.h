@@ -57,6 +57,7 @@ enum rule_flags {
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_X87 = 16384,
     R_CPL0 = 32768,   /* only in code of CPL 0 */
+    R_YMM = 131072,
     R_ENDS = 65536,   /* ends its trace, but a block need not leave */
     R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
@@ -107,6 +108,9 @@ static inline unsigned size_flags(unsigned size)
 
 uint32_t new_site(struct trans *t, const struct insn *i);
 struct later *emit_later(struct trans *t, uint8_t *rel, int kind);
+
+/* simd.c */
+bool simd_supported(const struct jit *jit, const struct insn *i);
 
 /* x87.c */
 bool x87_supported(const struct insn *i);

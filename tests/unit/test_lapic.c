@@ -645,9 +645,13 @@ START_TEST(timer_tsc_deadline)
     advance(10000);
     ck_assert(!cpu[0].intr);
     set(0, LVTT, 0x40051);
-    ops->set_tsc_deadline(cpu[0].lapic, 7, 1); /* already past */
-    advance(0);
+    ops->set_tsc_deadline(cpu[0].lapic, 7, 1); /* already past: at once, before any event is looked at */
     ck_assert(cpu[0].intr);
+    ck_assert_uint_eq(ops->get_tsc_deadline(cpu[0].lapic), 0);
+    ck_assert_int_eq(ack(0), 0x51);
+    set(0, EOI, 0);
+    advance(10000);
+    ck_assert(!cpu[0].intr); /* and only once */
 }
 END_TEST
 

@@ -9,19 +9,30 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "accel/host_fault.h"
 #include "accel/software.h"
 
-#define CODE_SIZE (128u << 20)
-
+/* `base` is the CPU, which this thread is going to run. */
 static void set_gs(void *base)
 {
     syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+    host_fault_thread(base);
+}
+
+static uint64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
 }
 
 static void release(struct cpu_code *code)
 {
+    host_fault_forget(code->exec);
     munmap(code->write, code->size);
     munmap(code->exec, code->size);
 }
@@ -33,7 +44,7 @@ static bool code_new(struct cpu_code *code, size_t size)
 
     if (fd < 0)
         return false;
-    *code = (struct cpu_code){.size = size, .set_gs = set_gs, .release = release};
+    *code = (struct cpu_code){.size = size, .set_gs = set_gs, .now = now, .release = release};
     if (ftruncate(fd, (off_t)size)) {
         close(fd);
         return false;
@@ -62,18 +73,28 @@ static bool jit_probe(char *why, size_t why_size)
     return false;
 }
 
-static bool jit_attach(struct cpu *cpu, char *why, size_t why_size)
+static bool jit_attach(struct cpu *cpu, const struct engine_options *options, char *why, size_t why_size)
 {
+    static const struct engine_options none;
     struct cpu_code code;
+    uint64_t size;
 
-    if (!code_new(&code, CODE_SIZE)) {
-        snprintf(why, why_size, "no memory for translated code: %s", strerror(errno));
+    if (!options)
+        options = &none;
+    size = options->code_size ? options->code_size : ENGINE_CODE_SIZE;
+    if (!code_new(&code, size)) {
+        snprintf(why, why_size, "no %llu MiB for translated code: %s; give less with --jit-cache",
+                 (unsigned long long)size >> 20, strerror(errno));
+        return false;
+    }
+    snprintf(why, why_size, "out of memory for the translator");
+    if (!host_fault_watch(cpu, &code, options)) {
+        release(&code);
         return false;
     }
     if (cpu_use_jit(cpu, &code))
         return true;
     release(&code);
-    snprintf(why, why_size, "out of memory for the translator");
     return false;
 }
 
@@ -84,6 +105,7 @@ const struct engine engine_jit = {
     .attach = jit_attach,
     .detach = cpu_end_jit,
     .check = cpu_check,
+    .watch = cpu_watch_code,
     .run = cpu_run,
     .kick = cpu_kick,
     .pull = cpu_pull,

@@ -16,6 +16,8 @@
 #define MEMORY_MIN (1ull << 20)
 #define MEMORY_MAX (512ull << 30)
 #define PAGE       4096u
+#define CACHE_MIN  (1ull << 20)
+#define CACHE_MAX  (1ull << 30) /* jumps reach 2 GiB */
 
 struct option_text {
     struct option_text *next;
@@ -24,7 +26,8 @@ struct option_text {
 
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
 static option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
-    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_check, set_action;
+    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_check, set_cache, set_dump,
+    set_perf, set_action;
 
 #define AT(member) .offset = offsetof(struct options, member)
 
@@ -71,6 +74,9 @@ const struct option_row option_table[] = {
     {"accel", 0, "ENGINE", "auto", PC,
      "What executes the guest: interp, jit, kvm, or auto for the fastest that serves. \"help\" lists them.",
      set_choice, AT(accel), .choices = "interp|jit|kvm|auto|help"},
+    {"jit-cache", 0, "SIZE", "128M", PC,
+     "Host memory for translated code, 1M to 1G. When it is full, translation begins anew.", set_cache,
+     AT(jit_cache)},
     {"cpu", 0, "MODEL", NULL, PC,
      "Processor model, with features to add or remove (MODEL,+x,-y). \"help\" lists them.", set_text,
      AT(cpu)},
@@ -111,6 +117,14 @@ const struct option_row option_table[] = {
      "Compares translated code with the interpreter, block by block; a difference is printed and ends the run with exit "
      "status 7. With N, a block is compared the first N times it runs, and then every Nth time.",
      set_check, AT(check)},
+    {"jit-dump", 0, "WHAT", NULL, RUN,
+     "Prints blocks as they are translated, their guest code and host code: those with code at a linear ADDRESS, or all. "
+     "\",FILE\" behind it says where to, instead of standard error.",
+     set_dump, AT(jit_dump)},
+    {"perf-map", 0, "[=SYMBOLS]", NULL, RUN,
+     "Writes /tmp/perf-PID.map, by which Linux's perf names translated code. SYMBOLS is a file of the guest's symbols as "
+     "nm or System.map has them.",
+     set_perf, AT(perf_map)},
     {"stats", 0, NULL, NULL, RUN, "At the end, says how many instructions ran and how fast.", set_flag,
      AT(stats)},
     {"log", 0, "LEVELS", "error,warn,info", RUN,
@@ -131,7 +145,7 @@ const struct option_row option_table[] = {
 const struct exit_row exit_table[] = {
     {"0", "The guest powered off, or the user quit with Ctrl-A X."},
     {"2", "Usage or bad input: an option, a file or a machine file that can't be used."},
-    {"3", "The guest crashed: a triple fault. A report is on standard error."},
+    {"3", "The guest crashed: a triple fault; or Oxbow did, in translated code. A report is on standard error."},
     {"4", "The time given by --timeout was over."},
     {"5", "The host or an engine failed."},
     {"6", "The guest asked for a reset, under --no-reboot."},
@@ -527,6 +541,71 @@ static bool set_check(struct options *options, const struct option_row *row, con
     }
     *(uint32_t *)member(options, row) = (uint32_t)number;
     return true;
+}
+
+static bool set_cache(struct options *options, const struct option_row *row, const char *value, char *why,
+                      size_t why_size)
+{
+    uint64_t bytes;
+
+    if (!options_size(value, &bytes)) {
+        snprintf(why, why_size, "--%s: \"%s\" is not a size; give a number with K, M or G, like 128M", row->name,
+                 value);
+        return false;
+    }
+    if (bytes < CACHE_MIN || bytes > CACHE_MAX) {
+        snprintf(why, why_size, "--%s: %s is too %s; give 1M to 1G", row->name, value,
+                 bytes < CACHE_MIN ? "little for translated code" : "much");
+        return false;
+    }
+    *(uint64_t *)member(options, row) = bytes & ~(uint64_t)(PAGE - 1);
+    return true;
+}
+
+static bool set_dump(struct options *options, const struct option_row *row, const char *value, char *why,
+                     size_t why_size)
+{
+    struct dump_option *dump = member(options, row);
+    size_t length = strcspn(value, ",");
+    unsigned long long address;
+    char *end;
+
+    *dump = (struct dump_option){.on = true, .all = length == 3 && !strncmp(value, "all", 3)};
+    if (!dump->all) {
+        errno = 0;
+        address = strtoull(value, &end, 16);
+        if (!isxdigit((unsigned char)*value) || errno || end != value + length) {
+            snprintf(why, why_size, "--%s: \"%.*s\" is not an address; give one in hexadecimal, or all", row->name,
+                     (int)length, value);
+            return false;
+        }
+        dump->address = address;
+    }
+    if (!value[length])
+        return true;
+    if (!value[length + 1]) {
+        snprintf(why, why_size, "--%s: there is no file behind the comma; name one, or leave the comma out", row->name);
+        return false;
+    }
+    dump->path = keep(options, value + length + 1, why, why_size);
+    return dump->path;
+}
+
+/* A switch, or a file of symbols. */
+static bool set_perf(struct options *options, const struct option_row *row, const char *value, char *why,
+                     size_t why_size)
+{
+    if (!value || is_one_of(value, "yes|on|true|1|no|off|false|0")) {
+        options->perf_symbols = NULL;
+        return set_flag(options, row, value, why, why_size);
+    }
+    if (!*value) {
+        snprintf(why, why_size, "--%s: the file of symbols is empty; name one, or leave it out", row->name);
+        return false;
+    }
+    options->perf_map = true;
+    options->perf_symbols = keep(options, value, why, why_size);
+    return options->perf_symbols;
 }
 
 static bool set_action(struct options *options, const struct option_row *row, const char *value, char *why,

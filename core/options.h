@@ -40,6 +40,13 @@ struct drive_option {
     bool read_only, snapshot;
 };
 
+/* What of translated code is printed: ADDRESS|all[,FILE]. */
+struct dump_option {
+    bool on, all;
+    uint64_t address; /* linear; unless all */
+    const char *path; /* NULL: standard error */
+};
+
 struct options {
     enum options_action action;
     const char *image;
@@ -52,6 +59,10 @@ struct options {
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
+    uint64_t jit_cache; /* bytes */
+    struct dump_option jit_dump;
+    bool perf_map;
+    const char *perf_symbols;            /* NULL: none */
     const char *cpu;                     /* NULL: the default model */
     const char *serial[OPTIONS_SERIALS]; /* COM1 to COM4 */
     unsigned serials;

@@ -126,6 +126,17 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch);
  */
 bool cpu_block_at(struct cpu *cpu, const void *host, struct cpu_block *block);
 
+/* A signal that the host raised in translated code: a mistake of the translator, or of the host. */
+struct cpu_host_fault {
+    struct cpu *cpu;
+    int signal;               /* SIGSEGV, SIGBUS, SIGFPE or SIGILL */
+    const void *address;      /* of what was accessed, if `addressed` */
+    bool addressed;
+    const uint8_t *pc;        /* the host instruction */
+    uint64_t gpr[16], rflags; /* the host's, as struct cpu_state numbers them */
+    const struct cpu_block *block; /* NULL: between blocks, or not known */
+};
+
 /* Why a block of translated code was not compared with the interpreter. */
 #define CPU_UNCHECKED(X)                                                                                     \
     X(CHIP, "chips' memory")                                                                                 \

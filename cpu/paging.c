@@ -198,7 +198,7 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
     bool pae = cpu->s.cr4 & CR4_PAE, lm = long_mode(cpu);
     const struct level *l = lm ? cpu->s.cr4 & CR4_LA57 ? levels_57 : levels_48 : pae ? levels_pae : levels_32;
     unsigned size = pae ? 8 : 4;
-    uint64_t index_mask = pae ? 511 : 1023, table, addr[5], entry[5], frame;
+    uint64_t index_mask = pae ? 511 : 1023, table, addr[5], entry[5], seen, frame;
     unsigned n = 0, depth;
 
     *w = (struct walk){.writable = true, .user = true};
@@ -219,16 +219,17 @@ static enum walk_result walk_tables(struct cpu *cpu, uint64_t linear, enum acces
         entry[n] = read_entry(cpu, addr[n], size);
         if (!(entry[n] & PTE_P))
             return WALK_FAULT;
+        seen = entry[n]; /* without PSE, 32-bit paging ignores PS */
         if (!pae && !(cpu->s.cr4 & CR4_PSE) && l[n].large)
-            entry[n] &= ~PTE_PS;
-        if (entry[n] & reserved_bits(cpu, &l[n], entry[n], pae)) {
+            seen &= ~PTE_PS;
+        if (seen & reserved_bits(cpu, &l[n], seen, pae)) {
             *code |= PF_P | PF_RSVD;
             return WALK_FAULT;
         }
         w->writable &= (entry[n] & PTE_W) != 0;
         w->user &= (entry[n] & PTE_U) != 0;
         w->no_execute |= pae && (entry[n] & PTE_NX);
-        if (l[n].leaf_always || (l[n].large && (entry[n] & PTE_PS)))
+        if (l[n].leaf_always || (l[n].large && (seen & PTE_PS)))
             break;
         table = entry[n] & (pae ? 0x000ffffffffff000ull : 0xfffff000u);
     }

@@ -59,6 +59,7 @@ struct machine {
 
     struct cpu *cpu;
     struct vcpu vcpu;
+    struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
 
     /* The chips, in the order in which they were made: reset in this order, freed in the reverse. */
     struct machine_chip chips[MACHINE_CHIPS];

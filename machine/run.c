@@ -11,6 +11,7 @@
 #include "accel/engine.h"
 #include "debug/crash.h"
 #include "debug/difference.h"
+#include "debug/jit_dump.h"
 #include "machine/machine.h"
 
 static bool init_lock(pthread_mutex_t *lock)
@@ -95,11 +96,45 @@ static void differs(void *opaque, const struct cpu_difference *difference)
     machine_end(opaque, EXIT_DIFFERS);
 }
 
+/* In a signal handler, but with no lock held; exit() gives the terminal back. */
+static void broken(void *opaque, const struct cpu_host_fault *fault)
+{
+    (void)opaque;
+    jit_dump_fault(fault, stderr);
+    exit(EXIT_CRASH);
+}
+
+/* 0 or an exit status. */
+static int watch(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    struct cpu_watch wanted;
+
+    if (!m->options->jit_dump.on && !m->options->perf_map)
+        return 0;
+    if (!engine->watch) {
+        snprintf(why, why_size, "--%s: the engine %s translates no code; use --accel jit",
+                 m->options->perf_map ? "perf-map" : "jit-dump", engine->name);
+        return EXIT_USAGE;
+    }
+    m->jit_dump = jit_dump_open(m->options, why, why_size);
+    if (!m->jit_dump)
+        return EXIT_USAGE;
+    wanted = jit_dump_watch(m->jit_dump);
+    engine->watch(m->cpu, &wanted);
+    return 0;
+}
+
 /* 0 or an exit status. */
 static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
-    if (engine->attach && !engine->attach(m->cpu, why, why_size))
+    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .opaque = m};
+    int status;
+
+    if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))
         return EXIT_HOST;
+    status = watch(m, engine, why, why_size);
+    if (status)
+        return status;
     if (!m->options->check)
         return 0;
     if (!engine->check) {
@@ -177,6 +212,7 @@ void machine_free(struct machine *m)
     vcpu_stop(&m->vcpu);
     viewer_close(m);
     pc_free(m);
+    jit_dump_close(m->jit_dump);
     loop_free(m->loop);
     host_ram_free(m->ram);
     host_file_free(&m->bios);
@@ -282,6 +318,32 @@ void machine_print_check(const struct machine *m, FILE *out)
             fprintf(out, "check: %12" PRIu64 " not compared: %s\n", stats.check.unchecked[n], reasons[n]);
 }
 
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_jit_stats(const struct cpu_jit_stats *jit, FILE *out)
+{
+    uint64_t slow = jit->slow_plain + jit->slow_walk + jit->slow_other;
+
+    fprintf(out,
+            "stats: jit: %" PRIu64 " blocks of %" PRIu64 " instructions, %" PRIu64 " bytes to %" PRIu64
+            ", in %.3f s; %" PRIu64 " dropped, %" PRIu64 " resets; %" PRIu64 " of %" PRIu64 " KiB in use\n",
+            jit->blocks, jit->instructions, jit->guest_bytes, jit->bytes, (double)jit->nanoseconds / 1e9, jit->dropped,
+            jit->resets, jit->used >> 10, jit->size >> 10);
+    fprintf(out, "stats: jit: entered %" PRIu64 " times; %" PRIu64 " exits resolved, %" PRIu64 " indirect look-ups in C\n",
+            jit->entered, jit->resolved, jit->indirect);
+    fprintf(out,
+            "stats: jit: %" PRIu64 " slow accesses: %.1f%% in the TLB, %.1f%% by a walk, %.1f%% to chips, across pages, to "
+            "code, or faults\n",
+            slow, percent(jit->slow_plain, slow), percent(jit->slow_walk, slow), percent(jit->slow_other, slow));
+    fprintf(out, "stats: jit: %" PRIu64 " instructions by their bodies", jit->bodies);
+    for (unsigned n = 0; n < CPU_BODIES && jit->body[n].name; n++)
+        fprintf(out, "%s%s %.1f%%", n ? ", " : ": ", jit->body[n].name, percent(jit->body[n].count, jit->bodies));
+    fprintf(out, "\n");
+}
+
 void machine_print_stats(const struct machine *m, FILE *out)
 {
     struct vcpu_times times = vcpu_get_times(&m->vcpu);
@@ -300,4 +362,6 @@ void machine_print_stats(const struct machine *m, FILE *out)
             "stats: %" PRIu64 " TLB misses, %" PRIu64 " TLB flushes, %" PRIu64 " interrupts, %" PRIu64
             " exceptions\n",
             stats.tlb_misses, stats.tlb_flushes, stats.interrupts, stats.exceptions);
+    if (stats.jit.active)
+        print_jit_stats(&stats.jit, out);
 }

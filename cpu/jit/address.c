@@ -21,7 +21,7 @@ static bool is_gpr(unsigned offset)
 
 bool address_supported(const struct insn *i)
 {
-    if (i->asize == SIZE_W || !(i->index == ZERO_OFFSET || is_gpr(i->index)))
+    if (i->asize == SIZE_W || i->seg == CS || !(i->index == ZERO_OFFSET || is_gpr(i->index)))
         return false;
     return is_gpr(i->base) || i->base == ZERO_OFFSET || (i->base == RIP_OFFSET && i->index == ZERO_OFFSET &&
                                                          i->asize == SIZE_Q && i->disp < INT32_MAX - 4096);
@@ -75,13 +75,28 @@ static void effective_address(struct trans *t, const struct insn *i)
     emit_lea(e, flags, H_ADDR, base.reg, NO_INDEX, 0, i->disp);
 }
 
+/* 64-bit code has FS's and GS's base in i->segbase; in flat 32-bit code too these two alone may have one. */
+static void add_base(struct trans *t, const struct insn *i)
+{
+    int32_t base = t->word == 4 && i->seg >= FS ? (int32_t)SEGBASE_OFFSET(i->seg) : i->segbase;
+
+    if (base == (int32_t)ZERO_OFFSET)
+        return;
+    emit_load(&t->e, H_TMP, SLOT(base));
+    emit_lea(&t->e, t->wide, H_ADDR, H_ADDR, H_TMP, 0, 0);
+}
+
+/* The address of a MOV between the accumulator and a fixed place. */
+void emit_fixed_address(struct trans *t, const struct insn *i)
+{
+    emit_mov_imm(&t->e, H_ADDR, t->word == 4 ? (uint32_t)i->imm : (uint64_t)i->imm);
+    add_base(t, i);
+}
+
 void emit_address(struct trans *t, const struct insn *i)
 {
     effective_address(t, i);
-    if (i->segbase != ZERO_OFFSET) {
-        emit_load(&t->e, H_TMP, SLOT(i->segbase));
-        emit_lea(&t->e, E_W, H_ADDR, H_ADDR, H_TMP, 0, 0);
-    }
+    add_base(t, i);
 }
 
 /* By the one page that is remembered for the stack. */
@@ -142,7 +157,7 @@ static void lookup(struct trans *t, const struct insn *i, unsigned size, bool wr
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
     lookup(t, i, size, write,
-           (i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET));
+           i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET && i->seg < FS);
 }
 
 void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)

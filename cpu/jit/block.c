@@ -49,7 +49,7 @@ bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
     jit->sites = calloc(MAX_SITES, sizeof(*jit->sites));
     jit->exits = calloc(MAX_EXITS, sizeof(*jit->exits));
     jit->blocks = calloc(MAX_BLOCKS, sizeof(*jit->blocks));
-    if (!jit->sites || !jit->exits || !jit->blocks) {
+    if (!jit->sites || !jit->exits || !jit->blocks || !jit_report_new(jit)) {
         free(jit->sites);
         free(jit->exits);
         free(jit->blocks);
@@ -86,6 +86,7 @@ void cpu_end_jit(struct cpu *cpu)
     free(jit->sites);
     free(jit->exits);
     free(jit->blocks);
+    jit_report_free(jit);
     free(jit);
 }
 
@@ -147,8 +148,10 @@ void jit_clear_tables(struct cpu *cpu)
         }
         for (unsigned n = 0; n < JIT_FETCH_SIZE; n++)
             clear_slot(cpu, JIT_FETCH, c, n);
-        for (unsigned n = 0; n < JIT_TARGETS; n++)
+        for (unsigned n = 0; n < JIT_TARGETS; n++) {
             clear_slot(cpu, JIT_TARGET, c, n);
+            clear_slot(cpu, JIT_TARGET, c + JIT_CONTEXTS, n);
+        }
     }
     for (unsigned h = 0; h < 2; h++) {
         cpu->jit->filled[h].count = 0;
@@ -207,7 +210,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t linear)
     }
     if (!(cpu->jit->filled[linear >> 63].target_pages[hash >> 6] >> (hash & 63) & 1))
         return;
-    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+    for (unsigned c = 0; c < 2 * JIT_CONTEXTS; c++)
         for (unsigned n = 0; n < JIT_TARGETS; n++)
             if ((cpu->jt.targets[c][n].rip ^ linear) < BUS_PAGE)
                 clear_slot(cpu, JIT_TARGET, c, n);
@@ -252,12 +255,13 @@ void jit_drop(struct cpu *cpu, struct trace *t)
         cpu->jt.stale = 1;
     if (!block)
         return;
+    cpu->jit->stats.dropped++;
     for (struct jit_exit *x = block->incoming; x; x = x->next) {
         x->to = NULL;
         patch(cpu->jit, x, x->stub, UINT32_MAX);
     }
     block->incoming = NULL;
-    clear_slot(cpu, JIT_TARGET, block->context, block->page_offset);
+    clear_slot(cpu, JIT_TARGET, jit_targets(block), block->page_offset);
     t->block = NULL;
 }
 
@@ -267,26 +271,51 @@ static struct jit_block *compile(struct cpu *cpu, struct trace *t)
 {
     struct jit *jit = cpu->jit;
     struct jit_block *block;
+    uint64_t since = jit_now(jit);
 
     if (jit->block_count == MAX_BLOCKS)
         return NULL;
     block = &jit->blocks[jit->block_count];
     *block = (struct jit_block){.trace = t,
                                 .page_offset = t->phys & (BUS_PAGE - 1),
-                                .context = (uint8_t)jit_context(t->mode)};
+                                .context = (uint8_t)jit_context(t->mode),
+                                .flat32 = (t->mode & MODE_BITS) == SIZE_D};
     if (!jit_translate(cpu, jit, block))
         return NULL;
     jit->block_count++;
+    jit_translated(cpu, block, since);
     return block;
+}
+
+/* A segment whose limit and rights no access of any size runs into. */
+static bool reaches_all(const struct segment *s)
+{
+    return (s->attr & (SEG_UNUSABLE | SEG_CODE | SEG_EXPDOWN | SEG_WRITABLE)) == SEG_WRITABLE && s->limit == UINT32_MAX;
+}
+
+static bool is_flat(const struct cpu *cpu, const struct jit_block *block)
+{
+    const struct segment *seg = cpu->s.seg;
+
+    if (seg[CS].base || seg[CS].limit != UINT32_MAX)
+        return false;
+    for (unsigned n = ES; n <= DS; n++)
+        if (n != CS && (seg[n].base || !reaches_all(&seg[n])))
+            return false;
+    return (!block->fs || reaches_all(&seg[FS])) && (!block->gs || reaches_all(&seg[GS]));
 }
 
 bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block)
 {
-    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->ymm || jit_ymm_allowed(cpu)) && (!block->x87 || jit_x87_allowed(cpu));
+    if (block->flat32 && !is_flat(cpu, block))
+        return false;
+    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->ymm || jit_ymm_allowed(cpu)) &&
+           (!block->x87 || jit_x87_allowed(cpu));
 }
 
 void jit_run_block(struct cpu *cpu, struct trace *t)
 {
+    cpu->jit->stats.entered++;
     cpu->retired -= t->count;
     cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
     cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
@@ -321,6 +350,7 @@ BODY(body_warm)
         goto run;
     t->block = compile(cpu, t);
     if (!t->block) { /* no room: begin anew, with this trace too */
+        cpu->jit->stats.resets++;
         cpu->retired -= t->count;
         trace_flush(cpu);
         return;
@@ -335,6 +365,6 @@ void jit_new_trace(struct cpu *cpu, struct trace *t)
     t->block = NULL;
     t->heat = 0;
     t->first = t->insn[0].fn;
-    if (cpu->jit && (t->mode & ~(MODE_USER | MODE_SMAP_AC)) == SIZE_Q && t->phys2 == NO_PAGE)
+    if (cpu->jit && jit_mode(t->mode) && t->phys2 == NO_PAGE)
         t->insn[0].fn = body_warm;
 }

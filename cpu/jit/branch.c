@@ -11,7 +11,7 @@ static void emit_rip(struct trans *t, unsigned reg, int32_t offset)
 {
     emit_load(&t->e, reg, SLOT(JT(code_page)));
     if (offset)
-        emit_lea(&t->e, E_W, reg, reg, NO_INDEX, 0, offset);
+        emit_lea(&t->e, t->wide, reg, reg, NO_INDEX, 0, offset);
 }
 
 void emit_leave_at(struct trans *t, int32_t offset)
@@ -72,7 +72,7 @@ void emit_goto(struct trans *t, int32_t offset)
 
 static int32_t target_of(const struct trans *t, const struct insn *i)
 {
-    return (int32_t)i->imm + t->block->page_offset;
+    return (int32_t)((uint32_t)i->imm + t->block->page_offset);
 }
 
 /* After the last instruction of a block that ends early the rest of the trace's is not counted, so nothing to undo. */
@@ -130,7 +130,7 @@ static void emit_jmp_insn(struct trans *t, const struct insn *i)
 static void emit_indirect(struct trans *t, const struct insn *i, int pop)
 {
     struct emit *e = &t->e;
-    int32_t table = JT(targets[t->block->context]);
+    int32_t table = JT(targets[jit_targets(t->block)]);
     uint32_t site = new_site(t, i);
     uint8_t *miss;
 
@@ -143,7 +143,7 @@ static void emit_indirect(struct trans *t, const struct insn *i, int pop)
     emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, table));
     miss = emit_jcc(e, CC_NE, NULL);
     if (pop)
-        emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, pop);
+        emit_lea(e, t->wide, H_SP, H_SP, NO_INDEX, 0, pop);
     emit_alu_imm(e, E_W, 4, REG(H_ADDR), -(int32_t)BUS_PAGE);
     emit_store(e, SLOT(JT(code_page)), H_ADDR);
     emit_op(e, 0, 0xff, 4, TABLE(H_TMP, table + 8));
@@ -156,11 +156,11 @@ static void emit_indirect(struct trans *t, const struct insn *i, int pop)
 /* Pushes the address of what follows. */
 static void emit_push_return(struct trans *t, const struct insn *i)
 {
-    emit_lea(&t->e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
-    emit_stack_lookup(t, i, 8, true);
+    emit_lea(&t->e, t->wide, H_ADDR, H_SP, NO_INDEX, 0, -(int32_t)t->word);
+    emit_stack_lookup(t, i, t->word, true);
     emit_rip(t, H_TMP, t->block->page_offset + i->off + i->len);
-    emit_store(&t->e, MEM(H_ADDR, 0), H_TMP);
-    emit_lea(&t->e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
+    emit_op(&t->e, t->wide, 0x89, H_TMP, MEM(H_ADDR, 0));
+    emit_lea(&t->e, t->wide, H_SP, H_SP, NO_INDEX, 0, -(int32_t)t->word);
 }
 
 static void emit_call_insn(struct trans *t, const struct insn *i)
@@ -175,10 +175,10 @@ static void emit_target(struct trans *t, const struct insn *i)
 {
     if (i->flags & INSN_MEM) {
         emit_address(t, i);
-        emit_lookup(t, i, 8, false);
-        emit_load(&t->e, H_ADDR, MEM(H_ADDR, 0));
+        emit_lookup(t, i, t->word, false);
+        emit_op(&t->e, t->wide, 0x8b, H_ADDR, MEM(H_ADDR, 0));
     } else {
-        emit_load(&t->e, H_ADDR, guest(i->rm));
+        emit_op(&t->e, t->wide, 0x8b, H_ADDR, guest(i->rm));
     }
 }
 
@@ -199,10 +199,10 @@ static void emit_call_indirect(struct trans *t, const struct insn *i)
 
 static void emit_ret(struct trans *t, const struct insn *i)
 {
-    emit_load(&t->e, H_ADDR, REG(H_SP));
-    emit_stack_lookup(t, i, 8, false);
-    emit_load(&t->e, H_ADDR, MEM(H_ADDR, 0));
-    emit_indirect(t, i, 8 + (opcode_rows[i->row].opcode == 0xc2 ? (int)(uint16_t)i->imm : 0));
+    emit_op(&t->e, t->wide, 0x8b, H_ADDR, REG(H_SP));
+    emit_stack_lookup(t, i, t->word, false);
+    emit_op(&t->e, t->wide, 0x8b, H_ADDR, MEM(H_ADDR, 0));
+    emit_indirect(t, i, (int)t->word + (opcode_rows[i->row].opcode == 0xc2 ? (int)(uint16_t)i->imm : 0));
 }
 
 /* clang-format off */

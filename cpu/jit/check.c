@@ -94,6 +94,8 @@ static unsigned reason_of_row(const struct opcode_row *row)
         {"rsm", UNCHECKED_SYSTEM},
     };
 
+    if (!strcmp(row->name, "swapgs"))
+        return NO_REASON;
     if (row->attr & A_CPL0)
         return UNCHECKED_SYSTEM;
     if (row->operand[0] == O_Ap || row->operand[0] == O_Mp) /* far jumps and calls */

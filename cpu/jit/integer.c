@@ -226,7 +226,8 @@ static struct place unary(struct trans *t, const struct insn *i, unsigned size, 
 static void emit_inc_dec(struct trans *t, const struct insn *i)
 {
     const uint32_t made = FLAGS_ARITH & ~FLAG_CF;
-    unsigned size = operand_size(i, 0), n = opcode_rows[i->row].sel >> 5 & 7;
+    unsigned opcode = opcode_rows[i->row].opcode, size = operand_size(i, 0);
+    unsigned n = opcode < 0x50 ? opcode >> 3 & 1 : opcode_rows[i->row].sel >> 5 & 7;
     struct place dest = e_place(t, i, size, true), work;
 
     work = unary(t, i, size, 0xfe, n, dest);
@@ -428,6 +429,16 @@ static void emit_mov(struct trans *t, const struct insn *i)
     }
 }
 
+/* The accumulator from or to a fixed address. */
+static void emit_mov_fixed(struct trans *t, const struct insn *i)
+{
+    unsigned opcode = opcode_rows[i->row].opcode, size = opcode & 1 ? i->osize : SIZE_B;
+
+    emit_fixed_address(t, i);
+    emit_lookup(t, i, 1u << size, opcode >= 0xa2);
+    emit_op(&t->e, size_flags(size), (opcode >= 0xa2 ? 0x88 : 0x8a) | opcode_bit(size), H_RAX, MEM(H_ADDR, 0));
+}
+
 static void emit_mov_immediate(struct trans *t, const struct insn *i)
 {
     unsigned size = operand_size(i, 0);
@@ -517,6 +528,8 @@ static void emit_setcc(struct trans *t, const struct insn *i)
     flags_load(t, condition_flags(opcode_rows[i->row].opcode & 15));
     emit_op(&t->e, E_0F | rex8(SIZE_B, e, high_rm(i)), 0x90 | (opcode_rows[i->row].opcode & 15), 0,
             e);
+    if (i->flags & INSN_MEM)
+        t->host_flags = 0; /* the slow path comes here without them */
 }
 
 static void emit_xchg(struct trans *t, const struct insn *i) /* registers only */
@@ -552,15 +565,26 @@ static void emit_xchg(struct trans *t, const struct insn *i) /* registers only *
 
 /* --- The stack --------------------------------------------------------------------------------------- */
 
+/* Where the next item goes, and then RSP. */
+static void stack_place(struct trans *t, const struct insn *i)
+{
+    emit_lea(&t->e, t->wide, H_ADDR, H_SP, NO_INDEX, 0, -(int32_t)t->word);
+    emit_stack_lookup(t, i, t->word, true);
+}
+
+static void stack_grown(struct trans *t)
+{
+    emit_lea(&t->e, t->wide, H_SP, H_SP, NO_INDEX, 0, -(int32_t)t->word);
+}
+
 static void emit_push(struct trans *t, const struct insn *i)
 {
     const struct opcode_row *row = &opcode_rows[i->row];
     struct emit *e = &t->e;
 
-    emit_lea(e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
-    emit_stack_lookup(t, i, 8, true);
+    stack_place(t, i);
     if (row->opcode == 0x68 || row->opcode == 0x6a) {
-        emit_op(e, E_W, 0xc7, 0, MEM(H_ADDR, 0));
+        emit_op(e, t->wide, 0xc7, 0, MEM(H_ADDR, 0));
         emit32(e, (uint32_t)i->imm);
     } else {
         struct place r = guest(i->rm);
@@ -569,9 +593,9 @@ static void emit_push(struct trans *t, const struct insn *i)
             emit_load(e, H_TMP, r);
             r = REG(H_TMP);
         }
-        emit_store(e, MEM(H_ADDR, 0), r.reg);
+        emit_op(e, t->wide, 0x89, r.reg, MEM(H_ADDR, 0));
     }
-    emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
+    stack_grown(t);
 }
 
 static void emit_push_memory(struct trans *t, const struct insn *i)
@@ -579,14 +603,13 @@ static void emit_push_memory(struct trans *t, const struct insn *i)
     struct emit *e = &t->e;
 
     emit_address(t, i);
-    emit_lookup(t, i, 8, false);
-    emit_load(e, H_TMP, MEM(H_ADDR, 0));
+    emit_lookup(t, i, t->word, false);
+    emit_op(e, t->wide, 0x8b, H_TMP, MEM(H_ADDR, 0));
     emit_store(e, SLOT(JT(branch)), H_TMP);
-    emit_lea(e, E_W, H_ADDR, H_SP, NO_INDEX, 0, -8);
-    emit_stack_lookup(t, i, 8, true);
+    stack_place(t, i);
     emit_load(e, H_TMP, SLOT(JT(branch)));
-    emit_store(e, MEM(H_ADDR, 0), H_TMP);
-    emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, -8);
+    emit_op(e, t->wide, 0x89, H_TMP, MEM(H_ADDR, 0));
+    stack_grown(t);
 }
 
 static void emit_pop(struct trans *t, const struct insn *i)
@@ -594,11 +617,11 @@ static void emit_pop(struct trans *t, const struct insn *i)
     struct place r = guest(i->rm);
     struct emit *e = &t->e;
 
-    emit_load(e, H_ADDR, REG(H_SP));
-    emit_stack_lookup(t, i, 8, false);
-    emit_lea(e, E_W, H_SP, H_SP, NO_INDEX, 0, 8);
+    emit_op(e, t->wide, 0x8b, H_ADDR, REG(H_SP));
+    emit_stack_lookup(t, i, t->word, false);
+    emit_lea(e, t->wide, H_SP, H_SP, NO_INDEX, 0, (int32_t)t->word);
     if (r.kind == P_REG) {
-        emit_load(e, r.reg, MEM(H_ADDR, 0));
+        emit_op(e, t->wide, 0x8b, r.reg, MEM(H_ADDR, 0));
     } else {
         emit_load(e, H_TMP, MEM(H_ADDR, 0));
         emit_store(e, r, H_TMP);
@@ -609,10 +632,10 @@ static void emit_leave_insn(struct trans *t, const struct insn *i)
 {
     struct emit *e = &t->e;
 
-    emit_load(e, H_ADDR, REG(H_RBP));
-    emit_lookup(t, i, 8, false);
-    emit_lea(e, E_W, H_SP, H_RBP, NO_INDEX, 0, 8);
-    emit_load(e, H_RBP, MEM(H_ADDR, 0));
+    emit_op(e, t->wide, 0x8b, H_ADDR, REG(H_RBP));
+    emit_lookup(t, i, t->word, false);
+    emit_lea(e, t->wide, H_SP, H_RBP, NO_INDEX, 0, (int32_t)t->word);
+    emit_op(e, t->wide, 0x8b, H_RBP, MEM(H_ADDR, 0));
 }
 
 /* --- Multiplication and division --------------------------------------------------------------------- */
@@ -824,6 +847,8 @@ static void emit_carry(struct trans *t, const struct insn *i)
                        {0, (base) + 4, (base) + 5, -1, PFX_ANY, 0, emit_alu_imm_insn, 0}
 const struct rule integer_rules[] = {
     {0, 0x88, 0x8b, -1, PFX_ANY, 0, emit_mov, 0},
+    {0, 0xa0, 0xa3, -1, PFX_ANY, R_EXITS | R_CLOBBERS, emit_mov_fixed, 0},
+    {0, 0x40, 0x4f, -1, PFX_ANY, 0, emit_inc_dec, 0},
     ALU_ROWS(0x00), ALU_ROWS(0x08), ALU_ROWS(0x10), ALU_ROWS(0x18),
     ALU_ROWS(0x20), ALU_ROWS(0x28), ALU_ROWS(0x30), ALU_ROWS(0x38),
     {0, 0x80, 0x83, -1, PFX_ANY, 0, emit_alu_imm_insn, 0},

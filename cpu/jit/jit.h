@@ -11,6 +11,7 @@
  *     block.c      blocks, their links, and how they end
  *     runtime.c    what translated code calls
  *     check.c      blocks compared with the interpreter
+ *     report.c     blocks for who prints them; counters
  *
  * Everything is the CPU's own thread's. RIP of a block is cpu->jt.code_page plus its offset in its page: code is
  * shared by all mappings of its page.
@@ -58,6 +59,8 @@ struct jit_block {
     uint16_t exit_count, count, page_offset;
     uint16_t cut;                   /* instructions of the trace that it leaves out */
     uint8_t context;
+    bool flat32; /* 32-bit code: it relies on flat segments */
+    bool fs, gs; /* ... and on FS, GS that reach all addresses, from any base */
     bool xmm, ymm, x87; /* uses XMM registers, AVX, the x87 */
     bool dropped;
 };
@@ -77,6 +80,9 @@ struct jit {
     uint64_t resets;
 
     uint32_t hot; /* runs in the interpreter before a trace is compiled */
+    struct cpu_jit_stats stats; /* what only grows; jit_get_stats() adds the rest */
+    uint64_t *body_runs;        /* by row, and behind the rows for instructions that only raise */
+    struct cpu_watch watch;
 
     struct insn copy[4]; /* the instruction whose body runs alone */
 
@@ -110,6 +116,19 @@ struct jit {
 #define MAX_EXITS    (1u << 19)
 #define MAX_BLOCKS   (1u << 18)
 
+/* Whether code of a mode is translated: 64-bit code, and 32-bit code with a 32-bit stack, both without alignment checks. */
+static inline bool jit_mode(uint32_t mode)
+{
+    mode &= ~(MODE_USER | MODE_SMAP_AC);
+    return mode == SIZE_Q || mode == (SIZE_D | MODE_SS32);
+}
+
+/* Which of jt.targets has the blocks of a mode: those of 32-bit code are apart. */
+static inline unsigned jit_targets(const struct jit_block *block)
+{
+    return block->context + (block->flat32 ? JIT_CONTEXTS : 0);
+}
+
 /* Context of a mode, as TLB_*. */
 static inline unsigned jit_context(uint32_t mode)
 {
@@ -134,6 +153,12 @@ void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot
 void check_block(struct cpu *cpu, struct trace *t);                  /* instead of running it */
 bool check_stops(const struct cpu *cpu, const struct insn *i); /* the block ends before `i` */
 void check_end(struct cpu *cpu);
+
+/* report.c */
+bool jit_report_new(struct jit *jit); /* false when memory ran out */
+void jit_report_free(struct jit *jit);
+uint64_t jit_now(const struct jit *jit);
+void jit_translated(struct cpu *cpu, struct jit_block *block, uint64_t since); /* just now, begun at jit_now() `since` */
 
 /* runtime.c: called by thunks. They return where to go on, NULL: leave. */
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);

@@ -109,13 +109,15 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
         cpu->s.rip += i->off;
         return NULL;
     }
+    cpu->jit->stats.bodies++;
+    cpu->jit->body_runs[i->row == UINT16_MAX ? opcode_row_count : i->row]++;
     copy[0] = *i;
     if (i == block->trace->insn)
         copy[0].fn = block->trace->first;
     memset(&copy[1], 0, 2 * sizeof(copy[1]));
     copy[i->flags & INSN_LINKED ? 2 : 1].fn = body_returned;
     cpu->jt.returned = 0;
-    next = cpu->s.rip + i->off + i->len;
+    next = next_rip(cpu, i);
     if (i->row == UINT16_MAX || opcode_rows[i->row].attr & (A_END | A_LINK))
         atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed); /* branch to the loop, not onwards */
     copy[0].fn(cpu, copy);
@@ -184,11 +186,13 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
     void *host = write ? tlb_write_host(cpu, linear, site->size) : tlb_read_host(cpu, linear, site->size);
 
     if (likely(host && !site->aligned)) {
+        cpu->jit->stats.slow_plain++;
         remember(cpu, site, linear, host);
         cpu->jt.value = (uint64_t)(uintptr_t)host;
         return site->resume;
     }
     arrive(cpu, site->block);
+    cpu->jit->stats.slow_other++; /* until it turns out to be plain */
     if (site->aligned || write) {
         if (!site->aligned) {
             probe_write(cpu, i, seg, linear, site->size);
@@ -202,10 +206,13 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
     }
     cpu->retired -= site->block->cut;
     refresh_x87(cpu);
-    if (host)
+    if (host) {
+        cpu->jit->stats.slow_other--;
+        cpu->jit->stats.slow_walk++;
         remember(cpu, site, linear, host);
-    else
+    } else {
         host = cpu->jt.bounce;
+    }
     cpu->jt.value = (uint64_t)(uintptr_t)host;
     return site->resume;
 }
@@ -243,11 +250,14 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
     struct jit_block *block;
     uint64_t resets = cpu->jit->resets;
 
+    cpu->jit->stats.resolved++;
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
     refresh_x87(cpu);
     cpu->s.rip = cpu->jt.code_page + (uint64_t)(int64_t)x->offset;
-    if (x->to && cpu->retired < atomic_load_explicit(&cpu->stop_at, memory_order_relaxed)) {
+    if (x->from->flat32)
+        cpu->s.rip = (uint32_t)cpu->s.rip;
+    if (x->to && jit_may_enter(cpu, x->to) && cpu->retired < atomic_load_explicit(&cpu->stop_at, memory_order_relaxed)) {
         /* Linked: only the page has to be found again. */
         uint64_t phys = fetch_translate(cpu, NULL, cpu->s.rip);
 
@@ -271,10 +281,11 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     uint64_t resets = cpu->jit->resets;
     unsigned slot = rip & (JIT_TARGETS - 1);
 
+    cpu->jit->stats.indirect++;
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
     refresh_x87(cpu);
-    if (unlikely(!canonical(cpu, rip))) { /* before RSP has changed (SDM 2A CALL, RET) */
+    if (unlikely(cpu->long64 && !canonical(cpu, rip))) { /* before RSP has changed (SDM 2A CALL, RET) */
         if (opcode_rows[i->row].opcode == 0xff && (opcode_rows[i->row].sel >> 5 & 7) == 2)
             cpu->s.gpr[RSP] += 8;
         arrive(cpu, site->block);
@@ -285,8 +296,8 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)
         return NULL;
-    cpu->jt.targets[block->context][slot] = (struct jit_target){rip, block->code};
-    jit_filled(cpu, JIT_TARGET, block->context, slot, rip);
+    cpu->jt.targets[jit_targets(block)][slot] = (struct jit_target){rip, block->code};
+    jit_filled(cpu, JIT_TARGET, jit_targets(block), slot, rip);
     return block->code;
 }
 

@@ -91,7 +91,7 @@ struct jit_tables {
     struct jit_page read[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_page write[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_fetch fetch[JIT_CONTEXTS][JIT_FETCH_SIZE];
-    struct jit_target targets[JIT_CONTEXTS][JIT_TARGETS];
+    struct jit_target targets[2 * JIT_CONTEXTS][JIT_TARGETS];
 };
 
 #endif

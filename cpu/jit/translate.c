@@ -27,6 +27,9 @@ static bool names_fit(const struct insn *i)
     const struct opcode_row *row = &opcode_rows[i->row];
     bool high = false, rex = i->flags & INSN_REX || i->flags & INSN_MEM;
 
+    /* ESP is R12 here. */
+    rex |= i->reg == (unsigned)GUEST(RSP) || i->rm == (unsigned)GUEST(RSP);
+
     for (unsigned n = 0; n < 2; n++) {
         unsigned offset = row->operand[n] == O_Gb ? i->reg : i->rm;
 
@@ -40,7 +43,7 @@ static bool names_fit(const struct insn *i)
     return !high || !rex;
 }
 
-static bool rule_fits(const struct jit *jit, bool cpl0, const struct rule *r, const struct opcode_row *row, const struct insn *i)
+static bool rule_fits(const struct jit *jit, bool cpl0, unsigned word, const struct rule *r, const struct opcode_row *row, const struct insn *i)
 {
     if (r->map != row->map || row->opcode < r->first || row->opcode > r->last || !ext_matches(r, row))
         return false;
@@ -50,7 +53,7 @@ static bool rule_fits(const struct jit *jit, bool cpl0, const struct rule *r, co
         return false;
     if ((r->flags & R_CPL0) && !cpl0)
         return false;
-    if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != SIZE_Q)
+    if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != word)
         return false;
     if (((r->flags & R_MEMORY) && !(i->flags & INSN_MEM)) || (!(r->flags & R_MEMORY) && i->flags & INSN_LOCK))
         return false;
@@ -70,13 +73,13 @@ static const struct rule *find_rule(const struct trans *t, const struct insn *i)
     if (i->row == UINT16_MAX)
         return NULL;
     row = &opcode_rows[i->row];
-    if ((i->flags & INSN_MEM) && !address_supported(i))
+    if ((i->flags & INSN_MEM) ? !address_supported(i) : i->seg == CS)
         return NULL;
     if (!names_fit(i))
         return NULL;
     for (unsigned s = 0; s < sizeof(rule_sets) / sizeof(rule_sets[0]); s++)
         for (const struct rule *r = rule_sets[s]; r->emit; r++)
-            if (rule_fits(t->jit, t->block->context != TLB_USER, r, row, i))
+            if (rule_fits(t->jit, t->block->context != TLB_USER, t->word == 8 ? SIZE_Q : SIZE_D, r, row, i))
                 return r;
     return NULL;
 }
@@ -104,12 +107,27 @@ static void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk)
     emit_jmp(&t->e, thunk);
 }
 
+/* After which the segments may no longer be flat. */
+static bool loads_segment(const struct insn *i)
+{
+    const struct opcode_row *row = &opcode_rows[i->row];
+    unsigned opcode = row->opcode;
+
+    if (i->row == UINT16_MAX)
+        return false;
+    if (row->map == 0)
+        return opcode == 0x07 || opcode == 0x17 || opcode == 0x1f || opcode == 0x8e || opcode == 0xc4 || opcode == 0xc5;
+    return row->map == 1 &&
+           (opcode == 0xa1 || opcode == 0xa9 || opcode == 0xb2 || opcode == 0xb4 || opcode == 0xb5);
+}
+
 void emit_body(struct trans *t, const struct insn *i)
 {
     uint32_t site = new_site(t, i);
 
     emit_thunk(t, site, t->jit->body);
-    t->jit->sites[site].next = emit_here(&t->e);
+    if (!(t->block->flat32 && loads_segment(i)))
+        t->jit->sites[site].next = emit_here(&t->e);
     t->host_flags = 0;
     t->kind = (struct jit_kind){.op = JF_LAZY};
     t->kind_known = true;
@@ -124,6 +142,8 @@ static void collect(struct trans *t)
         const struct insn *i = &trace->insn[slot];
 
         t->insn[t->n] = i;
+        t->block->fs |= i->seg == FS;
+        t->block->gs |= i->seg == GS;
         t->rule[t->n] = find_rule(t, i);
         t->n++;
         if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR)
@@ -220,7 +240,11 @@ static void emit_laters(struct trans *t)
 
 bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
 {
-    struct trans t = {.cpu = cpu, .jit = jit, .block = block};
+    struct trans t = {.cpu = cpu,
+                      .jit = jit,
+                      .block = block,
+                      .word = block->flat32 ? 4 : 8,
+                      .wide = block->flat32 ? 0 : E_W};
     uint8_t *start = jit->write + jit->used;
     uint32_t first_site = jit->site_count;
 

@@ -32,7 +32,8 @@ struct trans {
     uint32_t host_flags;  /* those of the host's flags that are the guest's */
     struct jit_kind kind; /* how they are kept in struct cpu: op if kind_known, the others if not 0 */
     bool kind_known;
-    bool ended;      /* control has left the block */
+    bool ended;           /* control has left the block */
+    unsigned word, wide;  /* of the stack and of branches: 8 and E_W, or 4 and 0 in 32-bit code */
     unsigned later_count;
     struct later later[4 * MAX_INSNS];
 };
@@ -89,6 +90,7 @@ bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
 
 /* address.c */
 bool address_supported(const struct insn *i);
+void emit_fixed_address(struct trans *t, const struct insn *i); /* the same of MOV with a fixed address */
 void emit_address(struct trans *t, const struct insn *i);                             /* linear address to r14 */
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
 void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* the same at RSP */

@@ -34,7 +34,7 @@ bool x87_supported(const struct insn *i)
     if (opcode_rows[i->row].opcode == 0x9b)
         return true;
     if (i->flags & INSN_MEM)
-        return memory_size[opcode][modrm >> 3 & 7] && i->segbase == ZERO_OFFSET;
+        return memory_size[opcode][modrm >> 3 & 7] && i->segbase == ZERO_OFFSET && i->seg < FS;
     return !(opcode == 3 && modrm >= 0xe0 && modrm < 0xe8); /* FNCLEX, FNINIT */
 }
 

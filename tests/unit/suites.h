@@ -34,6 +34,8 @@
     X(hpet) \
     X(i8042) \
     X(ioapic) \
+    X(jit_report) \
+    X(jit) \
     X(la57) \
     X(lapic) \
     X(long_mode) \

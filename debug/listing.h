@@ -1,0 +1,17 @@
+/*
+ * listing.h - machine code as text.
+ */
+#ifndef DEBUG_LISTING_H
+#define DEBUG_LISTING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * Prints the instructions at `code`, which decode as 16-, 32- or 64-bit ones and run at `address`, a line each: where, bytes,
+ * text. The instruction that `mark` points into is marked; NULL: none.
+ */
+void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size, const uint8_t *mark);
+
+#endif

@@ -1,0 +1,22 @@
+# All ciphers that openssl enc has, and back.
+cd /work/data || exit 1
+key=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+# $1: the cipher, then -K and -iv of its sizes
+cipher() {
+    for file in empty one r63 r64 r65 r1000 random; do
+        openssl enc -provider default -provider legacy -e "$@" -in $file -out /work/tmp/e 2>/dev/null || {
+            echo "$1 not possible"
+            return
+        }
+        openssl enc -provider default -provider legacy -d "$@" -in /work/tmp/e -out /work/tmp/d 2>/dev/null
+        printf '%s %s %s %s\n' "$1" $file "$(sha256sum </work/tmp/e)" "$(cmp /work/tmp/d $file && echo same)"
+    done
+}
+for name in $(openssl enc -list | tail -n +2); do
+    case $name in
+    -*wrap*) continue ;;
+    esac
+    cipher "$name" -nosalt -pass pass:oxbow -md sha256
+done
+cipher -aes-128-xts -K "$key" -iv 0102030405060708090a0b0c0d0e0f10
+cipher -chacha20 -K $key -iv ff000000ffffffff0102030405060708

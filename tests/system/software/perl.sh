@@ -1,0 +1,2 @@
+# perl: numbers, text, big integers, digests.
+exec perl /work/software/perl.pl

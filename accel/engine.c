@@ -9,7 +9,7 @@
 
 static bool kvm_probe(char *why, size_t why_size)
 {
-    snprintf(why, why_size, "KVM is not part of this version; use --accel interp");
+    snprintf(why, why_size, "KVM is not part of this version; use --accel jit or interp");
     return false;
 }
 

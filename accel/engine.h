@@ -19,8 +19,9 @@
 struct engine_options {
     uint64_t code_size; /* bytes of memory for translated code; 0: ENGINE_CODE_SIZE */
     /*
-     * Called in the signal handler, on the CPU's thread, which was in translated code and so holds no lock, not even the
-     * C library's. The process must not go on: it is aborted if this returns. NULL: it dies of the signal.
+     * Called in the signal handler, on the CPU's thread, which was in translated code and so holds no lock,
+     * not even the C library's. The process must not go on: it is aborted if this returns. NULL: it dies of
+     * the signal.
      */
     void (*broken)(void *opaque, const struct cpu_host_fault *fault);
     void *opaque;

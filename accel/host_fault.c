@@ -1,9 +1,9 @@
 /*
  * host_fault.c - signals that the host raises in translated code; see host_fault.h.
  *
- * The file-static state here is deliberate: a process has one set of signal handlers, and a handler finds its data
- * nowhere else. The list of code memories changes with its lock held; the handler reads it without, which is safe for
- * the one entry that it looks for: that of the CPU whose thread was interrupted.
+ * The file-static state here is deliberate: a process has one set of signal handlers, and a handler finds its
+ * data nowhere else. The list of code memories changes with its lock held; the handler reads it without,
+ * which is safe for the one entry that it looks for: that of the CPU whose thread was interrupted.
  */
 #include "accel/host_fault.h"
 
@@ -46,16 +46,17 @@ static struct watched *find(const uint8_t *pc)
 
 static void report(const struct watched *w, int number, const siginfo_t *info, const mcontext_t *host)
 {
-    static const uint8_t registers[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                          REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    static const uint8_t registers[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                          REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                          REG_R12, REG_R13, REG_R14, REG_R15};
     struct cpu_block block;
     /* Who sends a signal names no address; and of a general protection fault the host knows none. */
     struct cpu_host_fault fault = {.cpu = w->cpu,
-                                 .signal = number,
-                                 .address = info->si_addr,
-                                 .addressed = info->si_code > 0 && info->si_code != SI_KERNEL,
-                                 .pc = (const uint8_t *)host->gregs[REG_RIP],
-                                 .rflags = (uint64_t)host->gregs[REG_EFL]};
+                                   .signal = number,
+                                   .address = info->si_addr,
+                                   .addressed = info->si_code > 0 && info->si_code != SI_KERNEL,
+                                   .pc = (const uint8_t *)host->gregs[REG_RIP],
+                                   .rflags = (uint64_t)host->gregs[REG_EFL]};
 
     for (unsigned n = 0; n < 16; n++)
         fault.gpr[n] = (uint64_t)host->gregs[registers[n]];

@@ -1,9 +1,9 @@
 /*
  * host_fault.h - signals that the host raises in translated code.
  *
- * Translated code is not supposed to fault on the host: what the guest may do wrong is found before. So a SIGSEGV,
- * SIGBUS, SIGFPE or SIGILL there is reported with all that is known rather than ending the process silently. The same
- * signals elsewhere go to the handlers that were there before.
+ * Translated code is not supposed to fault on the host: what the guest may do wrong is found before. So a
+ * SIGSEGV, SIGBUS, SIGFPE or SIGILL there is reported with all that is known rather than ending the process
+ * silently. The same signals elsewhere go to the handlers that were there before.
  */
 #ifndef ACCEL_HOST_FAULT_H
 #define ACCEL_HOST_FAULT_H

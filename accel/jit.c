@@ -1,6 +1,6 @@
 /*
- * jit.c - the translator as an engine, and what it needs of the host: memory that is written at one address and run at
- * another, and the GS register.
+ * jit.c - the translator as an engine, and what it needs of the host: memory that is written at one address
+ * and run at another, and the GS register.
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>

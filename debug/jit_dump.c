@@ -1,8 +1,8 @@
 /*
  * jit_dump.c - translated code for people; see jit_dump.h.
  *
- * perf reads /tmp/perf-PID.map: lines of start, size and name, the numbers in hexadecimal. Where code memory is used
- * anew, later lines say something else of the same addresses; perf takes the last.
+ * perf reads /tmp/perf-PID.map: lines of start, size and name, the numbers in hexadecimal. Where code memory
+ * is used anew, later lines say something else of the same addresses; perf takes the last.
  */
 #include "debug/jit_dump.h"
 
@@ -15,8 +15,8 @@
 #include "debug/listing.h"
 
 #define NAME_MAX_SHOWN 80
-#define AROUND         64u           /* bytes of a thunk's code that are shown */
-#define FURTHEST       (1ull << 20)  /* from a symbol to what it names */
+#define AROUND         64u          /* bytes of a thunk's code that are shown */
+#define FURTHEST       (1ull << 20) /* from a symbol to what it names */
 
 struct symbol {
     uint64_t address;
@@ -25,8 +25,8 @@ struct symbol {
 
 struct jit_dump {
     struct dump_option what;
-    FILE *out; /* NULL: nothing is printed */
-    FILE *map; /* NULL: none is written */
+    FILE *out;             /* NULL: nothing is printed */
+    FILE *map;             /* NULL: none is written */
     struct symbol *symbol; /* by address */
     size_t symbols;
 };
@@ -74,7 +74,8 @@ static bool read_symbols(struct jit_dump *dump, const char *path, char *why, siz
         return false;
     }
     if (!dump->symbols) {
-        snprintf(why, why_size, "--perf-map: %s has no line of address, type and name, as nm prints them", path);
+        snprintf(why, why_size, "--perf-map: %s has no line of address, type and name, as nm prints them",
+                 path);
         return false;
     }
     qsort(dump->symbol, dump->symbols, sizeof(*dump->symbol), by_address);
@@ -100,9 +101,10 @@ static const struct symbol *find_symbol(const struct jit_dump *dump, uint64_t ad
 
 static void print_block(const struct cpu_block *block, const uint8_t *mark, FILE *out)
 {
-    fprintf(out, "Block at %016" PRIx64 ": %u instructions of %u-bit %s code, %zu bytes; host code %zu bytes.\n",
-            block->linear, block->instructions, block->bits, block->user ? "user" : "supervisor", block->guest_size,
-            block->host_size);
+    fprintf(out,
+            "Block at %016" PRIx64 ": %u instructions of %u-bit %s code, %zu bytes; host code %zu bytes.\n",
+            block->linear, block->instructions, block->bits, block->user ? "user" : "supervisor",
+            block->guest_size, block->host_size);
     listing_print(out, block->bits, block->linear, block->guest, block->guest_size, NULL);
     fprintf(out, "Host code:\n");
     listing_print(out, 64, (uint64_t)(uintptr_t)block->host, block->host, block->host_size, mark);
@@ -119,11 +121,12 @@ static void map_block(const struct jit_dump *dump, const struct cpu_block *block
     char name[NAME_MAX_SHOWN + 20];
 
     if (symbol)
-        snprintf(name, sizeof(name), "%.*s+0x%" PRIx64, NAME_MAX_SHOWN, symbol->name, block->linear - symbol->address);
+        snprintf(name, sizeof(name), "%.*s+0x%" PRIx64, NAME_MAX_SHOWN, symbol->name,
+                 block->linear - symbol->address);
     else
         snprintf(name, sizeof(name), "%016" PRIx64, block->linear);
-    fprintf(dump->map, "%" PRIxPTR " %zx guest%u%s:%s\n", (uintptr_t)block->host, block->host_size, block->bits,
-            block->user ? "u" : "k", name);
+    fprintf(dump->map, "%" PRIxPTR " %zx guest%u%s:%s\n", (uintptr_t)block->host, block->host_size,
+            block->bits, block->user ? "u" : "k", name);
 }
 
 static void translated(void *opaque, const struct cpu_block *block)
@@ -159,7 +162,8 @@ static bool open_files(struct jit_dump *dump, const struct options *options, cha
     if (options->jit_dump.on) {
         dump->out = options->jit_dump.path ? fopen(options->jit_dump.path, "w") : stderr;
         if (!dump->out) {
-            snprintf(why, why_size, "--jit-dump: cannot write %s: %s", options->jit_dump.path, strerror(errno));
+            snprintf(why, why_size, "--jit-dump: cannot write %s: %s", options->jit_dump.path,
+                     strerror(errno));
             return false;
         }
     }
@@ -218,7 +222,8 @@ void jit_dump_fault(const struct cpu_host_fault *fault, FILE *out)
             strsignal(fault->signal));
     if (fault->addressed)
         fprintf(out, " at an access to %016" PRIxPTR, (uintptr_t)fault->address);
-    fprintf(out, ".\nThis is a mistake of the translator; please report it with what follows. --accel interp does without it.\n");
+    fprintf(out, ".\nThis is a mistake of the translator; please report it with what follows. --accel interp "
+                 "does without it.\n");
     if (fault->block) {
         print_block(fault->block, fault->pc, out);
     } else {

@@ -1,6 +1,6 @@
 /*
- * jit_dump.h - translated code for people: blocks printed (--jit-dump), named for Linux's perf (--perf-map), and the
- * report of a host signal in one of them.
+ * jit_dump.h - translated code for people: blocks printed (--jit-dump), named for Linux's perf (--perf-map),
+ * and the report of a host signal in one of them.
  */
 #ifndef DEBUG_JIT_DUMP_H
 #define DEBUG_JIT_DUMP_H

@@ -10,7 +10,8 @@
 
 #define BYTES_SHOWN 10u
 
-void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size, const uint8_t *mark)
+void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size,
+                   const uint8_t *mark)
 {
     ZydisMachineMode mode = bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
                             : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
@@ -21,7 +22,8 @@ void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *co
         bool known = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, address + at, code + at, size - at, &insn));
 
         n = known ? insn.info.length : 1;
-        fprintf(out, "%s%016" PRIx64 " ", mark >= code + at && mark < code + at + n ? "> " : "  ", address + at);
+        fprintf(out, "%s%016" PRIx64 " ", mark >= code + at && mark < code + at + n ? "> " : "  ",
+                address + at);
         for (size_t b = 0; b < BYTES_SHOWN || b < n; b++) {
             if (b < n)
                 fprintf(out, " %02x", code[at + b]);

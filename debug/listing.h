@@ -9,9 +9,10 @@
 #include <stdio.h>
 
 /*
- * Prints the instructions at `code`, which decode as 16-, 32- or 64-bit ones and run at `address`, a line each: where, bytes,
- * text. The instruction that `mark` points into is marked; NULL: none.
+ * Prints the instructions at `code`, which decode as 16-, 32- or 64-bit ones and run at `address`, a line
+ * each: where, bytes, text. The instruction that `mark` points into is marked; NULL: none.
  */
-void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size, const uint8_t *mark);
+void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size,
+                   const uint8_t *mark);
 
 #endif

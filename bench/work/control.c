@@ -152,9 +152,11 @@ uint64_t work_interp(unsigned long count)
         return expression;                                                                                   \
     }
 #define STEPS(X)                                                                                             \
-    X(0, x + 1) X(1, x ^ 0x5555) X(2, x * 3) X(3, x >> 1 ^ x) X(4, ~x) X(5, x << 3 | x >> 61)                 \
-    X(6, x - 0x1234567) X(7, x ^ x >> 33) X(8, x + (x << 5)) X(9, x * 0x9E3779B9) X(10, x ^ x << 7)           \
-    X(11, x & 1 ? x + 7 : x - 9) X(12, __builtin_bswap64(x)) X(13, -x) X(14, x ^ 0xAAAA0000) X(15, x + x / 8)
+    X(0, x + 1)                                                                                              \
+    X(1, x ^ 0x5555) X(2, x * 3) X(3, x >> 1 ^ x) X(4, ~x) X(5, x << 3 | x >> 61) X(6, x - 0x1234567)        \
+        X(7, x ^ x >> 33) X(8, x + (x << 5)) X(9, x * 0x9E3779B9) X(10, x ^ x << 7)                          \
+            X(11, x & 1 ? x + 7 : x - 9) X(12, __builtin_bswap64(x)) X(13, -x) X(14, x ^ 0xAAAA0000)         \
+                X(15, x + x / 8)
 STEPS(STEP)
 
 /* `count` calls of one of 16 functions, chosen by a pseudo-random number. */

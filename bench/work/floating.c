@@ -1,9 +1,10 @@
 /*
- * floating.c - workloads of floating point beyond scalar arithmetic: packed, matrices of doubles, the x87, the C
- * library's functions.
+ * floating.c - workloads of floating point beyond scalar arithmetic: packed, matrices of doubles, the x87,
+ * the C library's functions.
  *
- * IEEE 754 fixes sums, products, quotients and roots to the last bit. The functions are good to a bit or so, which
- * differs between processors and libraries, so that only their first 20 binary places go into the checksum.
+ * IEEE 754 fixes sums, products, quotients and roots to the last bit. The functions are good to a bit or so,
+ * which differs between processors and libraries, so that only their first 20 binary places go into the
+ * checksum.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -117,7 +118,8 @@ uint64_t work_fsin(unsigned long count)
 
     for (unsigned long i = 0; i < count; i++) {
         uint64_t number = work_random(&random);
-        long double x = (long double)(number >> 12) * 0x1p-50L - 2, sine, cosine, angle, log, power, tangent, one;
+        long double x = (long double)(number >> 12) * 0x1p-50L - 2, sine, cosine, angle, log, power, tangent,
+                    one;
         __asm__("fsincos" : "=t"(cosine), "=u"(sine) : "0"(x));
         __asm__("fpatan" : "=t"(angle) : "0"(cosine + 2), "u"(sine) : "st(1)");
         __asm__("fyl2x" : "=t"(log) : "0"(sine + 2), "u"(1.0L) : "st(1)");
@@ -137,7 +139,8 @@ uint64_t work_libm(unsigned long count)
     for (unsigned long i = 0; i < count; i++) {
         uint64_t number = work_random(&random);
         double x = (double)(number >> 12) * 0x1p-48 - 8, y = (double)(number & 0xFFFFFF) * 0x1p-20;
-        double of_log = log(y + 0x1p-10), of_exp = exp(x * 0.25), of_sin = sin(x), of_pow = pow(y + 0.5, x * 0.125);
+        double of_log = log(y + 0x1p-10), of_exp = exp(x * 0.25), of_sin = sin(x),
+               of_pow = pow(y + 0.5, x * 0.125);
         sum = work_mix(sum, (uint64_t)(places((long double)of_sin) ^ places((long double)of_exp) << 8));
         sum = work_mix(sum, (uint64_t)(places((long double)of_log) ^ places((long double)of_pow) << 8));
     }

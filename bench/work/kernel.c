@@ -1,5 +1,6 @@
 /*
- * kernel.c - workloads of the kernel's paths: entry and exit, page faults, processes, programs, wake-ups, signals.
+ * kernel.c - workloads of the kernel's paths: entry and exit, page faults, processes, programs, wake-ups,
+ * signals.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -90,8 +90,8 @@ static int by_address(const void *a, const void *b)
 
 void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
 {
-    static const char *const quick[JIT_WAYS] = {"look again, read", "look again, write", "look again, stack read",
-                                                "look again, stack write"};
+    static const char *const quick[JIT_WAYS] = {"look again, read", "look again, write",
+                                                "look again, stack read", "look again, stack write"};
     struct jit *jit = cpu->jit;
     const uint8_t *end = jit->exec + jit->keep;
     struct thunk thunks[16 + JIT_CONTEXTS * JIT_WAYS] = {

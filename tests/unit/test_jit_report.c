@@ -1,5 +1,6 @@
 /*
- * test_jit_report.c - what translated code tells of itself: blocks, thunks, counters, and the host's signals in it.
+ * test_jit_report.c - what translated code tells of itself: blocks, thunks, counters, and the host's signals
+ * in it.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -122,6 +123,83 @@ START_TEST(counters_count)
 }
 END_TEST
 
+/* What is in a file, which is then removed. */
+static char *take_file(const char *path)
+{
+    static char text[1 << 20];
+    FILE *file = fopen(path, "r");
+
+    ck_assert_msg(file != NULL, "%s", path);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    unlink(path);
+    return text;
+}
+
+/* Runs the loop with blocks going where the options say. */
+static void run_dumped(const struct options *options)
+{
+    struct seen seen = {0};
+    struct rig *r = new_rig(NULL, &seen);
+    struct cpu_watch watch;
+    struct jit_dump *dump;
+    char why[200];
+
+    dump = jit_dump_open(options, why, sizeof(why));
+    ck_assert_msg(dump != NULL, "%s", why);
+    watch = jit_dump_watch(dump);
+    cpu_watch_code(r->cpu, &watch);
+    rig_run(r, loop_code, sizeof(loop_code));
+    rig_free(r);
+    jit_dump_close(dump);
+}
+
+START_TEST(blocks_are_printed)
+{
+    char path[64], *text;
+    struct options options = {.jit_dump = {.on = true, .all = true, .path = path}};
+
+    snprintf(path, sizeof(path), "/tmp/oxbow-dump-%ld", (long)getpid());
+    run_dumped(&options);
+    text = take_file(path);
+    ck_assert_ptr_nonnull(strstr(text, "Block at 0000000000001005: "));
+    ck_assert_ptr_nonnull(strstr(text, "mov rax, [rbx]"));
+    ck_assert_ptr_nonnull(strstr(text, "Host code:"));
+
+    /* Only those that have code there: the last byte of MOV. */
+    options.jit_dump.all = false;
+    options.jit_dump.address = LOOP + 2;
+    run_dumped(&options);
+    ck_assert_ptr_nonnull(strstr(take_file(path), "mov rax, [rbx]"));
+    options.jit_dump.address = DATA;
+    run_dumped(&options);
+    ck_assert_str_eq(take_file(path), "");
+}
+END_TEST
+
+START_TEST(perf_gets_names)
+{
+    char map[64], symbols[64], *text;
+    struct options options = {.perf_map = true};
+    FILE *file;
+
+    snprintf(map, sizeof(map), "/tmp/perf-%ld.map", (long)getpid());
+    snprintf(symbols, sizeof(symbols), "/tmp/oxbow-symbols-%ld", (long)getpid());
+    run_dumped(&options);
+    text = take_file(map);
+    ck_assert_ptr_nonnull(strstr(text, " oxbow:enter\n"));
+    ck_assert_ptr_nonnull(strstr(text, " guest64k:0000000000001005\n"));
+
+    file = fopen(symbols, "w");
+    fputs("0000000000001006 T behind\n0000000000001000 t here\n0000000000001004 D data\n", file);
+    fclose(file);
+    options.perf_symbols = symbols;
+    run_dumped(&options);
+    unlink(symbols);
+    ck_assert_ptr_nonnull(strstr(take_file(map), " guest64k:here+0x5\n"));
+}
+END_TEST
+
 /* More blocks than there is room for. */
 START_TEST(full_code_memory_begins_anew)
 {
@@ -149,7 +227,7 @@ START_TEST(full_code_memory_begins_anew)
     ck_assert_uint_eq(r->cpu->s.gpr[RCX], 0);
     cpu_get_stats(r->cpu, &stats);
     ck_assert_uint_gt(stats.jit.resets, 0);
-    ck_assert_uint_gt(stats.jit.blocks, LINKS);
+    ck_assert_uint_gt(stats.jit.blocks, stats.jit.resets);
     ck_assert_uint_le(stats.jit.used, 64u << 10);
     free(code);
     rig_free(r);
@@ -167,7 +245,8 @@ static void chained(int number)
     _exit(number == SIGSEGV ? 77 : 78);
 }
 
-/* In a child: what a signal in translated code, or elsewhere, leads to. Returns its exit status; `text` is its report. */
+/* In a child: what a signal in translated code, or elsewhere, leads to. Returns its exit status; `text` is
+ * its report. */
 static int crash(bool elsewhere, char *text, size_t size)
 {
     int pipes[2], status;
@@ -181,8 +260,8 @@ static int crash(bool elsewhere, char *text, size_t size)
     if (!child) {
         struct seen seen = {0};
         signal(SIGSEGV, chained);
-        struct rig *r = new_rig(
-            &(struct engine_options){.broken = broken, .opaque = fdopen(pipes[1], "w")}, &seen);
+        struct rig *r =
+            new_rig(&(struct engine_options){.broken = broken, .opaque = fdopen(pipes[1], "w")}, &seen);
         rig_run(r, loop_code, sizeof(loop_code));
         if (elsewhere)
             raise(SIGSEGV);
@@ -229,6 +308,52 @@ END_TEST
 
 #endif
 
+static bool parse(struct options *options, char *why, size_t why_size, const char *argument)
+{
+    char program[] = "oxbow", text[100];
+
+    snprintf(text, sizeof(text), "%s", argument);
+    options_free(options);
+    options_init(options);
+    return options_parse(options, 2, (char *[]){program, text, NULL}, NULL, why, why_size);
+}
+#define PARSE(argument)         parse(&o, why, sizeof(why), argument)
+#define REFUSED(argument, text)                                                                              \
+    do {                                                                                                     \
+        ck_assert(!PARSE(argument));                                                                         \
+        ck_assert_str_eq(why, text);                                                                         \
+    } while (0)
+
+START_TEST(options_say_what_is_wrong)
+{
+    struct options o;
+    char why[400];
+
+    options_init(&o);
+    ck_assert_uint_eq(o.jit_cache, 128u << 20);
+    ck_assert(PARSE("--jit-cache=1M"));
+    ck_assert_uint_eq(o.jit_cache, 1u << 20);
+    REFUSED("--jit-cache=1023K", "--jit-cache: 1023K is too little for translated code; give 1M to 1G");
+    REFUSED("--jit-cache=2G", "--jit-cache: 2G is too much; give 1M to 1G");
+    REFUSED("--jit-cache=big", "--jit-cache: \"big\" is not a size; give a number with K, M or G, like 128M");
+    ck_assert(PARSE("--jit-dump=all"));
+    ck_assert(o.jit_dump.on && o.jit_dump.all && !o.jit_dump.path);
+    ck_assert(PARSE("--jit-dump=0xffffffff81000000,a,b"));
+    ck_assert(o.jit_dump.on && !o.jit_dump.all);
+    ck_assert_uint_eq(o.jit_dump.address, 0xffffffff81000000);
+    ck_assert_str_eq(o.jit_dump.path, "a,b");
+    REFUSED("--jit-dump=some", "--jit-dump: \"some\" is not an address; give one in hexadecimal, or all");
+    REFUSED("--jit-dump=all,",
+            "--jit-dump: there is no file behind the comma; name one, or leave the comma out");
+    ck_assert(PARSE("--perf-map"));
+    ck_assert(o.perf_map && !o.perf_symbols);
+    ck_assert(PARSE("--perf-map=System.map"));
+    ck_assert(o.perf_map);
+    ck_assert_str_eq(o.perf_symbols, "System.map");
+    options_free(&o);
+}
+END_TEST
+
 Suite *jit_report_suite(void)
 {
     Suite *suite = suite_create("jit_report");
@@ -237,10 +362,13 @@ Suite *jit_report_suite(void)
 #if defined(__x86_64__)
     tcase_add_test(tcase, blocks_are_handed_over);
     tcase_add_test(tcase, counters_count);
+    tcase_add_test(tcase, blocks_are_printed);
+    tcase_add_test(tcase, perf_gets_names);
     tcase_add_test(tcase, full_code_memory_begins_anew);
     tcase_add_test(tcase, signals_in_translated_code_are_reported);
     tcase_add_test(tcase, signals_elsewhere_go_where_they_went);
 #endif
+    tcase_add_test(tcase, options_say_what_is_wrong);
     suite_add_tcase(suite, tcase);
     return suite;
 }

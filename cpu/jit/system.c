@@ -29,13 +29,14 @@ static void emit_cli(struct trans *t, const struct insn *i)
 }
 
 /*
- * An interrupt that waits is for the loop to take, after the next instruction; one that comes later is not noticed before
- * the block's end anyway.
+ * An interrupt that waits is for the loop to take, after the next instruction. One that comes later is noticed where the
+ * next block begins, so the shadow is noted as the interpreter does; the loop forgets it. Should nothing lead to the loop
+ * for a while, it delays an interrupt by an instruction.
  */
 static void emit_sti(struct trans *t, const struct insn *i)
 {
     struct emit *e = &t->e;
-    uint8_t *quiet;
+    uint8_t *quiet, *enabled;
 
     emit_op(e, 0, 0x83, 7, SLOT(offsetof(struct cpu, attention)));
     emit8(e, 0);
@@ -43,8 +44,14 @@ static void emit_sti(struct trans *t, const struct insn *i)
     emit_mov_imm(e, H_TMP, new_site(t, i)); /* its body leaves */
     emit_jmp(e, t->jit->body);
     emit_land(e, quiet);
+    emit_op(e, 0, 0xf7, 0, SLOT(S(rflags))); /* TEST */
+    emit32(e, FLAG_IF);
+    enabled = emit_jcc(e, CC_NE, NULL);
+    emit_op(e, 0, 0x80, 1, SLOT(S(shadow)));
+    emit8(e, 1);
     emit_op(e, 0, 0x81, 1, SLOT(S(rflags)));
     emit32(e, FLAG_IF);
+    emit_land(e, enabled);
     t->host_flags = 0;
 }
 

@@ -37,27 +37,22 @@ static void release(struct cpu_code *code)
     munmap(code->exec, code->size);
 }
 
-/* False, with errno, when the host has no such memory to give. */
+/*
+ * False, with errno, when the host has no such memory to give. Shared memory without a file rather than a memfd: perf
+ * looks for names of code (--perf-map) only in what the kernel shows as /dev/zero.
+ */
 static bool code_new(struct cpu_code *code, size_t size)
 {
-    int fd = memfd_create("oxbow-code", MFD_CLOEXEC);
-
-    if (fd < 0)
-        return false;
     *code = (struct cpu_code){.size = size, .set_gs = set_gs, .now = now, .release = release};
-    if (ftruncate(fd, (off_t)size)) {
-        close(fd);
+    code->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (code->write == MAP_FAILED)
         return false;
-    }
-    code->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    code->exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    close(fd);
-    if (code->write != MAP_FAILED && code->exec != MAP_FAILED)
+    code->exec = mremap(code->write, 0, size, MREMAP_MAYMOVE); /* of shared memory: the same once more */
+    if (code->exec != MAP_FAILED && !mprotect(code->exec, size, PROT_READ | PROT_EXEC))
         return true;
-    if (code->write != MAP_FAILED)
-        munmap(code->write, size);
     if (code->exec != MAP_FAILED)
         munmap(code->exec, size);
+    munmap(code->write, size);
     return false;
 }
 

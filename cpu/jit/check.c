@@ -1,18 +1,20 @@
 /*
  * check.c - translated code in lockstep with the interpreter.
  *
- * Each time a block would run, the interpreter executes its instructions first, with every write to RAM noted; then
- * what was written is undone, the state put back, and the translated code runs. Registers, flags, the exception
- * raised, the count of instructions, and memory around all that was written must be the same. What the guest goes on
- * with is the interpreter's result, so one difference is found before it can cause others.
+ * Each time a block would run, the interpreter executes its instructions first, with every write to RAM
+ * noted; then what was written is undone, the state put back, and the translated code runs. Registers, flags,
+ * the exception raised, the count of instructions, and memory around all that was written must be the same.
+ * What the guest goes on with is the interpreter's result, so one difference is found before it can cause
+ * others.
  *
- * The TLB gives no host addresses for writing while there is a checker, so that the interpreter's writes all pass
- * check_write(). Translated code finds entries for the pages that the interpreter wrote, and stores natively; a store
- * to any other page takes the slow path, and is noted. Memory is compared by lines of 64 bytes: those written, whole.
+ * The TLB gives no host addresses for writing while there is a checker, so that the interpreter's writes all
+ * pass check_write(). Translated code finds entries for the pages that the interpreter wrote, and stores
+ * natively; a store to any other page takes the slow path, and is noted. Memory is compared by lines of 64
+ * bytes: those written, whole.
  *
  * Some instructions must not be executed twice, or give something else the second time: ports, time, control
- * registers. A block is compared up to the first of these, and they are interpreted. An access to a chip is seen only
- * when it happens: then the interpreter's result stands and nothing is compared.
+ * registers. A block is compared up to the first of these, and they are interpreted. An access to a chip is
+ * seen only when it happens: then the interpreter's result stands and nothing is compared.
  *
  * A difference counts when it is there three times in a row: a device may have written to the same lines, and
  * another thread's call for attention ends string instructions early.
@@ -35,7 +37,7 @@
 struct line {
     uint8_t *host;
     uint64_t phys;
-    uint64_t written; /* bit n: byte n, by a body of the interpreter */
+    uint64_t written;                  /* bit n: byte n, by a body of the interpreter */
     uint8_t before[LINE], after[LINE]; /* interpreted */
 };
 
@@ -57,7 +59,7 @@ struct checker {
     void (*differs)(void *opaque, const struct cpu_difference *difference);
     void *opaque;
     uint32_t often;
-    bool ended; /* a difference was found */
+    bool ended;    /* a difference was found */
     uint8_t *once; /* by row: why an instruction must not be executed twice, or NO_REASON */
 
     enum { PASS_NONE, PASS_INTERPRETED, PASS_TRANSLATED } pass;
@@ -84,13 +86,13 @@ static unsigned reason_of_row(const struct opcode_row *row)
         const char *name;
         unsigned reason;
     } table[] = {
-        {"in", UNCHECKED_PORT},       {"out", UNCHECKED_PORT},        {"ins", UNCHECKED_PORT},
-        {"insb", UNCHECKED_PORT},     {"outs", UNCHECKED_PORT},       {"outsb", UNCHECKED_PORT},
-        {"rdtsc", UNCHECKED_TIME},    {"rdtscp", UNCHECKED_TIME},     {"rdpmc", UNCHECKED_TIME},
-        {"rdrand", UNCHECKED_TIME},   {"rdseed", UNCHECKED_TIME},     {"int", UNCHECKED_SYSTEM},
-        {"int1", UNCHECKED_SYSTEM},   {"int3", UNCHECKED_SYSTEM},     {"into", UNCHECKED_SYSTEM},
-        {"iret", UNCHECKED_SYSTEM},   {"syscall", UNCHECKED_SYSTEM},  {"sysenter", UNCHECKED_SYSTEM},
-        {"retf", UNCHECKED_SYSTEM},   {"wrpkru", UNCHECKED_SYSTEM},   {"xrstor", UNCHECKED_SYSTEM},
+        {"in", UNCHECKED_PORT},     {"out", UNCHECKED_PORT},       {"ins", UNCHECKED_PORT},
+        {"insb", UNCHECKED_PORT},   {"outs", UNCHECKED_PORT},      {"outsb", UNCHECKED_PORT},
+        {"rdtsc", UNCHECKED_TIME},  {"rdtscp", UNCHECKED_TIME},    {"rdpmc", UNCHECKED_TIME},
+        {"rdrand", UNCHECKED_TIME}, {"rdseed", UNCHECKED_TIME},    {"int", UNCHECKED_SYSTEM},
+        {"int1", UNCHECKED_SYSTEM}, {"int3", UNCHECKED_SYSTEM},    {"into", UNCHECKED_SYSTEM},
+        {"iret", UNCHECKED_SYSTEM}, {"syscall", UNCHECKED_SYSTEM}, {"sysenter", UNCHECKED_SYSTEM},
+        {"retf", UNCHECKED_SYSTEM}, {"wrpkru", UNCHECKED_SYSTEM},  {"xrstor", UNCHECKED_SYSTEM},
         {"rsm", UNCHECKED_SYSTEM},
     };
 
@@ -164,7 +166,8 @@ static void forget_lines(struct checker *c)
 /* A page on the host, if the TLB knows it to be plain memory that may be written. */
 static uint8_t *plain_memory(const struct cpu *cpu, uint64_t page)
 {
-    const struct tlb *tlb = (const struct tlb *)(const void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
+    const struct tlb *tlb =
+        (const struct tlb *)(const void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
     const struct tlb_side *s = &tlb->side[page >> 12 & (TLB_SIZE - 1)];
 
     if (s->tag != tlb_tag(cpu, page) || !(s->allow & 1u << ACCESS_WRITE) || !s->region ||
@@ -197,7 +200,8 @@ void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, un
     if (c->pass == PASS_INTERPRETED && linear != NO_PAGE)
         note_page(cpu, linear);
     while (size) {
-        unsigned first = (unsigned)((uintptr_t)at & (LINE - 1)), n = size < LINE - first ? size : LINE - first;
+        unsigned first = (unsigned)((uintptr_t)at & (LINE - 1)),
+                 n = size < LINE - first ? size : LINE - first;
         struct line *l = find_line(c, at - first);
 
         if (!l)
@@ -254,7 +258,8 @@ static void open_page(struct page *p, struct jit_page *entry)
         *entry = (struct jit_page){p->linear, (uint64_t)(uintptr_t)p->host};
 }
 
-/* Those that were written, and the one that RSP points to, where translated code finds it for pushes and pops. */
+/* Those that were written, and the one that RSP points to, where translated code finds it for pushes and
+ * pops. */
 static void open_pages(struct cpu *cpu, unsigned context)
 {
     struct checker *c = cpu->checker;
@@ -356,8 +361,8 @@ static bool translated(struct cpu *cpu, struct trace *t)
 /* --- Comparing ---------------------------------------------------------------------------------------- */
 
 /*
- * Flags that nobody can rely on after the first `count` instructions of the trace. False when one of these reads such
- * a flag, so that everything may depend on it.
+ * Flags that nobody can rely on after the first `count` instructions of the trace. False when one of these
+ * reads such a flag, so that everything may depend on it.
  */
 static bool undefined_flags(const struct trace *t, uint64_t count, uint32_t *undefined)
 {
@@ -365,7 +370,8 @@ static bool undefined_flags(const struct trace *t, uint64_t count, uint32_t *und
     for (unsigned slot = 0; count--; slot += t->insn[slot].flags & INSN_LINKED ? 2 : 1) {
         const struct insn *i = &t->insn[slot];
         const struct opcode_row *row = &opcode_rows[i->row];
-        bool shift = (row->map == 0 && (row->opcode & 0xee) == 0xc0) || (row->map == 0 && (row->opcode & 0xfe) == 0xd2) ||
+        bool shift = (row->map == 0 && (row->opcode & 0xee) == 0xc0) ||
+                     (row->map == 0 && (row->opcode & 0xfe) == 0xd2) ||
                      (row->map == 1 && (row->opcode & 0xf6) == 0xa4);
 
         if (i->row == UINT16_MAX)
@@ -383,8 +389,8 @@ static void say(struct checker *c, const char *name, uint64_t interpreted, uint6
 {
     size_t length = strlen(c->text);
 
-    snprintf(c->text + length, sizeof(c->text) - length, "%s: interpreted %016llx, translated %016llx\n", name,
-             (unsigned long long)interpreted, (unsigned long long)translated);
+    snprintf(c->text + length, sizeof(c->text) - length, "%s: interpreted %016llx, translated %016llx\n",
+             name, (unsigned long long)interpreted, (unsigned long long)translated);
 }
 
 static void compare_state(struct checker *c, uint32_t undefined)
@@ -401,11 +407,13 @@ static void compare_state(struct checker *c, uint32_t undefined)
     if (a->retired != b->retired)
         say(c, "instructions", a->retired - c->before.retired, b->retired - c->before.retired);
     if (a->faulted != b->faulted || (a->faulted && a->fault.vector != b->fault.vector))
-        say(c, "exception", (uint64_t)(a->faulted ? a->fault.vector : -1), (uint64_t)(b->faulted ? b->fault.vector : -1));
+        say(c, "exception", (uint64_t)(a->faulted ? a->fault.vector : -1),
+            (uint64_t)(b->faulted ? b->fault.vector : -1));
     else if (a->faulted && (a->fault.error != b->fault.error || a->fault.has_error != b->fault.has_error))
         say(c, "error code", a->fault.error, b->fault.error);
     b->s.rflags = a->s.rflags;
-    if (memcmp(&a->s, &b->s, sizeof(a->s)) && !fields_equal(cpu_state_fields, &a->s, &b->s, name, sizeof(name))) {
+    if (memcmp(&a->s, &b->s, sizeof(a->s)) &&
+        !fields_equal(cpu_state_fields, &a->s, &b->s, name, sizeof(name))) {
         size_t length;
 
         for (unsigned n = 0; n < 16; n++)
@@ -423,7 +431,8 @@ static void compare_state(struct checker *c, uint32_t undefined)
         length = strlen(c->text);
         fields_equal(cpu_state_fields, &a->s, &b->s, name, sizeof(name));
         if (!length || c->text[length - 1] == '\n')
-            snprintf(c->text + length, sizeof(c->text) - length, "the first field of the state that differs: %s\n", name);
+            snprintf(c->text + length, sizeof(c->text) - length,
+                     "the first field of the state that differs: %s\n", name);
     }
     b->s.rflags = rflags;
 }
@@ -456,7 +465,8 @@ static bool same(struct checker *c, uint32_t undefined)
     compare_state(c, undefined);
     compare_memory(c);
     if (c->chip)
-        snprintf(c->text + strlen(c->text), sizeof(c->text) - strlen(c->text), "translated code accessed a chip\n");
+        snprintf(c->text + strlen(c->text), sizeof(c->text) - strlen(c->text),
+                 "translated code accessed a chip\n");
     return !c->text[0];
 }
 
@@ -512,8 +522,8 @@ static unsigned slot_of(const struct trace *t, uint64_t count)
 }
 
 /*
- * Compares up to slot *stop. SETTLED: the state is the interpreter's. EARLY: the translated code left in the middle
- * (as it may, to have an instruction interpreted), where *stop is now.
+ * Compares up to slot *stop. SETTLED: the state is the interpreter's. EARLY: the translated code left in the
+ * middle (as it may, to have an instruction interpreted), where *stop is now.
  */
 enum result { SETTLED, DIFFERS, EARLY };
 
@@ -614,8 +624,8 @@ void check_block(struct cpu *cpu, struct trace *t)
         longjmp(cpu->env, 1);
 }
 
-bool cpu_check(struct cpu *cpu, uint32_t often, void (*differs)(void *opaque, const struct cpu_difference *difference),
-               void *opaque)
+bool cpu_check(struct cpu *cpu, uint32_t often,
+               void (*differs)(void *opaque, const struct cpu_difference *difference), void *opaque)
 {
     struct checker *c = calloc(1, sizeof(*c));
 

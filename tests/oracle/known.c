@@ -109,7 +109,8 @@ static bool sum_is_canonical(const struct difference *d)
         ea = cpu.s.gpr[RSI];
     else if (!(i->flags & INSN_MEM))
         ea = one_of(d->name, "maskmovq maskmovdqu vmaskmovdqu") ? cpu.s.gpr[RDI]
-             : one_of(d->name, "xlat")              ? cpu.s.gpr[RBX]
+             : one_of(d->name, "xlat")   ? cpu.s.gpr[RBX]
+             : one_of(d->name, "clzero") ? cpu.s.gpr[RAX]
                                                     : (uint64_t)i->imm;
     if (i->asize != SIZE_Q)
         return false;
@@ -258,13 +259,6 @@ static bool mxcsr_bit(const struct difference *d)
            d->host->machine.rip != d->soft->machine.rip;
 }
 
-/* F3 makes BSF and BSR other instructions, if the processor has them. */
-static bool other_scans(const struct difference *d)
-{
-    return executed(d, "bsf bsr") && d->c->changed &&
-           !(has_feature(d->cpu, F_BMI1) && has_feature(d->cpu, F_ABM));
-}
-
 /* LSL of Linux's segment that tells the CPU's number: the process was moved meanwhile. */
 static bool cpu_number(const struct difference *d)
 {
@@ -322,7 +316,6 @@ static const struct {
     {opcode_kept, "FOP from before FLDENV or FRSTOR in the 16-bit format"},
     {hidden_overlap, "a repeated move whose overlap is hidden"},
     {repeated_fault, "a far call that the host repeats for ever"},
-    {other_scans, "TZCNT and LZCNT, which the model lacks"},
     {beside_the_way, "a jump or changed bytes led to an instruction that the model lacks"},
     {cpu_number, "LSL of the segment that tells the CPU's number"},
     {end_of_code, "a loop at the very end of its code segment"},

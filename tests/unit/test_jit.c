@@ -1,9 +1,9 @@
 /*
- * test_jit.c - translated code: the same programs on two CPUs, one of which translates all it runs. Registers, flags
- * and all of memory must be the same afterwards; exceptions leave their frames there.
+ * test_jit.c - translated code: the same programs on two CPUs, one of which translates all it runs.
+ * Registers, flags and all of memory must be the same afterwards; exceptions leave their frames there.
  *
- * The random programs are made of the instructions that the translator knows, with operands of all kinds. Flags that
- * the manual leaves undefined are never read: the generator keeps account of them.
+ * The random programs are made of the instructions that the translator knows, with operands of all kinds.
+ * Flags that the manual leaves undefined are never read: the generator keeps account of them.
  */
 #include <check.h>
 #include <string.h>
@@ -29,7 +29,7 @@ enum {
 struct twins {
     struct rig *soft, *hard; /* interpreted, translated */
     unsigned differences;    /* told by cpu_check() */
-    char what[1500]; /* and the block's code */
+    char what[1500];         /* and the block's code */
 };
 
 /* --- Two CPUs ----------------------------------------------------------------------------------------- */
@@ -39,7 +39,8 @@ static void put_gate(struct rig *r, unsigned vector)
     uint32_t handler = AT_HANDLERS + 16 * vector;
     uint8_t code[3] = {0x6a, (uint8_t)vector, 0xf4};
 
-    rig_put64(r, AT_IDT + 16 * vector, (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (uint64_t)(handler >> 16) << 48);
+    rig_put64(r, AT_IDT + 16 * vector,
+              (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (uint64_t)(handler >> 16) << 48);
     memcpy(r->ram + handler, code, sizeof(code));
 }
 
@@ -96,7 +97,8 @@ static void twins_free(struct twins *t)
 }
 
 /* Runs `code` at `at` from the state in `from`, until it halts. */
-static void run_one(struct rig *r, const struct cpu_state *from, uint32_t at, const uint8_t *code, unsigned size)
+static void run_one(struct rig *r, const struct cpu_state *from, uint32_t at, const uint8_t *code,
+                    unsigned size)
 {
     struct cpu_state *s = &r->cpu->s;
     enum cpu_exit exit;
@@ -122,8 +124,8 @@ static void run_one(struct rig *r, const struct cpu_state *from, uint32_t at, co
 }
 
 /* The same on both; all must be the same afterwards. */
-static void run_both(struct twins *t, const struct cpu_state *from, uint32_t at, const uint8_t *code, unsigned size,
-                     uint64_t seed)
+static void run_both(struct twins *t, const struct cpu_state *from, uint32_t at, const uint8_t *code,
+                     unsigned size, uint64_t seed)
 {
     const struct cpu_state *a = &t->soft->cpu->s, *b = &t->hard->cpu->s;
     char where[80] = "";
@@ -132,9 +134,9 @@ static void run_both(struct twins *t, const struct cpu_state *from, uint32_t at,
     run_one(t->hard, from, at, code, size);
     ck_assert_msg(!t->differences, "program %llu: %s", (unsigned long long)seed, t->what);
     if (!fields_equal(cpu_state_fields, a, b, where, sizeof(where)))
-        ck_abort_msg("program %llu: %s differs; RIP %llx and %llx, RFLAGS %llx and %llx", (unsigned long long)seed, where,
-                     (unsigned long long)a->rip, (unsigned long long)b->rip, (unsigned long long)a->rflags,
-                     (unsigned long long)b->rflags);
+        ck_abort_msg("program %llu: %s differs; RIP %llx and %llx, RFLAGS %llx and %llx",
+                     (unsigned long long)seed, where, (unsigned long long)a->rip, (unsigned long long)b->rip,
+                     (unsigned long long)a->rflags, (unsigned long long)b->rflags);
     for (uint32_t n = 0; n < RIG_RAM; n++)
         if (t->soft->ram[n] != t->hard->ram[n])
             ck_abort_msg("program %llu: memory at %x differs: %02x and %02x", (unsigned long long)seed, n,
@@ -247,11 +249,12 @@ static void modrm(struct program *p, struct form f, enum where where)
 {
     static const uint8_t bases[] = {RBP, RBP, R13, R13, RSP, 16};
     bool memory = where == IN_MEMORY || (where == ANYWHERE && below(p, 2));
-    unsigned base = bases[below(p, sizeof(bases))], reg = f.reg >= 0 ? (unsigned)f.reg : pick(p), rm = pick(p), rex;
+    unsigned base = bases[below(p, sizeof(bases))], reg = f.reg >= 0 ? (unsigned)f.reg : pick(p),
+             rm = pick(p), rex;
     bool indexed = memory && base != 16 && base != RSP && below(p, 3) == 0;
 
     if (indexed)
-        bytes(p, 0xc9b60f, 3); /* MOVZX ecx, cl */
+        bytes(p, 0xc9b60f, 3);                                 /* MOVZX ecx, cl */
     if (f.size == 0 && below(p, 2) && (!memory || base < 8)) { /* without REX: AH to BH */
         if (f.reg < 0)
             reg = below(p, 8);
@@ -303,12 +306,20 @@ static void gen_alu(struct program *p)
     if (op == 2 || op == 3)
         need_flags(p, FLAG_CF);
     if (below(p, 3)) {
-        modrm(p, (struct form){.opcode = op << 3 | below(p, 2) << 1 | (size ? 1 : 0), .size = size, .reg = -1}, ANYWHERE);
+        modrm(p,
+              (struct form){.opcode = op << 3 | below(p, 2) << 1 | (size ? 1 : 0), .size = size, .reg = -1},
+              ANYWHERE);
     } else {
         bool small = size && below(p, 2);
         unsigned n = small || !size ? 1 : size == 1 ? 2 : 4;
 
-        modrm(p, (struct form){.opcode = !size ? 0x80 : small ? 0x83 : 0x81, .size = size, .reg = (int)op, .immediate = n},
+        modrm(p,
+              (struct form){.opcode = !size   ? 0x80
+                                      : small ? 0x83
+                                              : 0x81,
+                            .size = size,
+                            .reg = (int)op,
+                            .immediate = n},
               ANYWHERE);
         bytes(p, next(p), n);
     }
@@ -322,7 +333,8 @@ static void gen_test(struct program *p)
     if (below(p, 2)) {
         modrm(p, (struct form){.opcode = size ? 0x85 : 0x84, .size = size, .reg = -1}, ANYWHERE);
     } else {
-        modrm(p, (struct form){.opcode = size ? 0xf7 : 0xf6, .size = size, .reg = 0, .immediate = n}, ANYWHERE);
+        modrm(p, (struct form){.opcode = size ? 0xf7 : 0xf6, .size = size, .reg = 0, .immediate = n},
+              ANYWHERE);
         bytes(p, next(p), n);
     }
     wrote_flags(p, OSZAPC, FLAG_AF);
@@ -332,7 +344,8 @@ static void gen_unary(struct program *p) /* INC, DEC, NOT, NEG */
 {
     unsigned size = any_size(p), n = below(p, 4);
 
-    modrm(p, (struct form){.opcode = (n < 2 ? 0xfe : 0xf6) | (size ? 1u : 0), .size = size, .reg = (int)n}, ANYWHERE);
+    modrm(p, (struct form){.opcode = (n < 2 ? 0xfe : 0xf6) | (size ? 1u : 0), .size = size, .reg = (int)n},
+          ANYWHERE);
     if (n == 3)
         wrote_flags(p, OSZAPC, 0);
     else if (n < 2)
@@ -346,15 +359,21 @@ static void gen_shift(struct program *p)
 
     if (n == 2 || n == 3)
         need_flags(p, FLAG_CF);
-    if (kind == 2) { /* by CL, which may be more than the operand has bits */
+    if (kind == 2) {         /* by CL, which may be more than the operand has bits */
         bytes(p, 0xe180, 2); /* AND cl */
         byte(p, below(p, 3) ? (8u << size) - 1 : 0);
         wrote_flags(p, OSZAPC, FLAG_AF);
         if (n == 2 || n == 3)
             need_flags(p, FLAG_CF);
     }
-    modrm(p, (struct form){.opcode = (kind == 0 ? 0xd0 : kind == 1 ? 0xc0 : 0xd2) | (size ? 1u : 0), .size = size, .reg = (int)n,
-                           .immediate = kind == 1},
+    modrm(p,
+          (struct form){.opcode = (kind == 0   ? 0xd0
+                                   : kind == 1 ? 0xc0
+                                               : 0xd2) |
+                                  (size ? 1u : 0),
+                        .size = size,
+                        .reg = (int)n,
+                        .immediate = kind == 1},
           ANYWHERE);
     if (kind == 1)
         byte(p, count);
@@ -368,7 +387,10 @@ static void gen_double_shift(struct program *p)
 {
     unsigned size = 2 + below(p, 2), count = below(p, 32);
 
-    modrm(p, (struct form){.map = 1, .opcode = below(p, 2) ? 0xa4 : 0xac, .size = size, .reg = -1, .immediate = 1}, ANYWHERE);
+    modrm(
+        p,
+        (struct form){.map = 1, .opcode = below(p, 2) ? 0xa4 : 0xac, .size = size, .reg = -1, .immediate = 1},
+        ANYWHERE);
     byte(p, count);
     p->undefined |= FLAG_OF | FLAG_AF;
 }
@@ -380,14 +402,18 @@ static void gen_move(struct program *p)
     switch (below(p, 7)) {
     case 0:
     case 1:
-        modrm(p, (struct form){.opcode = 0x88 | below(p, 2) << 1 | (size ? 1 : 0), .size = size, .reg = -1}, ANYWHERE);
+        modrm(p, (struct form){.opcode = 0x88 | below(p, 2) << 1 | (size ? 1 : 0), .size = size, .reg = -1},
+              ANYWHERE);
         break;
     case 2:
-        modrm(p, (struct form){.opcode = size ? 0xc7 : 0xc6, .size = size, .reg = 0, .immediate = n}, ANYWHERE);
+        modrm(p, (struct form){.opcode = size ? 0xc7 : 0xc6, .size = size, .reg = 0, .immediate = n},
+              ANYWHERE);
         bytes(p, next(p), n);
         break;
     case 3:
-        modrm(p, (struct form){.map = 1, .opcode = 0xb6 | below(p, 2) << 3 | below(p, 2), .size = wide_size(p), .reg = -1},
+        modrm(p,
+              (struct form){
+                  .map = 1, .opcode = 0xb6 | below(p, 2) << 3 | below(p, 2), .size = wide_size(p), .reg = -1},
               ANYWHERE);
         break;
     case 4:
@@ -410,7 +436,7 @@ static void gen_short(struct program *p) /* opcodes that name a register, or RAX
         bytes(p, rex | (0xc80full | (uint64_t)(reg & 7) << 8) << 8, 3); /* BSWAP */
         break;
     case 1:
-        bytes(p, (rex & 0xf7 & ~8u) | (uint64_t)(0xb8 | (reg & 7)) << 8, 2); /* MOV r32, imm */
+        bytes(p, (rex & ~8u) | (uint64_t)(0xb8 | (reg & 7)) << 8, 2); /* MOV r32, imm */
         bytes(p, next(p), 4);
         break;
     case 2:
@@ -430,7 +456,7 @@ static void gen_short(struct program *p) /* opcodes that name a register, or RAX
 
 static uint32_t flags_of_condition(unsigned cc)
 {
-    static const uint32_t flags[] = {FLAG_OF, FLAG_CF, FLAG_ZF, FLAG_CF | FLAG_ZF,
+    static const uint32_t flags[] = {FLAG_OF, FLAG_CF, FLAG_ZF,           FLAG_CF | FLAG_ZF,
                                      FLAG_SF, FLAG_PF, FLAG_SF | FLAG_OF, FLAG_ZF | FLAG_SF | FLAG_OF};
 
     return flags[cc >> 1];
@@ -452,7 +478,8 @@ static void gen_multiply(struct program *p)
     unsigned size = any_size(p), wide = wide_size(p);
 
     if (below(p, 2)) {
-        modrm(p, (struct form){.opcode = size ? 0xf7 : 0xf6, .size = size, .reg = 4 + (int)below(p, 2)}, ANYWHERE);
+        modrm(p, (struct form){.opcode = size ? 0xf7 : 0xf6, .size = size, .reg = 4 + (int)below(p, 2)},
+              ANYWHERE);
     } else if (below(p, 2)) {
         modrm(p, (struct form){.map = 1, .opcode = 0xaf, .size = wide, .reg = -1}, ANYWHERE);
     } else {
@@ -509,10 +536,14 @@ static void gen_bits(struct program *p)
 
     switch (below(p, 4)) {
     case 0:
-        modrm(p, (struct form){.map = 1, .opcode = 0xa3 | below(p, 4) << 3, .size = size, .reg = -1}, IN_REGISTER);
+        modrm(p, (struct form){.map = 1, .opcode = 0xa3 | below(p, 4) << 3, .size = size, .reg = -1},
+              IN_REGISTER);
         break;
     case 1:
-        modrm(p, (struct form){.map = 1, .opcode = 0xba, .size = size, .reg = 4 + (int)below(p, 4), .immediate = 1}, ANYWHERE);
+        modrm(p,
+              (struct form){
+                  .map = 1, .opcode = 0xba, .size = size, .reg = 4 + (int)below(p, 4), .immediate = 1},
+              ANYWHERE);
         byte(p, below(p, 256));
         break;
     default:
@@ -552,16 +583,22 @@ static void gen_locked(struct program *p)
 
     switch (below(p, 4)) {
     case 0:
-        modrm(p, (struct form){.map = 1, .opcode = 0xc0 | wide, .size = size, .reg = -1, .lock = below(p, 2)}, ANYWHERE); /* XADD */
+        modrm(p, (struct form){.map = 1, .opcode = 0xc0 | wide, .size = size, .reg = -1, .lock = below(p, 2)},
+              ANYWHERE); /* XADD */
         break;
     case 1:
-        modrm(p, (struct form){.map = 1, .opcode = 0xb0 | wide, .size = size, .reg = -1, .lock = below(p, 2)}, ANYWHERE);
+        modrm(p, (struct form){.map = 1, .opcode = 0xb0 | wide, .size = size, .reg = -1, .lock = below(p, 2)},
+              ANYWHERE);
         break;
     case 2:
-        modrm(p, (struct form){.opcode = 0x00 | wide | below(p, 2) * 0x28, .size = size, .reg = -1, .lock = true}, IN_MEMORY);
+        modrm(
+            p,
+            (struct form){.opcode = 0x00 | wide | below(p, 2) * 0x28, .size = size, .reg = -1, .lock = true},
+            IN_MEMORY);
         break;
     default:
-        modrm(p, (struct form){.opcode = 0xfe | wide, .size = size, .reg = (int)below(p, 2), .lock = true}, IN_MEMORY);
+        modrm(p, (struct form){.opcode = 0xfe | wide, .size = size, .reg = (int)below(p, 2), .lock = true},
+              IN_MEMORY);
         wrote_flags(p, OSZAPC & ~FLAG_CF, 0);
         return;
     }
@@ -572,13 +609,15 @@ static void gen_sse(struct program *p)
 {
     static const struct {
         uint8_t prefix, opcode;
-    } table[] = {{0x66, 0xfe}, {0x66, 0xef}, {0x66, 0x6f}, {0x66, 0x61}, {0, 0x57}, {0x66, 0xd4}, {0x66, 0xeb}, {0, 0x14},
-                 {0, 0x28},    {0x66, 0x74}, {0, 0x54},    {0x66, 0xf4}};
+    } table[] = {{0x66, 0xfe}, {0x66, 0xef}, {0x66, 0x6f}, {0x66, 0x61}, {0, 0x57}, {0x66, 0xd4},
+                 {0x66, 0xeb}, {0, 0x14},    {0, 0x28},    {0x66, 0x74}, {0, 0x54}, {0x66, 0xf4}};
     unsigned n = below(p, sizeof(table) / sizeof(table[0])), a = below(p, 16), b = below(p, 16);
 
     switch (below(p, 4)) {
     case 0: /* MOVDQU, from and to memory */
-        modrm(p, (struct form){.prefix = 0xf3, .map = 1, .opcode = below(p, 2) ? 0x6f : 0x7f, .size = 2, .reg = (int)a},
+        modrm(p,
+              (struct form){
+                  .prefix = 0xf3, .map = 1, .opcode = below(p, 2) ? 0x6f : 0x7f, .size = 2, .reg = (int)a},
               IN_MEMORY);
         return;
     case 1: /* MOVQ to and from a general register */
@@ -608,10 +647,11 @@ static void gen_call(struct program *p)
 
 static void gen_any(struct program *p)
 {
-    static void (*const all[])(struct program *p) = {
-        gen_alu,   gen_alu,   gen_alu,       gen_alu,      gen_test,   gen_unary, gen_unary, gen_shift,  gen_shift, gen_double_shift,
-        gen_move,  gen_move,  gen_move,      gen_short,    gen_condition, gen_condition, gen_multiply, gen_divide, gen_stack, gen_bits,
-        gen_flags, gen_locked, gen_sse,      gen_call};
+    static void (*const all[])(struct program * p) = {
+        gen_alu,   gen_alu,   gen_alu,       gen_alu,          gen_test,     gen_unary,
+        gen_unary, gen_shift, gen_shift,     gen_double_shift, gen_move,     gen_move,
+        gen_move,  gen_short, gen_condition, gen_condition,    gen_multiply, gen_divide,
+        gen_stack, gen_bits,  gen_flags,     gen_locked,       gen_sse,      gen_call};
 
     all[below(p, sizeof(all) / sizeof(all[0]))](p);
 }
@@ -869,8 +909,8 @@ START_TEST(lockstep_finds_a_difference)
     cpu_push(t->hard->cpu);
     cpu_run(t->hard->cpu, 1000);
     ck_assert_uint_eq(t->differences, 1);
-    ck_assert_msg(strstr(t->what, "rax: interpreted 0000000012345678, translated 0000000012345679") != NULL, "%s",
-                  t->what);
+    ck_assert_msg(strstr(t->what, "rax: interpreted 0000000012345678, translated 0000000012345679") != NULL,
+                  "%s", t->what);
     ck_assert_uint_eq(t->hard->cpu->s.gpr[RAX], 0x12345678); /* what goes on is the interpreter's */
     twins_free(t);
 }

@@ -138,6 +138,18 @@ START_TEST(exit_device_takes_a_port_or_none)
 }
 END_TEST
 
+START_TEST(check_takes_a_number_or_none)
+{
+    ck_assert(PARSE("--stats"));
+    ck_assert_uint_eq(o.check, 0);
+    ck_assert(PARSE("--check"));
+    ck_assert_uint_eq(o.check, 1);
+    ck_assert(PARSE("--check=500"));
+    ck_assert_uint_eq(o.check, 500);
+    REFUSED("--check: \"0\" is not a number of times; give 1 to 1000000", "--check=0");
+}
+END_TEST
+
 START_TEST(actions)
 {
     ck_assert(PARSE("--help"));
@@ -364,6 +376,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, image_may_stand_anywhere);
     tcase_add_test(tcase, log_none_leaves_errors);
     tcase_add_test(tcase, exit_device_takes_a_port_or_none);
+    tcase_add_test(tcase, check_takes_a_number_or_none);
     tcase_add_test(tcase, actions);
     tcase_add_loop_test(tcase, sizes_are_read, 0, sizeof(sizes) / sizeof(*sizes));
     tcase_add_test(tcase, nonsense_memory_is_refused);

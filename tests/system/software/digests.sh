@@ -2,12 +2,12 @@
 cd /work/data || exit 1
 providers="-provider default -provider legacy"
 for digest in $(openssl list -digest-commands); do
-    for file in empty one r63 r64 r65 r1000 m100000 ${FULL:+random mixed}; do
+    for file in r65 m100000 ${FULL:+empty one r63 r64 r1000 random mixed}; do
         # shellcheck disable=SC2086 # words
         openssl dgst $providers -"$digest" "$file" 2>&1
     done
 done
-for file in empty r63 r65 random; do
+for file in r63 m100000 ${FULL:+empty r65 random}; do
     for digest in md5 sha1 sha256 sha512 sha3-256 blake2b512; do
         openssl dgst -"$digest" -hmac yoke $file
     done

@@ -556,7 +556,7 @@ static enum result attempt(struct cpu *cpu, struct trace *t, unsigned *stop)
     cpu->retired += t->count;
     take(cpu, &c->translated, translated(cpu, t));
     did = c->translated.retired - c->before.retired;
-    if (!c->translated.faulted && did && did < executed) {
+    if (!c->translated.faulted && did && did < executed + c->interpreted.faulted) {
         *stop = slot_of(t, did);
         return EARLY;
     }

@@ -7,7 +7,8 @@
  * when a block that uses them is entered and stay loaded until C code runs.
  *
  *     thunk.c      into translated code, out of it, and calls from it
- *     translate.c  a trace's instructions one by one; integer.c, address.c, branch.c, simd.c, flags.c its parts
+ *     translate.c  a trace's instructions one by one, by the rules of alu.c, shift.c, move.c, muldiv.c, atomic.c, branch.c,
+ *                  system.c, simd.c and x87.c, which share operands.c, address.c and flags.c
  *     block.c      blocks, their links, and how they end
  *     runtime.c    what translated code calls
  *     check.c      blocks compared with the interpreter

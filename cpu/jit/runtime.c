@@ -28,17 +28,17 @@ void jit_sync_x87(struct cpu *cpu)
         fop = i->imm & 0x7ff;
         fip = jt->x87_page + site->block->page_offset + i->off;
         fcs = s->seg[CS].selector;
-        if (i->flags & INSN_MEM) {
-            fdp = jt->x87_data;
-            fds = s->seg[i->seg].selector;
-        }
+    }
+    if (jt->x87_data_site) {
+        fdp = jt->x87_data;
+        fds = s->seg[cpu->jit->sites[jt->x87_data_site].insn->seg].selector;
     }
     s->fop = fop;
     s->fip = fip;
     s->fcs = fcs;
     s->fdp = fdp;
     s->fds = fds;
-    jt->x87_site = 0;
+    jt->x87_site = jt->x87_data_site = 0;
     jt->x87_image = 0;
 }
 

@@ -81,7 +81,8 @@ struct jit_tables {
     uint64_t branch;   /* an indirect call's target while its return address is pushed */
     const uint8_t *target;
     void *self; /* struct cpu */
-    uint32_t x87_site; /* the last x87 instruction that counts for FIP, FDP and FOP; 0: none since they were set */
+    uint32_t x87_site; /* the last x87 instruction that counts for FIP and FOP; 0: none since they were set */
+    uint32_t x87_data_site; /* the same for FDP: the last with a memory operand */
     uint64_t x87_page, x87_data;
     uint8_t image[112]; /* as FNSAVE's, 32-bit protected */
     uint8_t bounce[64] __attribute__((aligned(64))); /* what a read from a chip or across pages brought */

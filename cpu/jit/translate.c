@@ -1,12 +1,12 @@
 /*
  * translate.c - a trace to a block of host code, instruction by instruction.
  *
- * Each instruction has a rule (integer.c, branch.c, simd.c), or is run by its body in the interpreter. Code that is
+ * Each instruction has a rule (alu.c and others: jit.h), or is run by its body in the interpreter. Code that is
  * rarely run (slow memory accesses, branches taken out of the middle) comes behind the block's.
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {integer_rules, atomic_rules, branch_rules, simd_rules, x87_rules, system_rules};
+static const struct rule *const rule_sets[] = {move_rules, alu_rules, shift_rules, muldiv_rules, atomic_rules, branch_rules, simd_rules, x87_rules, system_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {

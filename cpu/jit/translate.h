@@ -73,7 +73,7 @@ struct rule {
 };
 
 /* translate.c */
-extern const struct rule integer_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[],
+extern const struct rule move_rules[], alu_rules[], shift_rules[], muldiv_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[],
     system_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
@@ -117,7 +117,8 @@ bool simd_supported(const struct jit *jit, const struct insn *i);
 /* x87.c */
 bool x87_supported(const struct insn *i);
 
-/* integer.c */
+/* operands.c */
+bool is_dest_e(const struct insn *i); /* the first operand is ModRM.rm, the opcode's register or the accumulator */
 unsigned operand_size(const struct insn *i, unsigned n); /* of a byte operand SIZE_B, else the instruction's */
 unsigned rex8(unsigned size, struct place p, bool high); /* E_REX for SPL to DIL, which without it are AH to BH */
 bool high_rm(const struct insn *i);

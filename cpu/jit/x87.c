@@ -74,11 +74,17 @@ static void emit_x87(struct trans *t, const struct insn *i)
         emit8(e, modrm);
     }
     if (!is_control(opcode, modrm)) {
+        uint32_t site = new_site(t, i);
+
         if (i->flags & INSN_MEM) {
-            emit_address(t, i);
+            struct insn offset = *i; /* FDP is what the segment's base is added to */
+
+            offset.segbase = ZERO_OFFSET;
+            emit_address(t, &offset);
             emit_store(e, SLOT(JT(x87_data)), H_ADDR);
+            emit_store_imm32(e, SLOT(JT(x87_data_site)), site);
         }
-        emit_store_imm32(e, SLOT(JT(x87_site)), new_site(t, i));
+        emit_store_imm32(e, SLOT(JT(x87_site)), site);
     }
     if (written) {
         t->host_flags = FLAGS_ARITH;

@@ -311,7 +311,7 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
 
 /* --- known.c --- */
 
-#define KNOWN_COUNT 16
+#define KNOWN_COUNT 17
 
 /* Which of the known differences this is, -1 when none. */
 int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft,

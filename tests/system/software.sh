@@ -109,6 +109,7 @@ native() {
         mount --make-rprivate /
         mount --bind "$2" "$1/work"
         mount -t proc proc "$1/proc"
+        mount -t sysfs sysfs "$1/sys"
         mount -t tmpfs tmpfs "$1/dev/shm"
         exec chroot "$1" env -i GLIBC_TUNABLES="$3" sh "$4"' sh \
         "$cache/software-$1/root" "$2" "$(tunables "$3")" "/work/software/$4" </dev/null

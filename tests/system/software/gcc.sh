@@ -2,8 +2,8 @@
 cd /work/tmp || exit 1
 # $@: options
 try() {
-    gcc -std=gnu11 "$@" -S -o n.s /work/software/numeric.c || return
-    gcc -c -o n.o n.s && gcc -o n n.o -lm
+    gcc -std=gnu11 -fwrapv "$@" -S -o n.s /work/software/numeric.c || return
+    gcc -c -o n.o n.s && gcc -o n n.o -lm || return
     echo "$* $(cksum <n.s) $(cksum <n.o) $(cksum <n)"
     ./n
 }

@@ -80,33 +80,33 @@ static double some_double(int i)
     X(pow) X(atan2) X(hypot) X(fmod) X(remainder) X(fmax) X(fmin) X(fdim) X(copysign) X(nextafter)
 
 /* Each function in float, double and long double, with the exceptions that it raises. */
-#define DECLARE_ONE(f) \
-    static void one_##f(void) \
+#define DECLARE_ONE(NAME) \
+    static void one_##NAME(void) \
     { \
         int flags = 0; \
         for (int i = 0; i < N; i++) { \
             double x = some_double(i); \
             feclearexcept(FE_ALL_EXCEPT); \
-            add_f(f##f((float)x)); \
+            add_f(NAME##f((float)x)); \
             flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); \
-            add_d(f(x)); \
+            add_d(NAME(x)); \
             flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); \
-            add_l(f##l((long double)x * 1.0000001L)); \
+            add_l(NAME##l((long double)x * 1.0000001L)); \
             flags = (flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)) & 0xFFFFFF; \
         } \
         add(&flags, sizeof(flags), 0); \
-        report(#f, ""); \
+        report(#NAME, ""); \
     }
-#define DECLARE_TWO(f) \
-    static void two_##f(void) \
+#define DECLARE_TWO(NAME) \
+    static void two_##NAME(void) \
     { \
         for (int i = 0; i < N; i++) { \
             double x = some_double(i), y = some_double(i * 7 % N); \
-            add_f(f##f((float)x, (float)y)); \
-            add_d(f(x, y)); \
-            add_l(f##l(x, y)); \
+            add_f(NAME##f((float)x, (float)y)); \
+            add_d(NAME(x, y)); \
+            add_l(NAME##l(x, y)); \
         } \
-        report(#f, ""); \
+        report(#NAME, ""); \
     }
 ONE(DECLARE_ONE)
 TWO(DECLARE_TWO)

@@ -355,8 +355,9 @@ static unsigned address_size(const struct cursor *c)
 }
 
 /*
- * VEX-encoded instructions whose opcode exists, but not so, are fetched to where they would end, which may fault,
- * before they are found not to exist: all but 0F 77 have ModRM, those of map 3 and a few of map 1 an immediate.
+ * VEX-encoded instructions that don't exist are fetched to where they would end, which may fault, before that is
+ * found: all of map 2 and 3 and those of map 1 whose opcode exists, 77 aside, have ModRM; those of map 3 and a few of
+ * map 1 an immediate.
  */
 static void take_undefined_vex(struct cursor *c, unsigned map, unsigned opcode, struct insn *i)
 {
@@ -550,7 +551,8 @@ unsigned decode(const struct cpu *cpu, uint32_t mode, const uint8_t *bytes, unsi
             opcode = (unsigned)take(&c, 1);
     }
     row = c.too_long || c.short_of_bytes || bad_vex ? NULL : find_row(cpu->decoder, &c, map, opcode);
-    if (!row && c.vex && !bad_vex && !c.too_long && !c.short_of_bytes && cpu->decoder->count[map][opcode])
+    if (!row && c.vex && !bad_vex && !c.too_long && !c.short_of_bytes &&
+        (map > VEX + 1 || cpu->decoder->count[map][opcode]))
         take_undefined_vex(&c, map, opcode, i);
     if (c.too_long)
         return bad_insn(i, body_too_long, MAX_LENGTH, attr);

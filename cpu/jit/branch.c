@@ -188,9 +188,30 @@ static void emit_jmp_indirect(struct trans *t, const struct insn *i)
     emit_indirect(t, i, 0);
 }
 
+/* A target in r14 that isn't canonical is for the body to refuse, before anything is pushed (SDM 2A CALL). */
+static void check_target(struct trans *t, const struct insn *i)
+{
+    struct emit *e = &t->e;
+    uint8_t *fine;
+
+    if (t->word != 8)
+        return;
+    emit_op(e, E_W, 0x8b, H_TMP, REG(H_ADDR)); /* bits 63 to 47 alike: 0 or 1 after SAR and INC */
+    emit_op(e, E_W, 0xc1, 7, REG(H_TMP));
+    emit8(e, 47);
+    emit_lea(e, E_W, H_TMP, H_TMP, NO_INDEX, 0, 1);
+    emit_alu_imm(e, E_W, 7, REG(H_TMP), 1);
+    fine = emit_jcc(e, CC_BE, NULL);
+    emit_mov_imm(e, H_TMP, new_site(t, i));
+    emit_jmp(e, t->jit->body);
+    emit_land(e, fine);
+    t->host_flags = 0;
+}
+
 static void emit_call_indirect(struct trans *t, const struct insn *i)
 {
     emit_target(t, i);
+    check_target(t, i);
     emit_store(&t->e, SLOT(JT(branch)), H_ADDR);
     emit_push_return(t, i);
     emit_load(&t->e, H_ADDR, SLOT(JT(branch)));

@@ -627,11 +627,13 @@ void check_block(struct cpu *cpu, struct trace *t)
 bool cpu_check(struct cpu *cpu, uint32_t often,
                void (*differs)(void *opaque, const struct cpu_difference *difference), void *opaque)
 {
-    struct checker *c = calloc(1, sizeof(*c));
+    struct checker *c;
 
-    if (c)
-        c->once = malloc(opcode_row_count);
-    if (!c || !c->once) {
+    if (posix_memalign((void **)&c, _Alignof(struct checker), sizeof(*c)))
+        return false;
+    memset(c, 0, sizeof(*c));
+    c->once = malloc(opcode_row_count);
+    if (!c->once) {
         free(c);
         return false;
     }

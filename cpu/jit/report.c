@@ -24,12 +24,22 @@ uint64_t jit_now(const struct jit *jit)
 
 /* --- Blocks ------------------------------------------------------------------------------------------- */
 
+/* Bytes of guest code: up to where the block leaves the rest of its trace out. */
+static size_t guest_bytes(const struct jit_block *block)
+{
+    const struct insn *i = block->trace->insn;
+
+    for (unsigned n = 1; n < block->count; n++)
+        i += i->flags & INSN_LINKED ? 2 : 1;
+    return (size_t)i->off + i->len;
+}
+
 /* The block as it is at linear page `page`. */
 static void describe(struct cpu *cpu, const struct jit_block *block, uint64_t page, struct cpu_block *to)
 {
     static const uint8_t bits[] = {[SIZE_W] = 16, [SIZE_D] = 32, [SIZE_Q] = 64};
     const struct trace *t = block->trace;
-    size_t size = t->bytes < sizeof(to->guest) ? t->bytes : sizeof(to->guest);
+    size_t bytes = guest_bytes(block), size = bytes < sizeof(to->guest) ? bytes : sizeof(to->guest);
 
     *to = (struct cpu_block){.linear = page + block->page_offset,
                              .bits = bits[t->mode & MODE_BITS],
@@ -48,7 +58,7 @@ void jit_translated(struct cpu *cpu, struct jit_block *block, uint64_t since)
     jit->stats.nanoseconds += jit_now(jit) - since;
     jit->stats.blocks++;
     jit->stats.instructions += block->count;
-    jit->stats.guest_bytes += block->trace->bytes;
+    jit->stats.guest_bytes += guest_bytes(block);
     jit->stats.bytes += block->size;
     if (!jit->watch.translated)
         return;

@@ -1,6 +1,6 @@
 /*
- * driver.c - main() for the fuzz target where libFuzzer is not: inputs from a seed, half of them random bytes,
- * half instructions of opcodes.def with some bytes changed.
+ * driver.c - main() for the fuzz target where libFuzzer is not: inputs from a seed, half of them random
+ * bytes, half instructions of opcodes.def with some bytes changed.
  *
  *     fuzz                        CASES inputs from seed 1, as TAP
  *     fuzz --seconds 600 --seed 7
@@ -98,7 +98,7 @@ static size_t make_input(uint64_t seed, uint64_t number, uint8_t *input)
         input[5] = 0;
     for (unsigned n = input[5] & 15; n; n--) {
         uint16_t where = (uint16_t)(one_in(&r, 2)   ? below(&r, 0x10000)
-                                    : one_in(&r, 2) ? 0x400 + below(&r, 0xa00)  /* the tables of segments */
+                                    : one_in(&r, 2) ? 0x400 + below(&r, 0xa00) /* the tables of segments */
                                                     : 0xc000 + below(&r, 0x2800)); /* of pages */
 
         memcpy(input + size, &where, 2);

@@ -11,7 +11,8 @@
  *     1      enum fuzz_option
  *     2, 3   bits of CR0, CR4, RFLAGS and others to change (machine.c)
  *     4      what the registers hold
- *     5      how many patches there are (modulo 16), 4 bytes each: address / 4 (two bytes), offset in that, value
+ *     5      how many patches there are (modulo 16), 4 bytes each: address / 4 (two bytes), offset in that,
+ * value
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

@@ -1,9 +1,9 @@
 /*
  * machine.c - a processor with 256 KiB of memory, a chip and a ROM, ready for any mode.
  *
- * Memory: IVT at 0, the tables below, handlers (HLT, or return) for each vector, a stack, CODE, DATA, page tables
- * for each kind of paging. Pages map to themselves, except some near the end of RAM, which are missing, read-only,
- * the supervisor's, or not for code.
+ * Memory: IVT at 0, the tables below, handlers (HLT, or return) for each vector, a stack, CODE, DATA, page
+ * tables for each kind of paging. Pages map to themselves, except some near the end of RAM, which are
+ * missing, read-only, the supervisor's, or not for code.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -180,12 +180,15 @@ static void make_gdt(struct fuzz_machine *m)
         uint16_t selector;
         uint32_t base, limit, attr;
     } list[] = {
-        {CODE32, 0, 0xfffff, 0xc09b},      {DATA32, 0, 0xfffff, 0xc093},      {CODE64, 0, 0xfffff, 0xa09b},
-        {CODE16, 0, 0xffff, 0x009b},       {DATA16, DATA, 0xffff, 0x0093},    {USER_CODE32, 0, 0xfffff, 0xc0fb},
-        {USER_DATA32, 0, 0xfffff, 0xc0f3}, {USER_CODE64, 0, 0xfffff, 0xa0fb}, {USER_CODE16, CODE, 0xffff, 0x00fb},
-        {USER_DATA16, DATA, 0xfff, 0x00f3}, {SEL_LDT, LDT, 0x7f, 0x0082},      {SEL_TSS, TSS32, 0x167, 0x0089},
-        {SEL_TSS16, TSS16, 0x2b, 0x0081},  {SEL_TASK2, TASK2, 0x67, 0x0089},  {DOWN32, DATA, 0xfff, 0x4097},
-        {CONFORMING, 0, 0xfffff, 0xc09f},  {EXECUTE, 0, 0xfffff, 0xc099},     {ABSENT, 0, 0xfffff, 0x4013},
+        {CODE32, 0, 0xfffff, 0xc09b},        {DATA32, 0, 0xfffff, 0xc093},
+        {CODE64, 0, 0xfffff, 0xa09b},        {CODE16, 0, 0xffff, 0x009b},
+        {DATA16, DATA, 0xffff, 0x0093},      {USER_CODE32, 0, 0xfffff, 0xc0fb},
+        {USER_DATA32, 0, 0xfffff, 0xc0f3},   {USER_CODE64, 0, 0xfffff, 0xa0fb},
+        {USER_CODE16, CODE, 0xffff, 0x00fb}, {USER_DATA16, DATA, 0xfff, 0x00f3},
+        {SEL_LDT, LDT, 0x7f, 0x0082},        {SEL_TSS, TSS32, 0x167, 0x0089},
+        {SEL_TSS16, TSS16, 0x2b, 0x0081},    {SEL_TASK2, TASK2, 0x67, 0x0089},
+        {DOWN32, DATA, 0xfff, 0x4097},       {CONFORMING, 0, 0xfffff, 0xc09f},
+        {EXECUTE, 0, 0xfffff, 0xc099},       {ABSENT, 0, 0xfffff, 0x4013},
         {SHORT32, DATA, 0x7ff, 0x40f3},
     };
 
@@ -206,7 +209,8 @@ static void make_handlers(struct fuzz_machine *m)
         unsigned dpl = v % 3 ? 0x60 : 0, type = v % 5 ? 0x8e : 0x8f;
 
         put32(m, 4 * v, HANDLERS << 12 | 16 * v);
-        put64(m, IDT32 + 8 * v, gate(v % 7 == 6 ? CODE16 : CODE32, at, v % 7 == 6 ? dpl | 0x86 : dpl | type, 0));
+        put64(m, IDT32 + 8 * v,
+              gate(v % 7 == 6 ? CODE16 : CODE32, at, v % 7 == 6 ? dpl | 0x86 : dpl | type, 0));
         put64(m, IDT64 + 16 * v, gate(CODE64, at, dpl | type, v % 11 == 8));
         m->fresh[at] = 0xf4;
     }
@@ -271,7 +275,8 @@ static uint64_t page_flags(uint32_t page)
     }
 }
 
-/* Page 0: PML5, 1: PML4, 2: PDPT, 3: PD, 4 and 5: PTs; 6: PDPT of PAE; 8: a directory of 32-bit entries, 9: its table. */
+/* Page 0: PML5, 1: PML4, 2: PDPT, 3: PD, 4 and 5: PTs; 6: PDPT of PAE; 8: a directory of 32-bit entries, 9:
+ * its table. */
 static void make_tables(struct fuzz_machine *m)
 {
     for (unsigned level = 0; level < 4; level++)
@@ -294,7 +299,7 @@ static void make_tables(struct fuzz_machine *m)
 struct fuzz_machine *fuzz_machine_new(void)
 {
     static const struct bus_ops chip = {chip_read, chip_write, 4};
-    static const struct intc_ops intc_ops = {acknowledge, get_cr8,  set_cr8,      x2apic_read,    x2apic_write,
+    static const struct intc_ops intc_ops = {acknowledge, get_cr8,  set_cr8,      x2apic_read, x2apic_write,
                                              get_base,    set_base, set_deadline, get_deadline};
     struct fuzz_machine *m = calloc(1, sizeof(*m));
     struct clock_source source = {now, now, NULL, m};
@@ -390,21 +395,22 @@ static const struct mode {
     [FUZZ_PROT16] = {.cr0 = CR0_PE, .cs = CODE16, .ss = DATA16, .ds = DATA16, .tss = TSS16},
     [FUZZ_PROT32] = {.cr0 = CR0_PE, .cs = CODE32, .ss = DATA32, .ds = DATA32, .tss = TSS32},
     [FUZZ_PROT32_LIMITS] = {.cr0 = CR0_PE, .cs = EXECUTE, .ss = DOWN32, .ds = SHORT32, .tss = TSS32},
-    [FUZZ_PAGED32] = {CR0_PE | CR0_PG | CR0_WP, CR4_PSE, 0, TABLES + 0x8000, CODE32, DATA32, DATA32, TSS32, false},
+    [FUZZ_PAGED32] = {CR0_PE | CR0_PG | CR0_WP, CR4_PSE, 0, TABLES + 0x8000, CODE32, DATA32, DATA32, TSS32,
+                      false},
     [FUZZ_PAGED32_USER] = {CR0_PE | CR0_PG, CR4_PSE | CR4_PGE, 0, TABLES + 0x8000, USER_CODE32, USER_DATA32,
                            USER_DATA32, TSS32, false},
     [FUZZ_PAE] = {CR0_PE | CR0_PG, CR4_PAE, EFER_NXE, TABLES + 0x6000, CODE32, DATA32, DATA32, TSS32, false},
     [FUZZ_VM86] = {CR0_PE | CR0_PG, 0, 0, TABLES + 0x8000, 0, 0, 0, TSS32, true},
     [FUZZ_LONG] = {CR0_PE | CR0_PG | CR0_WP, CR4_PAE | CR4_PGE, EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE,
                    TABLES + 0x1000, CODE64, DATA32, DATA32, TSS64, false},
-    [FUZZ_LONG_USER] = {CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA | EFER_SCE, TABLES + 0x1000, USER_CODE64,
-                        USER_DATA32, USER_DATA32, TSS64, false},
-    [FUZZ_COMPAT32] = {CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA | EFER_SCE, TABLES + 0x1000, CODE32, DATA32,
-                       DATA32, TSS64, false},
+    [FUZZ_LONG_USER] = {CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA | EFER_SCE, TABLES + 0x1000,
+                        USER_CODE64, USER_DATA32, USER_DATA32, TSS64, false},
+    [FUZZ_COMPAT32] = {CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA | EFER_SCE, TABLES + 0x1000, CODE32,
+                       DATA32, DATA32, TSS64, false},
     [FUZZ_COMPAT16_USER] = {CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA, TABLES + 0x1000, USER_CODE16,
                             USER_DATA16, USER_DATA16, TSS64, false},
-    [FUZZ_LA57] = {CR0_PE | CR0_PG, CR4_PAE | CR4_LA57, EFER_LME | EFER_LMA | EFER_NXE, TABLES, CODE64, DATA32,
-                   DATA32, TSS64, false},
+    [FUZZ_LA57] = {CR0_PE | CR0_PG, CR4_PAE | CR4_LA57, EFER_LME | EFER_LMA | EFER_NXE, TABLES, CODE64,
+                   DATA32, DATA32, TSS64, false},
 };
 
 static void load_selector(struct fuzz_machine *m, unsigned seg, uint16_t selector)
@@ -439,7 +445,8 @@ static void set_segments(struct fuzz_machine *m, const struct mode *mode)
                              .attr = SEG_P | (mode->tss == TSS16 ? 3 : 11)};
 }
 
-/* Where the code lies, linear: at the start of CODE, or up to the end of the last page before a missing one. */
+/* Where the code lies, linear: at the start of CODE, or up to the end of the last page before a missing one.
+ */
 static uint32_t code_place(const uint8_t *input, size_t code_size)
 {
     return input[1] & FUZZ_AT_END ? CODE_END - 4096 - (uint32_t)code_size : CODE;

@@ -1,12 +1,18 @@
 /*
  * target.c - one input: decoded at every length and in every size of code, then run.
  *
- * What must hold: a decoder's answer doesn't depend on bytes behind the instruction; with fifteen bytes it always
- * has one; the run ends within its budget, in a state that a processor can be in. All else is up to the sanitizers.
+ * What must hold: a decoder's answer doesn't depend on bytes behind the instruction; with fifteen bytes it
+ * always has one; the run ends within its budget, in a state that a processor can be in. All else is up to
+ * the sanitizers.
+ *
+ * A repeated string instruction of four thousand million turns is one instruction of the budget. It is no
+ * hang as long as it stops when the processor is kicked: a timer does that to inputs that take long.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "cpu/fpu.h"
 #include "cpu/interp/flags.h"
@@ -16,6 +22,14 @@
 #define INSTRUCTIONS 600u
 #define SLICES       12u
 #define MAX_LENGTH   15u
+#define TICK_US      100000
+#define PATIENCE     5 /* ticks for an input */
+
+/* What the timer's handler knows. */
+static struct {
+    struct cpu *cpu;
+    volatile sig_atomic_t ticks;
+} running;
 
 static _Noreturn void broken(const char *what)
 {
@@ -58,9 +72,11 @@ static void check_state(const struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
 
-    require(!(s->rflags & ~(uint64_t)(RFLAGS_VALID | FLAG_1)) && (s->rflags & FLAG_1), "RFLAGS has bits that don't exist");
+    require(!(s->rflags & ~(uint64_t)(RFLAGS_VALID | FLAG_1)) && (s->rflags & FLAG_1),
+            "RFLAGS has bits that don't exist");
     require(!(s->cr0 & CR0_PG) || (s->cr0 & CR0_PE), "paging without protection");
-    require(!(s->efer & EFER_LMA) == !((s->efer & EFER_LME) && (s->cr0 & CR0_PG)), "EFER.LMA is not LME and paging");
+    require(!(s->efer & EFER_LMA) == !((s->efer & EFER_LME) && (s->cr0 & CR0_PG)),
+            "EFER.LMA is not LME and paging");
     require(!(s->efer & EFER_LMA) || (s->cr4 & CR4_PAE), "long mode without PAE");
     require(!(s->efer & EFER_LMA) || !(s->rflags & FLAG_VM), "virtual-8086 mode in long mode");
     require(!(s->rflags & FLAG_VM) || s->cpl == 3, "virtual-8086 mode at another CPL");
@@ -97,20 +113,39 @@ static void run(struct fuzz_machine *m, const uint8_t *input, size_t size)
     }
 }
 
+static void tick(int signal)
+{
+    (void)signal;
+    if (++running.ticks > PATIENCE)
+        cpu_kick(running.cpu);
+}
+
+static struct fuzz_machine *start(void)
+{
+    struct fuzz_machine *m = fuzz_machine_new();
+    struct itimerval timer = {{0, TICK_US}, {0, TICK_US}};
+
+    if (!m)
+        broken("no memory for the machine");
+    running.cpu = fuzz_cpu(m);
+    sigaction(SIGVTALRM, &(struct sigaction){.sa_handler = tick, .sa_flags = SA_RESTART}, NULL);
+    setitimer(ITIMER_VIRTUAL, &timer, NULL);
+    return m;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct fuzz_machine *m; /* for all inputs: making one takes long */
-    size_t start;
+    size_t code;
 
     if (size < FUZZ_HEADER + 1)
         return 0;
     if (!m)
-        m = fuzz_machine_new();
-    if (!m)
-        broken("no memory for the machine");
-    start = fuzz_code_start(data, size);
+        m = start();
+    running.ticks = 0;
+    code = fuzz_code_start(data, size);
     for (uint32_t mode = SIZE_W; mode <= SIZE_Q; mode++)
-        for (size_t at = start; at < size && at < start + 2; at++)
+        for (size_t at = code; at < size && at < code + 2; at++)
             check_decoder(fuzz_cpu(m), mode, data + at, size - at);
     fuzz_prepare(m, data, size);
     run(m, data, size);

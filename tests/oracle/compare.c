@@ -164,7 +164,8 @@ bool differ(const struct test_case *c, const struct outcome *soft, const struct 
 void print_case(FILE *f, const struct test_case *c)
 {
     if (c->program) {
-        fprintf(f, "%u-bit program of %u bytes at %llx", c->bits, c->length, (unsigned long long)c->start.rip);
+        fprintf(f, "%u-bit program of %u bytes at %llx", c->bits, c->length,
+                (unsigned long long)c->start.rip);
         return;
     }
     fprintf(f, "%u-bit", c->bits);

@@ -61,7 +61,8 @@ static void choose_prefixes(struct builder *b, struct parts *p)
         choose_opcode_prefixes(b, p);
         choose_size(b, p);
     }
-    if (b->program && p->opsize && (row_has(row, O_Jb) || row_has(row, O_Jz) || p->facts->kind == KIND_BRANCH))
+    if (b->program && p->opsize &&
+        (row_has(row, O_Jb) || row_has(row, O_Jz) || p->facts->kind == KIND_BRANCH))
         p->opsize = one_in(r, 16); /* RIP would lose its upper bits */
     p->adsize = one_in(r, b->calm ? 32 : 8);
     p->segment = -1;

@@ -37,7 +37,8 @@ static const struct {
 
 struct row_count {
     uint64_t cases, differ;
-    uint64_t alone, faults; /* as the only instruction of a case, and how many of those ended in an exception */
+    uint64_t alone,
+        faults; /* as the only instruction of a case, and how many of those ended in an exception */
     /* Of single instructions that leave flags undefined: how often there were some, and how often both
      * differed. */
     uint64_t undefined, unlike[FLAG_BITS];
@@ -144,6 +145,7 @@ static void run_case(struct worker *w, uint64_t number)
 {
     struct tally *t = w->tally;
     char text[1024];
+    bool alone;
     int known;
 
     t->now = number;
@@ -158,10 +160,11 @@ static void run_case(struct worker *w, uint64_t number)
                   w->by_host.machine.rip == w->c.start.rip + w->c.length + 1;
     t->instructions += w->c.row_count;
     t->vectors[w->by_host.vector & 31]++;
+    alone = w->c.row_count == 1 && !w->c.changed && !w->c.misfit;
     for (unsigned n = 0; n < w->c.row_count; n++) {
         t->row[w->c.row[n]].cases++;
-        t->row[w->c.row[n]].alone += w->c.row_count == 1;
-        t->row[w->c.row[n]].faults += w->c.row_count == 1 && w->by_host.vector != EX_BP;
+        t->row[w->c.row[n]].alone += alone;
+        t->row[w->c.row[n]].faults += alone && w->by_host.vector != EX_BP;
     }
     count_flags(w);
     if (!differ(&w->c, &w->by_soft, &w->by_host, text, sizeof(text)))
@@ -428,10 +431,11 @@ static bool parse_case(struct oracle *o, const char *text)
 static void parse(struct oracle *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"cases", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'},
-        {"only", 1, NULL, 'o'},  {"bits", 1, NULL, 'b'},    {"rows", 1, NULL, 'r'},  {"case", 1, NULL, 'c'},
-        {"programs", 1, NULL, 'p'}, {"feature", 1, NULL, 'F'}, {"engine", 1, NULL, 'e'},
-        {"flags", 0, NULL, 'f'}, {"list", 0, NULL, 'l'},    {"quiet", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
+        {"cases", 1, NULL, 'n'},   {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
+        {"jobs", 1, NULL, 'j'},    {"only", 1, NULL, 'o'},    {"bits", 1, NULL, 'b'},
+        {"rows", 1, NULL, 'r'},    {"case", 1, NULL, 'c'},    {"programs", 1, NULL, 'p'},
+        {"feature", 1, NULL, 'F'}, {"engine", 1, NULL, 'e'},  {"flags", 0, NULL, 'f'},
+        {"list", 0, NULL, 'l'},    {"quiet", 0, NULL, 'q'},   {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -541,8 +545,11 @@ int main(int argc, char **argv)
     struct soft *soft;
     int result;
 
-    o->opt = (struct options){.seed = 1, .cases = 2000000, .programs = 100000,
-                              .engine = soft_engine_find("interpreter"), .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
+    o->opt = (struct options){.seed = 1,
+                              .cases = 2000000,
+                              .programs = 100000,
+                              .engine = soft_engine_find("interpreter"),
+                              .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
     if (o->opt.jobs > MAX_JOBS)
         o->opt.jobs = MAX_JOBS;
     parse(o, argc, argv);

@@ -165,7 +165,7 @@ struct features {
     bool *cpu;  /* the interpreter's model has it */
     bool avx, fsgsbase, ldt;
     uint64_t xcr0; /* the host's; 0 when it doesn't let programs see it */
-    bool amd; /* the host is of the model's vendor */
+    bool amd;      /* the host is of the model's vendor */
 };
 
 /* For all rows; `facts` holds opcode_row_count of them. */
@@ -220,13 +220,13 @@ struct builder {
     struct test_case *c;
     const struct row_facts *facts;
     const struct features *features;
-    uint64_t gpr[16]; /* what registers hold, as far as is known: at the start, or where a program is */
-    uint16_t settled; /* registers whose value something relies on */
-    uint16_t dirty;   /* registers that an instruction before may have changed */
-    uint64_t target;  /* of the last memory operand */
+    uint64_t gpr[16];  /* what registers hold, as far as is known: at the start, or where a program is */
+    uint16_t settled;  /* registers whose value something relies on */
+    uint16_t dirty;    /* registers that an instruction before may have changed */
+    uint64_t target;   /* of the last memory operand */
     unsigned imm_size; /* of the last instruction */
-    bool x87;         /* an x87 instruction came before */
-    bool calm;        /* no more faults than must be */
+    bool x87;          /* an x87 instruction came before */
+    bool calm;         /* no more faults than must be */
     struct program *program; /* NULL: values are given at the start */
 };
 
@@ -246,18 +246,19 @@ struct generator;
 void make_program(const struct generator *g, struct builder *b);
 /* Appends MOV reg, value; returns where in the case's bytes the value lies, `size` of it. */
 unsigned program_move(struct builder *b, unsigned reg, uint64_t value, bool full, unsigned *size);
-/* A branch by register or memory, whose operand (reg < 16, or at `linear`) shall lead to an instruction ahead. */
+/* A branch by register or memory, whose operand (reg < 16, or at `linear`) shall lead to an instruction
+ * ahead. */
 void program_branch(struct builder *b, unsigned reg, uint64_t linear);
 
 /* --- generate.c ---------------------------------------------------------------------------------- */
 struct generator {
     const struct row_facts *facts;
     const struct features *features;
-    const char *only;  /* instruction names, NULL for all */
+    const char *only;    /* instruction names, NULL for all */
     const char *feature; /* of the feature that rows need, NULL for all */
-    unsigned bits;     /* 16, 32 or 64 only, 0 for all */
-    unsigned rows;     /* instructions in a case, 0 for any */
-    uint16_t *list[2]; /* usable rows in 32-bit and in 64-bit mode */
+    unsigned bits;       /* 16, 32 or 64 only, 0 for all */
+    unsigned rows;       /* instructions in a case, 0 for any */
+    uint16_t *list[2];   /* usable rows in 32-bit and in 64-bit mode */
     unsigned count[2];
     uint8_t *pool; /* what fills memory */
 };
@@ -279,7 +280,8 @@ struct soft_engine {
     const char *name;
     /* Once, before anything runs; NULL: nothing to do. */
     bool (*prepare)(struct cpu *cpu);
-    /* Runs until the processor halts or shuts down, or about `budget` instructions are done (CPU_EXIT_KICK). */
+    /* Runs until the processor halts or shuts down, or about `budget` instructions are done (CPU_EXIT_KICK).
+     */
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
 };
 /* By name; NULL when there is none. */
@@ -311,7 +313,7 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
 
 /* --- known.c --- */
 
-#define KNOWN_COUNT 17
+#define KNOWN_COUNT 18
 
 /* Which of the known differences this is, -1 when none. */
 int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft,

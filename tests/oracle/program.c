@@ -1,14 +1,14 @@
 /*
  * program.c - longer cases: many instructions, branches ahead, loops, and stores into the program itself.
  *
- * What an instruction needs in registers is put there by MOVs before it, so that programs get far. Branches lead
- * ahead to the start of an instruction, by fixups that are resolved when it is there. A loop counts down in memory,
- * by SUB, which defines all flags that its next turn may read; random code may still make one endless: the soft side
- * runs first, and finds out.
+ * What an instruction needs in registers is put there by MOVs before it, so that programs get far. Branches
+ * lead ahead to the start of an instruction, by fixups that are resolved when it is there. A loop counts down
+ * in memory, by SUB, which defines all flags that its next turn may read; random code may still make one
+ * endless: the soft side runs first, and finds out.
  *
- * Code that changes itself does so at sites: an arithmetic instruction with an immediate, of which other stores
- * change the immediate, the operation, or the register. So the program stays one whose flags are known. Wild ones
- * change any byte.
+ * Code that changes itself does so at sites: an arithmetic instruction with an immediate, of which other
+ * stores change the immediate, the operation, or the register. So the program stays one whose flags are
+ * known. Wild ones change any byte.
  */
 #include <string.h>
 

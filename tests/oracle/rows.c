@@ -232,8 +232,9 @@ static uint8_t program_odds(const struct opcode_row *row, const struct row_facts
     }
     if ((row->attr & A_CPL0) || row_has(row, O_Ap) || row->operand[0] == O_Cy || row->operand[1] == O_Cy)
         return 100;
-    if (one_of(row->name, "in out ins outs insb outsb hlt cli sti int int1 int3 into bound ud0 ud1 ud2 wbinvd "
-                          "invd lgdt lidt lldt ltr lmsw clts iret enter popa"))
+    if (one_of(row->name,
+               "in out ins outs insb outsb hlt cli sti int int1 int3 into bound ud0 ud1 ud2 wbinvd "
+               "invd lgdt lidt lldt ltr lmsw clts iret enter popa"))
         return 100;
     if (one_of(row->name, "fldcw fldenv frstor fldenv xrstor movdir64b"))
         return 16;
@@ -249,7 +250,8 @@ void rows_examine(struct row_facts *facts, const struct features *features)
                                       .values = (uint8_t)values_of(row),
                                       .reason = why_not(row, features),
                                       .any_prefix = takes_any_prefix(row),
-                                      .stores_pointers = one_of(row->name, "fnstenv fnsave fxsave xsave xsaveopt xsavec"),
+                                      .stores_pointers =
+                                          one_of(row->name, "fnstenv fnsave fxsave xsave xsaveopt xsavec"),
                                       .last = one_of(row->name, "fxsave xsave xsaveopt xsavec")};
         facts[n].usable = !facts[n].reason;
         facts[n].odds = program_odds(row, &facts[n]);

@@ -393,7 +393,8 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
     unsigned count = 0;
 
     load(s, c);
-    for (unsigned n = 0; n < budget_of(c) && cpu->s.cpl == 3 && count < max; n++) {
+    /* Each turn of a repeated instruction is a step. */
+    for (unsigned n = 0; n < 4 * PROGRAM_BUDGET && cpu->s.cpl == 3 && count < max; n++) {
         uint64_t at = cpu->s.rip + (cpu->long64 ? 0 : cpu->s.seg[CS].base) - CODE;
         struct insn i;
         unsigned attr;
@@ -402,7 +403,7 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
         if (at < CODE_SIZE && !decode(cpu, cpu->mode, s->ram + CODE_PHYS + at,
                                       (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i, &attr))
             i.row = UINT16_MAX;
-        if (cpu->s.rip != before) /* not for each turn of a repeated instruction */
+        if (cpu->s.rip != before)
             rows[count++] = i.row;
         before = cpu->s.rip;
         if (cpu_step(cpu) == CPU_EXIT_HALT)

@@ -216,7 +216,9 @@ void edge_fill(struct random *r, enum value_kind kind, uint8_t *bytes, unsigned 
             memcpy(image, &h, 2);
             break;
         case VALUE_TEXT: /* few letters, so that some are found; some of both signs, some zero */
-            image[0] = image[1] = (uint8_t)(one_in(r, 12) ? 0 : one_in(r, 8) ? random64(r) : 'a' + below(r, 4));
+            image[0] = image[1] = (uint8_t)(one_in(r, 12)  ? 0
+                                            : one_in(r, 8) ? random64(r)
+                                                           : 'a' + below(r, 4));
             length = 1 + below(r, 2);
             break;
         case VALUE_F80:

@@ -12,10 +12,7 @@ void choose_vex(struct builder *b, struct parts *p)
     unsigned sel = p->row->sel;
 
     p->vex = true;
-    p->pp = p->row->prefix == PFX_66   ? 1
-            : p->row->prefix == PFX_F3 ? 2
-            : p->row->prefix == PFX_F2 ? 3
-                                       : 0;
+    p->pp = p->row->prefix == PFX_66 ? 1 : p->row->prefix == PFX_F3 ? 2 : p->row->prefix == PFX_F2 ? 3 : 0;
     if (p->row->prefix == PFX_ANY)
         p->pp = below(r, 4);
     p->rex_w = sel & SEL_W1 ? true : sel & SEL_W0 ? false : one_in(r, 2);

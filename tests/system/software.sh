@@ -58,6 +58,9 @@ report() {
     fi
 }
 
+if grep -q '^OXBOW_FLAGS = .*-DOXBOW_SANITIZED' Makefile 2>/dev/null; then
+    skip_all "with sanitizers it takes too long"
+fi
 as_root=
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null && sudo -n true 2>/dev/null || skip_all "needs root, or sudo without a password, to chroot"
@@ -74,7 +77,7 @@ for architecture in $architectures; do
 done
 [ -n "$usable" ] || skip_all "no disk of programs in $cache; ./setup check makes it, or says why it can't"
 # shellcheck disable=SC2086 # a command, or nothing
-$as_root unshare --mount --net true 2>/dev/null || skip_all "this host lets nobody mount and chroot"
+$as_root unshare --mount --net --pid --fork --kill-child true 2>/dev/null || skip_all "this host lets nobody mount and chroot"
 
 results=$PWD/tests/system/software.out
 $as_root rm -rf "$results"
@@ -105,7 +108,7 @@ tunables() {
 # $1: architecture, $2: folder that is /work, $3: level; runs a shell script of it on the host
 native() {
     # shellcheck disable=SC2086,SC2016
-    timeout $((limit * 2)) $as_root unshare --mount --net sh -ec '
+    timeout $((limit * 2)) $as_root unshare --mount --net --pid --fork --kill-child sh -ec '
         mount --make-rprivate /
         mount --bind "$2" "$1/work"
         mount -t proc proc "$1/proc"

@@ -7,17 +7,19 @@ try() {
     echo "$* $(cksum <n.s) $(cksum <n.o) $(cksum <n)"
     ./n
 }
-try -O2
+case $LEVEL in
+v3) try -O1 -ftree-vectorize -march=x86-64-v3 ;;
+*) try -O1 ;;
+esac
 [ -z "$FULL" ] || {
     try -O0
+    try -O2
     try -O3 -frounding-math
     try -Ofast -fno-finite-math-only
     try -O3 -mfpmath=387
     try -Os -msse2 -mfpmath=sse
+    [ "$LEVEL" != v3 ] || {
+        try -O3 -march=x86-64-v2
+        try -O3 -march=x86-64-v3
+    }
 }
-case $LEVEL in
-v3)
-    try -O3 -march=x86-64-v3
-    [ -z "$FULL" ] || try -O3 -march=x86-64-v2
-    ;;
-esac

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#pragma STDC FENV_ACCESS ON
-
 #define N 512
 
 static uint64_t state;

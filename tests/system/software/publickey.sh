@@ -32,7 +32,7 @@ tls() {
     certificate=$1 key=$2
     shift 2
     port=$((port + 1))
-    openssl s_server -accept 127.0.0.1:$port -cert "$certificate" -key "$key" -quiet -naccept 1 -WWW \
+    openssl s_server -accept 127.0.0.1:$port -cert "$certificate" -key "$key" -cipher ALL:@SECLEVEL=0 -quiet -naccept 1 -WWW \
         >/dev/null 2>&1 &
     server=$!
     i=0
@@ -42,16 +42,19 @@ tls() {
     done
     printf 'GET /m100000 HTTP/1.0\r\n\r\n' |
         openssl s_client -connect 127.0.0.1:$port -quiet -ign_eof "$@" 2>/dev/null >/work/tmp/got
-    kill $server 2>/dev/null
-    wait $server
+    { kill $server; wait $server; } 2>/dev/null
     echo "TLS $* $(tail -c 100000 /work/tmp/got | cmp - m100000 && echo same)"
 }
-[ -z "$NETWORK" ] || for certificate in rsa.crt:rsa.pem ec.crt:prime256v1.pem; do
+for pair in rsa.crt:rsa.pem ec.crt:prime256v1.pem; do
     for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
-        tls ${certificate%:*} ${certificate#*:} -tls1_3 -ciphersuites $suite
+        tls ${pair%:*} ${pair#*:} -tls1_3 -ciphersuites $suite
     done
-    for suite in AES128-SHA256 AES256-GCM-SHA384 AES128-CCM CHACHA20-POLY1305 ARIA128-GCM-SHA256 CAMELLIA256; do
-        tls ${certificate%:*} ${certificate#*:} -tls1_2 -cipher "$suite:@SECLEVEL=0"
-    done
+done
+for suite in AES128-SHA256 AES256-GCM-SHA384 AES128-CCM DHE-RSA-AES128-SHA ARIA128-GCM-SHA256 CAMELLIA256-SHA256 \
+    ECDHE-RSA-CHACHA20-POLY1305; do
+    tls rsa.crt rsa.pem -tls1_2 -cipher "$suite:@SECLEVEL=0"
+done
+for suite in ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-CCM8 ECDHE-ECDSA-CAMELLIA128-SHA256; do
+    tls ec.crt prime256v1.pem -tls1_2 -cipher "$suite:@SECLEVEL=0"
 done
 exit 0

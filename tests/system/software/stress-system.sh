@@ -18,8 +18,8 @@ stress sigsegv 100
     stress rdrand 100
     stress sigtrap 100
     stress priv-instr 1000
-    stress far-branch 100
-    stress misaligned 100
+    stress far-branch 2
+    stress misaligned 1
     stress icache 10
     stress atomic 100
     stress lockbus 10
@@ -28,7 +28,7 @@ stress sigsegv 100
     stress nop 100
     stress ptrace 100
     stress mprotect 100
-    stress mmap 10
+    stress mmap 3 --mmap-bytes 2M
     stress fork 100
     stress context 100
     stress signal 100

@@ -579,6 +579,8 @@ void fuzz_prepare(struct fuzz_machine *m, const uint8_t *input, size_t size)
     }
     cpu->s.gpr[RSP] = mode->cr0 && !mode->vm86 ? STACK + 0x1000 : 0x8000;
     cpu->s.rip = place - cpu->s.seg[CS].base;
+    if (!(cpu->s.seg[CS].attr & SEG_L)) /* EIP wraps */
+        cpu->s.rip = (uint32_t)cpu->s.rip;
     cpu->s.tsc_offset = 0;
     cpu->retired = 0;
     cpu->random_count = 0;

@@ -83,12 +83,29 @@ static unsigned put_row(struct random *r, uint8_t *out)
     return n;
 }
 
+/* What was found once: the first numbers of any seed. */
+static const struct {
+    const char *bytes;
+    size_t size;
+} found[] = {
+    /* 32-bit paging without PSE, and a directory entry with bit 7 set. */
+    {"\x62\xff\0\0\xdb\xcd\0\xe0\0\xc1\xdb\x0b\x7e", 13},
+    /* REP INSD, four thousand million times. */
+    {"\x02\x02\x8f\x09\x08\xd0\0\0\x3f\xf2\x6d\x3f\xdc", 13},
+};
+
+#define FOUND (sizeof(found) / sizeof(found[0]))
+
 /* The input that a seed and a number stand for. */
 static size_t make_input(uint64_t seed, uint64_t number, uint8_t *input)
 {
     struct random r = {seed * 0xd1342543de82ef95ull + number * 0x2545f4914f6cdd1dull};
     size_t size;
 
+    if (number < FOUND) {
+        memcpy(input, found[number].bytes, found[number].size);
+        return found[number].size;
+    }
     (void)random64(&r);
     for (size = 0; size < FUZZ_HEADER; size++)
         input[size] = (uint8_t)random64(&r);

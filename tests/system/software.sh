@@ -63,7 +63,9 @@ if grep -q '^OXBOW_FLAGS = .*-DOXBOW_SANITIZED' Makefile 2>/dev/null; then
 fi
 as_root=
 if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null && sudo -n true 2>/dev/null || skip_all "needs root, or sudo without a password, to chroot"
+    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+        skip_all "needs root, or sudo without a password, to chroot"
+    fi
     as_root="sudo -n"
 fi
 usable=

@@ -7,5 +7,7 @@ bench() {
 bench -md18 1
 [ -z "$FULL" ] || {
     bench -md22 1
-    bench -mtime=0 '-mm=*' 1
+    for method in CRC32 CRC64 XXH64 SHA1 SHA256 AES256CBC BCJ; do
+        bench -md18 -mtime=0 -mm=$method 1
+    done
 }

@@ -1,5 +1,6 @@
 /*
- * numeric.c - what compilers make of arithmetic, and what libm answers: sums of all results' bits, a line a function.
+ * numeric.c - what compilers make of arithmetic, and what libm answers: sums of all results' bits, a line a
+ * function.
  *
  * gcc.sh compiles it in the guest several ways. What is summed does not depend on time, memory or addresses.
  */
@@ -55,8 +56,9 @@ static void add_l(long double v)
 
 static double some_double(int i)
 {
-    static const double special[] = {0, -0.0, 1, -1, 0.5, 2, 1e-310, 5e-324, DBL_MIN, DBL_MAX, INFINITY, -INFINITY, NAN,
-                                     1e22, 3, 10, 100, 709.5, -745, 1e-5, 0.99999, 1.00001, M_PI, M_PI_2, 1e10};
+    static const double special[] = {
+        0,    -0.0, 1,  -1,  0.5,   2,    1e-310, 5e-324,  DBL_MIN, DBL_MAX, INFINITY, -INFINITY, NAN,
+        1e22, 3,    10, 100, 709.5, -745, 1e-5,   0.99999, 1.00001, M_PI,    M_PI_2,   1e10};
     double v;
     uint64_t bits;
 
@@ -70,67 +72,68 @@ static double some_double(int i)
     return ldexp((double)(int64_t)bits, -63 + (int)(next() % 16) - 4);
 }
 
-#define ONE(X) \
-    X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(exp) X(exp2) \
-    X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(cbrt) X(erf) X(erfc) X(tgamma) X(lgamma) X(floor) X(ceil) \
-    X(trunc) X(round) X(rint) X(nearbyint) X(fabs) X(logb) X(j0) X(y1)
-#define TWO(X) \
-    X(pow) X(atan2) X(hypot) X(fmod) X(remainder) X(fmax) X(fmin) X(fdim) X(copysign) X(nextafter)
+#define ONE(X)                                                                                               \
+    X(sin)                                                                                                   \
+    X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(exp) X(exp2)  \
+        X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(cbrt) X(erf) X(erfc) X(tgamma) X(lgamma)         \
+            X(floor) X(ceil) X(trunc) X(round) X(rint) X(nearbyint) X(fabs) X(logb) X(j0) X(y1)
+#define TWO(X) X(pow) X(atan2) X(hypot) X(fmod) X(remainder) X(fmax) X(fmin) X(fdim) X(copysign) X(nextafter)
 
 /* Each function in float, double and long double, with the exceptions that it raises. */
-#define DECLARE_ONE(NAME) \
-    static void one_##NAME(void) \
-    { \
-        int flags = 0; \
-        for (int i = 0; i < N; i++) { \
-            double x = some_double(i); \
-            feclearexcept(FE_ALL_EXCEPT); \
-            add_f(NAME##f((float)x)); \
-            flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); \
-            add_d(NAME(x)); \
-            flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW); \
-            add_l(NAME##l((long double)x * 1.0000001L)); \
-            flags = (flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)) & 0xFFFFFF; \
-        } \
-        add(&flags, sizeof(flags), 0); \
-        report(#NAME, ""); \
+#define DECLARE_ONE(NAME)                                                                                    \
+    static void one_##NAME(void)                                                                             \
+    {                                                                                                        \
+        int flags = 0;                                                                                       \
+        for (int i = 0; i < N; i++) {                                                                        \
+            double x = some_double(i);                                                                       \
+            feclearexcept(FE_ALL_EXCEPT);                                                                    \
+            add_f(NAME##f((float)x));                                                                        \
+            flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW);                      \
+            add_d(NAME(x));                                                                                  \
+            flags = flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW);                      \
+            add_l(NAME##l((long double)x * 1.0000001L));                                                     \
+            flags = (flags * 31 + fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)) & 0xFFFFFF;         \
+        }                                                                                                    \
+        add(&flags, sizeof(flags), 0);                                                                       \
+        report(#NAME, "");                                                                                   \
     }
-#define DECLARE_TWO(NAME) \
-    static void two_##NAME(void) \
-    { \
-        for (int i = 0; i < N; i++) { \
-            double x = some_double(i), y = some_double(i * 7 % N); \
-            add_f(NAME##f((float)x, (float)y)); \
-            add_d(NAME(x, y)); \
-            add_l(NAME##l(x, y)); \
-        } \
-        report(#NAME, ""); \
+#define DECLARE_TWO(NAME)                                                                                    \
+    static void two_##NAME(void)                                                                             \
+    {                                                                                                        \
+        for (int i = 0; i < N; i++) {                                                                        \
+            double x = some_double(i), y = some_double(i * 7 % N);                                           \
+            add_f(NAME##f((float)x, (float)y));                                                              \
+            add_d(NAME(x, y));                                                                               \
+            add_l(NAME##l(x, y));                                                                            \
+        }                                                                                                    \
+        report(#NAME, "");                                                                                   \
     }
 ONE(DECLARE_ONE)
 TWO(DECLARE_TWO)
 
 /* Loops that compilers turn into vectors. */
-#define LOOPS(T, NAME, ADD) \
-    __attribute__((noinline)) static void loops_##NAME(T *restrict a, const T *restrict b, const T *restrict c) \
-    { \
-        T least = b[0], most = b[0], total = 0; \
-        for (int i = 0; i < N; i++) \
-            a[i] = (T)(b[i] * c[i] + a[i]); \
-        for (int i = 0; i < N; i++) \
-            a[i] = (T)(b[i] > c[i] ? a[i] - b[i] : a[i] + c[N - 1 - i]); \
-        for (int i = 0; i < N; i++) { \
-            least = b[i] < least ? b[i] : least; \
-            most = a[i] > most ? a[i] : most; \
-        } \
-        for (int i = 0; i < N / 2; i++) \
-            a[i] = (T)(a[i] + b[2 * i] - b[2 * i + 1]); \
-        for (int i = 0; i < N; i++) \
-            total = (T)(total + (b[i] / (T)(c[i] == 0 ? 1 : c[i]))); \
-        ADD(least); \
-        ADD(most); \
-        ADD(total); \
-        for (int i = 0; i < N; i++) \
-            ADD(a[i]); \
+#define LOOPS(T, NAME, ADD)                                                                                  \
+    __attribute__((noinline)) static void loops_##NAME(T *restrict a, const T *restrict b,                   \
+                                                       const T *restrict c)                                  \
+    {                                                                                                        \
+        T least = b[0], most = b[0], total = 0;                                                              \
+        for (int i = 0; i < N; i++)                                                                          \
+            a[i] = (T)(b[i] * c[i] + a[i]);                                                                  \
+        for (int i = 0; i < N; i++)                                                                          \
+            a[i] = (T)(b[i] > c[i] ? a[i] - b[i] : a[i] + c[N - 1 - i]);                                     \
+        for (int i = 0; i < N; i++) {                                                                        \
+            least = b[i] < least ? b[i] : least;                                                             \
+            most = a[i] > most ? a[i] : most;                                                                \
+        }                                                                                                    \
+        for (int i = 0; i < N / 2; i++)                                                                      \
+            a[i] = (T)(a[i] + b[2 * i] - b[2 * i + 1]);                                                      \
+        for (int i = 0; i < N; i++)                                                                          \
+            total = (T)(total + (b[i] / (T)(c[i] == 0 ? 1 : c[i])));                                         \
+        ADD(least);                                                                                          \
+        ADD(most);                                                                                           \
+        ADD(total);                                                                                          \
+        for (int i = 0; i < N; i++)                                                                          \
+            ADD(a[i]);                                                                                       \
     }
 #define ADD_INTEGER(v) add(&(v), sizeof(v), 0)
 LOOPS(uint8_t, u8, ADD_INTEGER)
@@ -148,9 +151,19 @@ __attribute__((noinline)) static void bits(const uint64_t *b)
 {
     for (int i = 0; i < N; i++) {
         uint64_t v = b[i], n = v & 63;
-        uint64_t r[] = {(uint64_t)__builtin_popcountll(v), (uint64_t)__builtin_ctzll(v | 1), (uint64_t)__builtin_clzll(v | 1),
-                        v << n | v >> (63 & -n), __builtin_bswap64(v), v & -v, v & (v - 1), v & ~(v >> 7), v >> n,
-                        (uint64_t)((int64_t)v >> n), v << n, v & ((1ull << n) - 1), (uint64_t)__builtin_bswap32((uint32_t)v)};
+        uint64_t r[] = {(uint64_t)__builtin_popcountll(v),
+                        (uint64_t)__builtin_ctzll(v | 1),
+                        (uint64_t)__builtin_clzll(v | 1),
+                        v << n | v >> (63 & -n),
+                        __builtin_bswap64(v),
+                        v & -v,
+                        v & (v - 1),
+                        v & ~(v >> 7),
+                        v >> n,
+                        (uint64_t)((int64_t)v >> n),
+                        v << n,
+                        v & ((1ull << n) - 1),
+                        (uint64_t)__builtin_bswap32((uint32_t)v)};
         add(r, sizeof(r), 0);
     }
     report("bits", "");
@@ -160,10 +173,16 @@ __attribute__((noinline)) static void bits(const uint64_t *b)
 __attribute__((noinline)) static void wide(const uint64_t *b)
 {
     for (int i = 1; i < N; i++) {
-        unsigned __int128 v = (unsigned __int128)b[i] << 64 | b[i - 1], w = (unsigned __int128)b[i] * b[i - 1];
+        unsigned __int128 v = (unsigned __int128)b[i] << 64 | b[i - 1],
+                          w = (unsigned __int128)b[i] * b[i - 1];
         __int128 s = (__int128)v;
-        unsigned __int128 r[] = {v / (b[i - 1] | 1), w % (v >> (b[i] & 63) | 1), v * w, w - v, (unsigned __int128)(s / 1000003),
-                                 v << (b[i] & 127), (unsigned __int128)(s >> (b[i] & 127))};
+        unsigned __int128 r[] = {v / (b[i - 1] | 1),
+                                 w % (v >> (b[i] & 63) | 1),
+                                 v * w,
+                                 w - v,
+                                 (unsigned __int128)(s / 1000003),
+                                 v << (b[i] & 127),
+                                 (unsigned __int128)(s >> (b[i] & 127))};
         add(r, sizeof(r), 0);
         add_d((double)v);
         add_f((float)s);
@@ -219,14 +238,14 @@ static void rounding(void)
 
 #define RUN_ONE(f) one_##f();
 #define RUN_TWO(f) two_##f();
-#define RUN_LOOPS(T, NAME) \
-    { \
-        static T a[N], b[N], c[N]; \
-        for (int i = 0; i < N; i++) \
-            a[i] = (T)(next() >> 11), b[i] = (T)(next() >> 20), c[i] = (T)(next() >> 31); \
-        for (int i = 0; i < 20; i++) \
-            loops_##NAME(a, b, c); \
-        report("loops", #NAME); \
+#define RUN_LOOPS(T, NAME)                                                                                   \
+    {                                                                                                        \
+        static T a[N], b[N], c[N];                                                                           \
+        for (int i = 0; i < N; i++)                                                                          \
+            a[i] = (T)(next() >> 11), b[i] = (T)(next() >> 20), c[i] = (T)(next() >> 31);                    \
+        for (int i = 0; i < 20; i++)                                                                         \
+            loops_##NAME(a, b, c);                                                                           \
+        report("loops", #NAME);                                                                              \
     }
 
 int main(void)
@@ -256,6 +275,7 @@ int main(void)
     conversions(numbers);
     rounding();
     for (int i = 0; i < 40; i++)
-        printf("%.17g %a %.3Lf %Lg\n", some_double(i), some_double(i * 3), (long double)some_double(i), expl(i));
+        printf("%.17g %a %.3Lf %Lg\n", some_double(i), some_double(i * 3), (long double)some_double(i),
+               expl(i));
     return 0;
 }

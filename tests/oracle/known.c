@@ -168,23 +168,6 @@ static bool mxcsr_mask(const struct difference *d)
     return executed(d, "fxsave xsave xsaveopt xsavec") && masks && (unlike == 1 || d->c->changed);
 }
 
-/* Going from 64-bit to 32-bit code leaves the upper halves of the registers undefined (SDM 1 3.4.1.1). */
-static bool upper_halves(const struct difference *d)
-{
-    struct outcome a, b;
-    char text[200];
-
-    if (d->c->bits != 64 || d->host->machine.seg[CS] == USER_CS64)
-        return false;
-    a = *d->soft;
-    b = *d->host;
-    for (unsigned n = 0; n < 16; n++) {
-        a.machine.gpr[n] = (uint32_t)a.machine.gpr[n];
-        b.machine.gpr[n] = (uint32_t)b.machine.gpr[n];
-    }
-    return !differ(d->c, &a, &b, text, sizeof(text));
-}
-
 /*
  * Far transfers between 64-bit and other code: AMD's processors use the stack in the target's size, and in
  * 64-bit code without a segment; the manuals don't say.
@@ -199,7 +182,7 @@ static bool far_stack(const struct difference *d)
              from64 != (selector_bits(d->host->machine.seg[CS]) == 64);
     return (executed_far(d) && leaves &&
             (sp >> 32 || sp < 64 || start->seg[SS] != USER_DS ||
-             d->soft->machine.gpr[RSP] + 64 >= 1ull << 32 || d->soft->machine.gpr[RSP] < 64 ||
+             d->soft->machine.gpr[RSP] >= (1ull << 32) - 64 || d->soft->machine.gpr[RSP] < 64 ||
              d->host->machine.gpr[RSP] >> 32)) ||
            executed_far(d) > 1;
 }
@@ -297,10 +280,23 @@ static bool beside_the_way(const struct difference *d)
         return has_vex_elsewhere(d);
     if (d->c->changed)
         return d->row_count && d->rows[d->row_count - 1] == UINT16_MAX;
+    /* It may have been stored there on the way. */
+    if (offset < d->c->length && memcmp(d->soft->code + (d->c->entry - CODE) + offset, d->c->bytes + offset,
+                                        d->c->length - offset < 15 ? d->c->length - offset : 15) != 0)
+        return d->row_count && d->rows[d->row_count - 1] == UINT16_MAX;
     for (unsigned n = 0; n < d->c->row_count; n++)
         if (d->c->offset[n] == offset)
             return false;
     return true;
+}
+
+/* XSAVE and its kin by a jump or changed bytes: EAX asks for components that only the host has. */
+static bool other_components(const struct difference *d)
+{
+    for (unsigned n = 0; n < d->c->row_count; n++)
+        if (d->facts[d->c->row[n]].kind == KIND_XSAVE && !d->c->changed)
+            return false;
+    return executed(d, "xsave xsaveopt xsavec xrstor");
 }
 
 /*
@@ -339,12 +335,12 @@ static bool cpu_number(const struct difference *d)
 }
 
 /*
- * A loop whose branch is the last instruction before the limit of the code segment: after a few turns the
- * host raises the #GP of what lies behind it, at the branch, taken as it is.
+ * A branch that is the last instruction before the limit of the code segment: now and then, and not again in
+ * the same case, the host raises the #GP of what lies behind it, at the branch, taken as it is.
  */
 static bool end_of_code(const struct difference *d)
 {
-    return d->name[0] && d->host->vector == EX_GP && d->soft->vector == EX_GP && d->c->code_base &&
+    return d->name[0] && d->host->vector == EX_GP && d->host->error == 0 && d->c->code_base &&
            (opcode_rows[d->insn->row].attr & A_LINK) && d->host->machine.rip + d->insn->len == CODE_SIZE;
 }
 
@@ -382,11 +378,11 @@ static const struct {
     {hidden_overlap, "a repeated move whose overlap is hidden"},
     {repeated_fault, "a far call that the host repeats for ever"},
     {beside_the_way, "a jump or changed bytes led to an instruction that the model lacks"},
+    {other_components, "a jump or changed bytes led to XSAVE or XRSTOR of components that the model lacks"},
     {cut_off, "how much is fetched of an instruction that doesn't exist"},
     {cpu_number, "LSL of the segment that tells the CPU's number"},
-    {end_of_code, "a loop at the very end of its code segment"},
+    {end_of_code, "a branch at the very end of its code segment"},
     {flags_of_changed, "flags that an instruction made of changed bytes leaves undefined"},
-    {upper_halves, "upper halves of registers after a change to 32-bit code"},
 };
 
 const char *known_reason(unsigned n)

@@ -94,7 +94,7 @@ static void need_string(struct builder *b, struct parts *p)
 
     from = pick_target(b, p->asize, 16, 8);
     to = pick_target(b, p->asize, 16, 8);
-    if (b->program) /* that they overlap shall be seen (known.c) */
+    if (b->program || b->c->row_count > 1) /* that they overlap shall be seen (known.c) */
         to = from + below(r, 2000) - 1000;
     if (one_in(r, 4)) /* overlapping */
         to = from + below(r, 33) - 16;

@@ -47,8 +47,8 @@ struct row_count {
 /* What a worker counts, in memory shared with the parent. */
 struct tally {
     uint64_t now; /* the case it is at; programs above PROGRAM */
-    uint64_t cases, programs, reached, programs_differ, instructions, differ, endless, kernel, occupied,
-        known[KNOWN_COUNT];
+    uint64_t cases, programs, reached, programs_differ, instructions, differ, unsteady, endless, kernel,
+        occupied, known[KNOWN_COUNT];
     uint64_t vectors[32];
     struct row_count row[];
 };
@@ -173,6 +173,11 @@ static void run_case(struct worker *w, uint64_t number)
     known = known_difference(w->soft, &w->c, &w->by_soft, &w->by_host, w->o->facts);
     if (known >= 0) {
         t->known[known]++;
+        return;
+    }
+    native_run(&w->c, &w->by_host);
+    if (!differ(&w->c, &w->by_soft, &w->by_host, text, sizeof(text))) {
+        t->unsteady++;
         return;
     }
     t->differ++;
@@ -414,6 +419,8 @@ static int run_all(struct oracle *o)
     printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
            " at addresses in use\n",
            all->endless, all->kernel, all->occupied);
+    if (all->unsteady)
+        printf("# %" PRIu64 " differed, and not when the host ran them again\n", all->unsteady);
     for (unsigned n = 0; n < KNOWN_COUNT; n++)
         if (all->known[n])
             printf("# %" PRIu64 " differ as they may: %s\n", all->known[n], known_reason(n));

@@ -9,7 +9,7 @@ for awk in gawk mawk; do
         }
         printf "%.17g %.17g %.17g\n", t, 1e308 * 10, -log(0)
         n = split("the quick brown fox jumps over the lazy dog", w, " ")
-        for (i = n; i; i--) printf "%s%s", toupper(substr(w[i], 1, 1)) substr(w[i], 2), i > 1 ? " " : "\n"
+        for (i = n; i; i--) printf "%s%s", toupper(substr(w[i], 1, 1)) substr(w[i], 2), (i > 1 ? " " : "\n")
     }'
     $awk '{ s += $1; c[$1 % 97] += length($1) } END { for (i = 0; i < 97; i++) printf "%d ", c[i]; print s }' /work/data/numbers
 done

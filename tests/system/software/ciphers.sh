@@ -20,5 +20,4 @@ for name in $names; do
     esac
     cipher "$name" -nosalt -pass pass:oxbow -md sha256
 done
-cipher -aes-128-xts -K "$key" -iv 0102030405060708090a0b0c0d0e0f10
 cipher -chacha20 -K $key -iv ff000000ffffffff0102030405060708

@@ -1,6 +1,6 @@
 """What python3 computes, in many kinds; run by python.sh."""
 import array, bisect, cmath, collections, decimal, fractions, functools, hashlib, hmac, itertools, json
-import math, operator, os, re, statistics, struct, zlib, binascii, base64, datetime, unicodedata, heapq, textwrap
+import math, operator, os, re, statistics, struct, sys, zlib, binascii, base64, datetime, unicodedata, heapq, textwrap
 
 FULL = bool(os.environ.get("FULL"))
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 1e-310, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308,
@@ -62,6 +62,7 @@ def floats():
 
 
 def integers():
+    sys.set_int_max_str_digits(0)
     lcg = Lcg(2)
     big = [functools.reduce(lambda a, _: a << 64 | lcg.next(), range(n), 1) for n in (1, 2, 3, 7, 16, 40, 100, 300)]
     for a in big:

@@ -7,6 +7,6 @@ methods=$few
 for method in $methods; do
     timeout 300 stress-ng --cpu 1 --cpu-method "$method" --cpu-ops 2 --verify >stress 2>&1
     echo "$method $?"
-    grep -iE 'fail|error' stress | grep -v dispatching | sed 's/\[[0-9]*\] *//'
+    grep -iE 'fail|error|skipped' stress | grep -v dispatching | sed 's/\[[0-9]*\] *//'
 done
 exit 0

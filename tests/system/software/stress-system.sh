@@ -6,7 +6,7 @@ stress() {
     shift 2
     timeout 300 stress-ng --"$name" 1 --"$name"-ops "$ops" --verify "$@" >stress 2>&1
     echo "$name $* $?"
-    grep -iE 'fail|error' stress | grep -v dispatching | sed 's/\[[0-9]*\] *//'
+    grep -iE 'fail|error|skipped' stress | grep -v dispatching | sed 's/\[[0-9]*\] *//'
 }
 stress x86syscall 100
 stress x86cpuid 10

@@ -1,5 +1,5 @@
 /*
- * oxbow.c - options, machine, run.
+ * oxbow.c - options, machine, run; or a command.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -64,15 +64,49 @@ static void list_engines(void)
     printf("%-7s the first of these that serves, which is %s\n", "auto", chosen ? chosen->name : "none");
 }
 
+static int accel_command(int argc, char **argv)
+{
+    if (argc > 1) {
+        bool asked = !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
+        fprintf(asked ? stdout : stderr, "%soxbow accel takes no arguments; it lists the engines\n",
+                asked ? "" : "oxbow: ");
+        return asked ? 0 : EXIT_USAGE;
+    }
+    list_engines();
+    return 0;
+}
+
+static const struct command_row commands[] = {
+    {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
+    {.name = NULL},
+};
+
+static const struct command_row *find_command(const char *name)
+{
+    for (const struct command_row *row = commands; row->name; row++)
+        if (!strcmp(row->name, name))
+            return row;
+    return NULL;
+}
+
+/* What was printed for the user must have arrived. */
+static int printed(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    fprintf(stderr, "oxbow: cannot write to standard output\n");
+    return EXIT_HOST;
+}
+
 /* Answers what can be answered without a machine. True when that was all. */
 static bool answer(const struct options *options)
 {
     if (options->action == OPTIONS_HELP)
-        options_print_help(stdout);
+        options_print_help(stdout, commands);
     else if (options->action == OPTIONS_VERSION)
         print_version();
     else if (options->action == OPTIONS_MAN)
-        options_print_man(stdout);
+        options_print_man(stdout, commands);
     else if (!strcmp(options->accel, "help"))
         list_engines();
     else if (options->cpu && !strcmp(options->cpu, "help"))
@@ -113,17 +147,20 @@ int main(int argc, char **argv)
 {
     struct options options;
     char why[400];
+    const struct command_row *command = argc > 1 ? find_command(argv[1]) : NULL;
     int status = 0;
 
+    /* An image of such a name is ./NAME. */
+    if (command)
+        return printed(command->run(argc - 1, argv + 1));
     options_init(&options);
     if (!options_parse(&options, argc, argv, machine_file_read, why, sizeof(why))) {
         fprintf(stderr, "oxbow: %s\n", why);
         status = EXIT_USAGE;
-    } else if (!answer(&options)) {
+    } else if (answer(&options)) {
+        status = printed(0);
+    } else {
         status = run(&options);
-    } else if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "oxbow: cannot write to standard output\n");
-        status = EXIT_HOST;
     }
     options_free(&options);
     return status;

@@ -105,6 +105,14 @@ struct exit_row {
 };
 extern const struct exit_row exit_table[];
 
+/* A first word that makes Oxbow something else than a machine to run. */
+struct command_row {
+    const char *name;
+    const char *arguments; /* as help shows them; "" for none */
+    const char *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the name; returns an exit status */
+};
+
 /* Every option at its default. */
 void options_init(struct options *options);
 void options_free(struct options *options);
@@ -129,8 +137,9 @@ bool options_size(const char *text, uint64_t *bytes);
 /* The name in the table that `name` was probably meant to be, NULL when none is near. */
 const char *options_nearest(const char *name);
 
-void options_print_help(FILE *out);
+/* `commands` ends with a row whose name is NULL. */
+void options_print_help(FILE *out, const struct command_row *commands);
 /* The man page's sections that come from the tables, in man(7) source. */
-void options_print_man(FILE *out);
+void options_print_man(FILE *out, const struct command_row *commands);
 
 #endif

@@ -27,6 +27,19 @@ static void print_wrapped(FILE *out, const char *text, int at, int indent)
     fputc('\n', out);
 }
 
+/* `left` in its column, and `help` beside it, or below when it is too long. */
+static void print_columns(FILE *out, const char *left, const char *help)
+{
+    fputs(left, out);
+    int at = (int)strlen(left);
+    if (at + 2 > INDENT) {
+        fputc('\n', out);
+        at = 0;
+    }
+    fprintf(out, "%*s", INDENT - at, "");
+    print_wrapped(out, help, INDENT, INDENT);
+}
+
 static void print_row(FILE *out, const struct option_row *row)
 {
     char left[64], letter[8] = "    ", help[512];
@@ -40,21 +53,23 @@ static void print_row(FILE *out, const struct option_row *row)
                  row->argument && row->argument[0] != '[' ? " " : "", row->argument ? row->argument : "");
     snprintf(help, sizeof(help), "%s%s%s%s", row->help, row->initial ? " [" : "",
              row->initial ? row->initial : "", row->initial ? "]" : "");
-    fputs(left, out);
-    int at = (int)strlen(left);
-    if (at + 2 > INDENT) {
-        fputc('\n', out);
-        at = 0;
-    }
-    fprintf(out, "%*s", INDENT - at, "");
-    print_wrapped(out, help, INDENT, INDENT);
+    print_columns(out, left, help);
 }
 
-void options_print_help(FILE *out)
+static void print_command(FILE *out, const struct command_row *row)
+{
+    char left[64];
+
+    snprintf(left, sizeof(left), "  oxbow %s%s%s", row->name, *row->arguments ? " " : "", row->arguments);
+    print_columns(out, left, row->help);
+}
+
+void options_print_help(FILE *out, const struct command_row *commands)
 {
     const char *group = "";
 
-    fputs("Usage: oxbow [OPTION]... [IMAGE]\n\n"
+    fputs("Usage: oxbow [OPTION]... [IMAGE]\n"
+          "       oxbow COMMAND [ARGUMENT]...\n\n"
           "Runs a whole x86-64 PC. Without an image, it boots a small demo guest.\n",
           out);
     for (const struct option_row *row = option_table; row->name; row++) {
@@ -65,6 +80,9 @@ void options_print_help(FILE *out)
         group = row->group;
         print_row(out, row);
     }
+    fputs("\nCommands, each with its own --help:\n", out);
+    for (const struct command_row *row = commands; row->name; row++)
+        print_command(out, row);
     fputs("\nExit status:\n", out);
     for (const struct exit_row *row = exit_table; row->status; row++) {
         fprintf(out, "  %-*s", 8, row->status);
@@ -118,7 +136,7 @@ static void print_roff_row(FILE *out, const struct option_row *row)
     fputc('\n', out);
 }
 
-void options_print_man(FILE *out)
+void options_print_man(FILE *out, const struct command_row *commands)
 {
     const char *group = "";
 
@@ -130,6 +148,14 @@ void options_print_man(FILE *out)
             fprintf(out, ".SS %s\n", row->group);
         group = row->group;
         print_roff_row(out, row);
+    }
+    fputs(".SH COMMANDS\n", out);
+    for (const struct command_row *row = commands; row->name; row++) {
+        fprintf(out, ".TP\n.B oxbow %s\n.I ", row->name);
+        print_roff(out, row->arguments);
+        fputc('\n', out);
+        print_roff(out, row->help);
+        fputc('\n', out);
     }
     fputs(".SH EXIT STATUS\n", out);
     for (const struct exit_row *row = exit_table; row->status; row++) {

@@ -338,13 +338,14 @@ END_TEST
 
 START_TEST(help_and_man_show_every_option)
 {
+    static const struct command_row commands[] = {{"graze", "MEADOW...", "Eats grass.", NULL}, {.name = NULL}};
     char *help = NULL, *man = NULL;
     size_t help_size, man_size;
     FILE *out = open_memstream(&help, &help_size);
-    options_print_help(out);
+    options_print_help(out, commands);
     fclose(out);
     out = open_memstream(&man, &man_size);
-    options_print_man(out);
+    options_print_man(out, commands);
     fclose(out);
 
     for (const struct option_row *row = option_table; row->name; row++) {
@@ -356,6 +357,8 @@ START_TEST(help_and_man_show_every_option)
             ck_assert_ptr_null(strstr(help, name));
     }
     ck_assert_ptr_nonnull(strstr(man, "\\-\\-no\\-reboot\n"));
+    ck_assert_ptr_nonnull(strstr(help, "  oxbow graze MEADOW...   Eats grass.\n"));
+    ck_assert_ptr_nonnull(strstr(man, ".B oxbow graze\n.I MEADOW...\nEats grass.\n"));
     ck_assert_ptr_nonnull(strstr(man, ".SH EXIT STATUS\n"));
     for (const char *line = help; *line; line += strcspn(line, "\n") + 1)
         ck_assert_uint_le(strcspn(line, "\n"), 79);

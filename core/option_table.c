@@ -1,0 +1,131 @@
+/*
+ * option_table.c - the options, a row each, and what each exit status means; see options.h. The texts for help are
+ * here, their layout is in options_print.c.
+ */
+#include "core/option_values.h"
+
+#define AT(member) .offset = offsetof(struct options, member)
+
+#define BOOT  "What to boot"
+#define PC    "The machine"
+#define WIRES "What it is connected to"
+#define RUN   "The run"
+#define ABOUT "About Oxbow"
+
+const struct option_row option_table[] = {
+    {"image", 0, "IMAGE", NULL, BOOT,
+     "What to boot, recognised by its content: a Linux kernel (bzImage), an ELF file with a PVH note or a "
+     "Multiboot header, a raw disk or floppy disk (as with --disk, --floppy) or an ISO (as with --cdrom). "
+     "With "
+     "nothing to boot, a small demo guest runs that is built in.",
+     set_image, AT(image), .positional = true},
+    {"kernel", 0, "FILE", NULL, BOOT, "The same as IMAGE, by name.", set_text, AT(kernel)},
+    {"initrd", 0, "FILE", NULL, BOOT, "Initial RAM disk, or the first Multiboot module.", set_text,
+     AT(initrd)},
+    {"append", 0, "TEXT", NULL, BOOT, "The kernel's command line.", set_text, AT(append)},
+
+    {"disk", 0, "FILE", NULL, BOOT,
+     "A raw disk image or block device; up to four. With \",readonly\" behind it the guest can't write, with "
+     "\",snapshot\" what it writes is gone at the end.",
+     set_disk, AT(disk)},
+    {"cdrom", 0, "FILE", NULL, BOOT,
+     "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the "
+     "next one in.",
+     set_cdrom, AT(cdrom)},
+    {"floppy", 0, "FILE", NULL, BOOT,
+     "A raw floppy disk image; up to two. Takes the same additions as --disk.", set_floppy, AT(floppy)},
+    {"bios", 0, "FILE", NULL, BOOT,
+     "The ROM that starts the machine when no kernel is given, 64 KiB to 16 MiB; SeaBIOS by default.",
+     set_text, AT(bios)},
+    {"boot", 0, "ORDER", NULL, BOOT,
+     "What the BIOS tries, best first: c for disks, d for CD-ROM, a for floppy, n for the network; like dc.",
+     set_order, AT(boot)},
+    {"boot-menu", 0, NULL, NULL, BOOT, "The BIOS lets the user choose what to boot.", set_flag,
+     AT(boot_menu)},
+
+    {"memory", 'm', "SIZE", "512M", PC, "Guest memory, with K, M, G or T behind the number; MiB without.",
+     set_memory, AT(memory)},
+    {"cpus", 'c', "N", "1", PC, "Number of processors. This version has one.", set_cpus, AT(cpus)},
+    {"accel", 0, "ENGINE", "auto", PC,
+     "What executes the guest: interp, jit, kvm, or auto for the fastest that serves. \"help\" lists them.",
+     set_choice, AT(accel), .choices = "interp|jit|kvm|auto|help"},
+    {"jit-cache", 0, "SIZE", "128M", PC,
+     "Host memory for translated code, 1M to 1G. When it is full, translation begins anew.", set_cache,
+     AT(jit_cache)},
+    {"cpu", 0, "MODEL", NULL, PC,
+     "Processor model, with features to add or remove (MODEL,+x,-y). \"help\" lists them.", set_text,
+     AT(cpu)},
+    {"exit-device", 0, "[=PORT]", NULL, PC,
+     "Adds a port (0xF4) through which the guest ends the run: writing V gives exit status (V << 1) | 1.",
+     set_port, AT(exit_port)},
+    {"test-device", 0, NULL, NULL, PC,
+     "Adds a chip for tests of processors and kernels: a port (0xE0) and a memory (0xFF000000) that keep "
+     "what "
+     "is written, and interrupt lines that the guest pulls (ports 0x2000 to 0x2017).",
+     set_flag, AT(test_device)},
+
+    {"serial", 0, "WHERE", NULL, WIRES,
+     "Where COM1 leads: stdio, file:PATH, pty, unix:PATH (listens there) or none. Ctrl-A then X quits on "
+     "stdio. It is stdio unless --display text has the terminal. Given again, it says the same of COM2, COM3 "
+     "and COM4.",
+     set_serial, AT(serial)},
+    {"debugcon", 0, "WHERE", "none", WIRES, "The same for what the guest writes to ports 0xE9 and 0x402.",
+     set_text, AT(debugcon)},
+    {"parallel", 0, "WHERE", NULL, WIRES,
+     "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
+    {"display", 0, "KIND", "auto", WIRES,
+     "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this "
+     "terminal, with the "
+     "keyboard; or none. auto is the window where there is a desktop and the machine starts by its BIOS.",
+     set_choice, AT(display), .choices = "auto|sdl|text|none"},
+    {"screenshot", 0, "FILE", NULL, WIRES,
+     "Writes the guest's screen to a PNG file when the run ends, and whenever Oxbow gets the signal USR1.",
+     set_text, AT(screenshot)},
+    {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
+     AT(display)},
+
+    {"timeout", 0, "SECONDS", NULL, RUN, "Ends the run after so much time, with exit status 4.", set_seconds,
+     AT(timeout)},
+    {"no-reboot", 0, NULL, NULL, RUN, "A guest that resets itself ends the run, with exit status 6.",
+     set_flag, AT(no_reboot)},
+    {"check", 0, "[=N]", NULL, RUN,
+     "Compares translated code with the interpreter, block by block; a difference is printed and ends the run with exit "
+     "status 7. With N, a block is compared the first N times it runs, and then every Nth time.",
+     set_check, AT(check)},
+    {"jit-dump", 0, "WHAT", NULL, RUN,
+     "Prints blocks as they are translated, their guest code and host code: those with code at a linear ADDRESS, or all. "
+     "\",FILE\" behind it says where to, instead of standard error.",
+     set_dump, AT(jit_dump)},
+    {"perf-map", 0, "[=SYMBOLS]", NULL, RUN,
+     "Writes /tmp/perf-PID.map, by which Linux's perf names translated code. SYMBOLS is a file of the guest's symbols as "
+     "nm or System.map has them.",
+     set_perf, AT(perf_map)},
+    {"stats", 0, NULL, NULL, RUN, "At the end, says how many instructions ran and how fast.", set_flag,
+     AT(stats)},
+    {"log", 0, "LEVELS", "error,warn,info", RUN,
+     "Log levels to print as well: guest (what real hardware would ignore or fault), debug; or \"none\" for "
+     "errors only.",
+     set_log, AT(log)},
+    {"machine", 0, "FILE", NULL, RUN,
+     "Reads options from an INI file first: their long names without dashes, \"name = value\".", set_text,
+     AT(machine), .command_only = true},
+
+    {"help", 'h', NULL, NULL, ABOUT, "Prints this.", set_action, .choices = "help", .command_only = true},
+    {"version", 0, NULL, NULL, ABOUT, "Prints the version and what was built in.", set_action,
+     .choices = "version", .command_only = true},
+    {"help-man", 0, NULL, NULL, NULL, NULL, set_action, .choices = "man", .command_only = true},
+    {.name = NULL},
+};
+
+const struct exit_row exit_table[] = {
+    {"0", "The guest powered off, or the user quit with Ctrl-A X."},
+    {"2", "Usage or bad input: an option, a file or a machine file that can't be used."},
+    {"3", "The guest crashed: a triple fault; or Oxbow did, in translated code. A report is on standard error."},
+    {"4", "The time given by --timeout was over."},
+    {"5", "The host or an engine failed."},
+    {"6", "The guest asked for a reset, under --no-reboot."},
+    {"7", "With --check: translated code did something else than the interpreter."},
+    {"128+N", "Ended by signal N: 130 for SIGINT, 143 for SIGTERM."},
+    {"odd", "With --exit-device: (V << 1) | 1 for the value V that the guest wrote."},
+    {NULL, NULL},
+};

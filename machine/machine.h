@@ -46,6 +46,17 @@ struct shadow_area {
     struct region *ram, *read_only, *write_only;
 };
 
+#define MACHINE_ENGINES 8
+
+/* What the engines did, in the order of engines[]; see engines.c. */
+struct engine_account {
+    struct engine_turns {
+        uint64_t count, wall, instructions; /* wall: host ns, halted or not */
+    } of[MACHINE_ENGINES];
+    uint64_t since_wall, since_instructions;     /* where the present turn began */
+    uint64_t switches, nanoseconds, longest;     /* nanoseconds: from asking to going on */
+};
+
 struct machine {
     const struct options *options; /* the caller's, as long as the machine lives */
     struct log *log;
@@ -59,6 +70,7 @@ struct machine {
 
     struct cpu *cpu;
     struct vcpu vcpu;
+    struct engine_account engines;
     struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
 
     /* The chips, in the order in which they were made: reset in this order, freed in the reverse. */
@@ -136,6 +148,13 @@ void machine_signal_screenshot(struct machine *machine);
 /* Lets the machine stand still, time included, or go on. The thread of machine_run(), without the lock. */
 void machine_pause(struct machine *machine, bool pause);
 
+/*
+ * Lets another engine go on with the machine, paused or running; `name` is as for --accel. Whatever the engine
+ * was before, the guest notices nothing. True also when it has that engine already. False with a sentence in
+ * `why`: the engine can't serve, and the one before goes on. The thread of machine_run(), without the lock.
+ */
+bool machine_switch_engine(struct machine *machine, const char *name, char *why, size_t why_size);
+
 /* The guest asks for a reset. Any thread. */
 void machine_reset(struct machine *machine);
 
@@ -191,6 +210,10 @@ void viewer_poll(struct machine *machine);
 /* Somebody else has asked the display what changed: shows all of it anew. */
 void viewer_refresh_all(struct machine *machine);
 void viewer_close(struct machine *machine);
+
+/* engines.c: the first engine takes hold of the CPU, which has no thread yet; exit status or 0. What engines did. */
+int engines_start(struct machine *machine, const struct engine *engine, char *why, size_t why_size);
+void engines_print_stats(const struct machine *machine, FILE *out);
 
 /* boot.c: reads the files that are booted; exit status or 0. */
 int machine_read_files(struct machine *machine, char *why, size_t why_size);

@@ -10,7 +10,6 @@
 
 #include "accel/engine.h"
 #include "debug/crash.h"
-#include "debug/difference.h"
 #include "debug/jit_dump.h"
 #include "machine/machine.h"
 
@@ -90,61 +89,6 @@ static void reset_all(struct machine *m)
     cpu_reset(m->cpu, false);
 }
 
-static void differs(void *opaque, const struct cpu_difference *difference)
-{
-    difference_report(difference, stderr);
-    machine_end(opaque, EXIT_DIFFERS);
-}
-
-/* In a signal handler, but with no lock held; exit() gives the terminal back. */
-static void broken(void *opaque, const struct cpu_host_fault *fault)
-{
-    (void)opaque;
-    jit_dump_fault(fault, stderr);
-    exit(EXIT_CRASH);
-}
-
-/* 0 or an exit status. */
-static int watch(struct machine *m, const struct engine *engine, char *why, size_t why_size)
-{
-    struct cpu_watch wanted;
-
-    if (!m->options->jit_dump.on && !m->options->perf_map)
-        return 0;
-    if (!engine->watch) {
-        snprintf(why, why_size, "--%s: the engine %s translates no code; use --accel jit",
-                 m->options->perf_map ? "perf-map" : "jit-dump", engine->name);
-        return EXIT_USAGE;
-    }
-    m->jit_dump = jit_dump_open(m->options, why, why_size);
-    if (!m->jit_dump)
-        return EXIT_USAGE;
-    wanted = jit_dump_watch(m->jit_dump);
-    engine->watch(m->cpu, &wanted);
-    return 0;
-}
-
-/* 0 or an exit status. */
-static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
-{
-    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .opaque = m};
-    int status;
-
-    if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))
-        return EXIT_HOST;
-    status = watch(m, engine, why, why_size);
-    if (status)
-        return status;
-    if (!m->options->check)
-        return 0;
-    if (!engine->check) {
-        snprintf(why, why_size, "--check: the engine %s translates no code; use --accel jit", engine->name);
-        return EXIT_USAGE;
-    }
-    snprintf(why, why_size, "out of memory for --check");
-    return engine->check(m->cpu, m->options->check, differs, m) ? 0 : EXIT_HOST;
-}
-
 /* Everything but the thread; 0 or an exit status. */
 static int build(struct machine *m, char *why, size_t why_size)
 {
@@ -172,7 +116,7 @@ static int build(struct machine *m, char *why, size_t why_size)
         return EXIT_HOST;
     m->reset_asked = false;
     timer_init(&m->timeout, m->clock, "timeout", time_is_up, m);
-    status = attach(m, engine, why, why_size);
+    status = engines_start(m, engine, why, why_size);
     if (status)
         return status;
     snprintf(why, why_size, "the host has no thread for a CPU");
@@ -257,6 +201,7 @@ static void reboot(struct machine *m)
         log_at(m->log, LOG_ERROR, "oxbow", "cannot boot again: %s", why);
         machine_end(m, EXIT_HOST);
     }
+    m->vcpu.engine->push(m->cpu);
     /* A reset that was asked for while chips were reset is done with. */
     __atomic_store_n(&m->reset_asked, false, __ATOMIC_RELEASE);
     if (end_status(m) < 0)
@@ -290,6 +235,7 @@ int machine_run(struct machine *m)
 
     vcpu_hold(&m->vcpu);
     vcpu_wait(&m->vcpu);
+    m->vcpu.engine->pull(m->cpu);
     pthread_mutex_lock(&m->lock);
     timer_disarm(&m->timeout);
     clock_stop(m->clock);
@@ -362,6 +308,7 @@ void machine_print_stats(const struct machine *m, FILE *out)
             "stats: %" PRIu64 " TLB misses, %" PRIu64 " TLB flushes, %" PRIu64 " interrupts, %" PRIu64
             " exceptions\n",
             stats.tlb_misses, stats.tlb_flushes, stats.interrupts, stats.exceptions);
+    engines_print_stats(m, out);
     if (stats.jit.active)
         print_jit_stats(&stats.jit, out);
 }

@@ -69,7 +69,7 @@ static void *run(void *opaque)
         if (exit == CPU_EXIT_HALT)
             sleep_halted(vcpu);
         else if (exit == CPU_EXIT_SHUTDOWN)
-            vcpu->hold = true;
+            vcpu->hold |= VCPU_HELD;
     }
     pthread_mutex_unlock(&vcpu->lock);
     return NULL;
@@ -78,7 +78,7 @@ static void *run(void *opaque)
 bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
                 void (*shutdown)(void *opaque), void *opaque)
 {
-    *vcpu = (struct vcpu){.cpu = cpu, .engine = engine, .shutdown = shutdown, .opaque = opaque, .hold = true};
+    *vcpu = (struct vcpu){.cpu = cpu, .engine = engine, .shutdown = shutdown, .opaque = opaque, .hold = VCPU_HELD};
     if (pthread_mutex_init(&vcpu->lock, NULL))
         return false;
     if (pthread_cond_init(&vcpu->changed, NULL)) {
@@ -96,13 +96,18 @@ bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
     return true;
 }
 
-void vcpu_hold(struct vcpu *vcpu)
+void vcpu_hold_for(struct vcpu *vcpu, enum vcpu_reason reason)
 {
     pthread_mutex_lock(&vcpu->lock);
-    vcpu->hold = true;
+    vcpu->hold |= reason;
     pthread_cond_broadcast(&vcpu->changed);
     pthread_mutex_unlock(&vcpu->lock);
     vcpu->engine->kick(vcpu->cpu);
+}
+
+void vcpu_hold(struct vcpu *vcpu)
+{
+    vcpu_hold_for(vcpu, VCPU_HELD);
 }
 
 void vcpu_wait(struct vcpu *vcpu)
@@ -113,12 +118,22 @@ void vcpu_wait(struct vcpu *vcpu)
     pthread_mutex_unlock(&vcpu->lock);
 }
 
-void vcpu_release(struct vcpu *vcpu)
+void vcpu_release_for(struct vcpu *vcpu, enum vcpu_reason reason)
 {
     pthread_mutex_lock(&vcpu->lock);
-    vcpu->hold = false;
+    vcpu->hold &= ~(unsigned)reason;
     pthread_cond_broadcast(&vcpu->changed);
     pthread_mutex_unlock(&vcpu->lock);
+}
+
+void vcpu_release(struct vcpu *vcpu)
+{
+    vcpu_release_for(vcpu, VCPU_HELD);
+}
+
+uint64_t vcpu_wall(const struct vcpu *vcpu)
+{
+    return vcpu->wall + (vcpu->standing ? 0 : host_now(CLOCK_MONOTONIC) - vcpu->ran_since);
 }
 
 struct vcpu_times vcpu_get_times(const struct vcpu *vcpu)

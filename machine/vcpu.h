@@ -3,7 +3,8 @@
  *
  * The thread sleeps while the processor is halted and wakes when one of its wires changes. Everybody else
  * starts and stops it: vcpu_hold() asks it to stand still, vcpu_wait() waits until it does, vcpu_release()
- * lets it go on. A CPU that shut down stands still by itself and says so.
+ * lets it go on. A CPU that shut down stands still by itself and says so. There may be several reasons to hold
+ * it (enum vcpu_reason); it goes on when none is left.
  *
  * Locking: none of these takes the machine lock. vcpu_wait() and vcpu_free() must be called without it,
  * because the thread may need it to come to a stop.
@@ -18,9 +19,14 @@
 #include "accel/engine.h"
 #include "cpu/cpu.h"
 
+enum vcpu_reason {
+    VCPU_HELD = 1,      /* vcpu_hold(): the machine is paused, ends or is reset; or the CPU shut down */
+    VCPU_SWITCHING = 2, /* another engine takes over */
+};
+
 struct vcpu {
     struct cpu *cpu;
-    const struct engine *engine;
+    const struct engine *engine; /* changed by the event loop's thread, while the CPU stands still */
     void (*shutdown)(void *opaque); /* triple fault; called by the thread */
     void *opaque;
 
@@ -28,7 +34,7 @@ struct vcpu {
     bool started;
     pthread_mutex_t lock;   /* guards what follows; taken inside the machine lock, never around it */
     pthread_cond_t changed; /* any of these, or the CPU's wires */
-    bool hold;              /* asked to stand still */
+    unsigned hold;          /* asked to stand still: enum vcpu_reason, or'ed */
     bool standing;          /* it does */
     bool quit;              /* asked to end */
     uint64_t ran_since;     /* host ns when it last began to run */
@@ -50,6 +56,13 @@ bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
 void vcpu_hold(struct vcpu *vcpu);
 void vcpu_wait(struct vcpu *vcpu);
 void vcpu_release(struct vcpu *vcpu);
+
+/* The same for any reason. */
+void vcpu_hold_for(struct vcpu *vcpu, enum vcpu_reason reason);
+void vcpu_release_for(struct vcpu *vcpu, enum vcpu_reason reason);
+
+/* Host ns that the CPU has been let run so far. Call on its thread, or while it stands still. */
+uint64_t vcpu_wall(const struct vcpu *vcpu);
 
 /* Call while it stands still. */
 struct vcpu_times vcpu_get_times(const struct vcpu *vcpu);

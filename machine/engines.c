@@ -1,0 +1,191 @@
+/*
+ * engines.c - which engine pulls the machine: the first one, and others that take over while it runs; see
+ * accel/engine.h.
+ *
+ * A switch happens on the event loop's thread while the CPU stands still, so between two instructions: the
+ * old engine brings its part of the state home (pull) and lets go of the CPU (detach), the new one takes hold
+ * of it (attach) and of the state (push). Chips and clock notice nothing. When the new one can't, the old one
+ * goes on.
+ *
+ * --check, --jit-dump and --perf-map concern whichever engine translates, as often as its turn comes.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "accel/engine.h"
+#include "debug/difference.h"
+#include "debug/jit_dump.h"
+#include "machine/machine.h"
+
+static uint64_t host_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* --- Taking hold of the CPU -------------------------------------------------------------------------------
+ */
+
+static void differs(void *opaque, const struct cpu_difference *difference)
+{
+    difference_report(difference, stderr);
+    machine_end(opaque, EXIT_DIFFERS);
+}
+
+/* In a signal handler, but with no lock held; exit() gives the terminal back. */
+static void broken(void *opaque, const struct cpu_host_fault *fault)
+{
+    (void)opaque;
+    jit_dump_fault(fault, stderr);
+    exit(EXIT_CRASH);
+}
+
+/* --jit-dump and --perf-map, if asked for and the engine has something to show; 0 or an exit status. */
+static int watch(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    struct cpu_watch wanted;
+
+    if (!engine->watch || (!m->options->jit_dump.on && !m->options->perf_map))
+        return 0;
+    if (!m->jit_dump)
+        m->jit_dump = jit_dump_open(m->options, why, why_size);
+    if (!m->jit_dump)
+        return EXIT_USAGE;
+    wanted = jit_dump_watch(m->jit_dump);
+    engine->watch(m->cpu, &wanted);
+    return 0;
+}
+
+/* 0 or an exit status; then the engine is not attached. */
+static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .opaque = m};
+    int status;
+
+    if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))
+        return EXIT_HOST;
+    status = watch(m, engine, why, why_size);
+    if (!status && m->options->check && engine->check &&
+        !engine->check(m->cpu, m->options->check, differs, m)) {
+        snprintf(why, why_size, "out of memory for --check");
+        status = EXIT_HOST;
+    }
+    if (status && engine->detach)
+        engine->detach(m->cpu);
+    return status;
+}
+
+/* What is asked for must be there to be had; 0 or an exit status. */
+static int options_fit(const struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    const char *option = m->options->check ? "check" : m->options->perf_map ? "perf-map" : "jit-dump";
+
+    if (!m->options->check && !m->options->perf_map && !m->options->jit_dump.on)
+        return 0;
+    if (m->options->check ? !!engine->check : !!engine->watch)
+        return 0;
+    snprintf(why, why_size, "--%s: the engine %s translates no code; use --accel jit", option, engine->name);
+    return EXIT_USAGE;
+}
+
+int engines_start(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    int status = options_fit(m, engine, why, why_size);
+
+    if (!status)
+        status = attach(m, engine, why, why_size);
+    if (!status)
+        engine->push(m->cpu);
+    return status;
+}
+
+/* --- Another's turn ---------------------------------------------------------------------------------------
+ */
+
+static struct engine_turns *turns_of(struct engine_account *account, const struct engine *engine)
+{
+    unsigned n = 0;
+
+    while (engines[n] && engines[n] != engine && n < MACHINE_ENGINES - 1)
+        n++;
+    return &account->of[n];
+}
+
+/* Notes what the engine did since its turn began; it ends here. */
+static void end_turn(const struct machine *m, struct engine_account *account)
+{
+    struct engine_turns *turns = turns_of(account, m->vcpu.engine);
+    uint64_t wall = vcpu_wall(&m->vcpu), instructions = cpu_instructions(m->cpu);
+
+    turns->count++;
+    turns->wall += wall - account->since_wall;
+    turns->instructions += instructions - account->since_instructions;
+    account->since_wall = wall;
+    account->since_instructions = instructions;
+}
+
+/* The CPU stands still. False: the engine before has it again. */
+static bool change(struct machine *m, const struct engine *to, char *why, size_t why_size)
+{
+    const struct engine *from = m->vcpu.engine;
+    char again[200];
+    bool done;
+
+    from->pull(m->cpu);
+    if (from->detach)
+        from->detach(m->cpu);
+    done = !attach(m, to, why, why_size);
+    if (!done && attach(m, from, again, sizeof(again))) {
+        log_at(m->log, LOG_ERROR, "oxbow", "no engine has the CPU any more: %s", again);
+        machine_end(m, EXIT_HOST);
+        return false;
+    }
+    if (done) {
+        end_turn(m, &m->engines);
+        m->vcpu.engine = to;
+    }
+    m->vcpu.engine->push(m->cpu);
+    return done;
+}
+
+bool machine_switch_engine(struct machine *m, const char *name, char *why, size_t why_size)
+{
+    struct engine_account *account = &m->engines;
+    const struct engine *to = engine_pick(name, why, why_size);
+    uint64_t begin;
+    bool done;
+
+    if (!to || to == m->vcpu.engine)
+        return to;
+    begin = host_now();
+    vcpu_hold_for(&m->vcpu, VCPU_SWITCHING);
+    vcpu_wait(&m->vcpu);
+    done = change(m, to, why, why_size);
+    vcpu_release_for(&m->vcpu, VCPU_SWITCHING);
+    begin = host_now() - begin;
+    account->switches++;
+    account->nanoseconds += begin;
+    if (begin > account->longest)
+        account->longest = begin;
+    return done;
+}
+
+void engines_print_stats(const struct machine *m, FILE *out)
+{
+    struct engine_account account = m->engines;
+
+    if (!account.switches)
+        return;
+    end_turn(m, &account);
+    fprintf(out, "stats: %" PRIu64 " switches of the engine, %.3f ms each, %.3f ms at most\n",
+            account.switches, (double)account.nanoseconds / (double)account.switches / 1e6,
+            (double)account.longest / 1e6);
+    for (unsigned n = 0; engines[n] && n < MACHINE_ENGINES; n++)
+        if (account.of[n].count)
+            fprintf(out, "stats: %s: %" PRIu64 " turns, %.3f s, %" PRIu64 " instructions\n", engines[n]->name,
+                    account.of[n].count, (double)account.of[n].wall / 1e9, account.of[n].instructions);
+}

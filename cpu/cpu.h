@@ -192,7 +192,8 @@ struct cpu_jit_stats {
     uint64_t guest_bytes, bytes;         /* the same as bytes of guest and host code */
     uint64_t nanoseconds;                /* spent translating */
     uint64_t size, used;                 /* code memory, and what of it is in use now */
-    uint64_t dropped, resets;            /* blocks dropped because their code changed; all at once, for want of room */
+    uint64_t dropped, resets;            /* blocks dropped because their code changed; all at once, mostly for want of room */
+    uint64_t longest_reset;              /* nanoseconds that dropping all took at most */
     uint64_t entered;                    /* from the interpreter */
     uint64_t resolved, indirect;         /* exits that had to look for their block; returns and indirect jumps, likewise */
     uint64_t slow_plain, slow_walk;      /* slow accesses to plain memory, by whether its page was in the TLB */

@@ -407,7 +407,8 @@ void trace_cache_free(struct cpu *cpu);
 #if defined(__x86_64__)
 void jit_new_trace(struct cpu *cpu, struct trace *t); /* just decoded */
 void jit_drop(struct cpu *cpu, struct trace *t);      /* its code was overwritten */
-void jit_reset(struct cpu *cpu);                      /* all traces are gone */
+uint64_t jit_clock(const struct cpu *cpu);            /* nanoseconds, 0 without a translator */
+void jit_reset(struct cpu *cpu, uint64_t since);      /* all traces are gone, which began at jit_clock() `since` */
 /* Addresses are mapped otherwise: those of the lower or upper half, or one page. Pages may no longer be written unseen. */
 void jit_forget_half(struct cpu *cpu, bool high);
 void jit_forget_page(struct cpu *cpu, uint64_t linear);
@@ -431,7 +432,8 @@ static inline void check_bits_set(struct cpu *cpu, const void *host, uint64_t bi
 static inline void check_chip(struct cpu *cpu) { (void)cpu; }
 static inline void jit_new_trace(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
 static inline void jit_drop(struct cpu *cpu, struct trace *t) { (void)cpu, (void)t; }
-static inline void jit_reset(struct cpu *cpu) { (void)cpu; }
+static inline uint64_t jit_clock(const struct cpu *cpu) { (void)cpu; return 0; }
+static inline void jit_reset(struct cpu *cpu, uint64_t since) { (void)cpu, (void)since; }
 static inline void jit_forget_half(struct cpu *cpu, bool high) { (void)cpu, (void)high; }
 static inline void jit_forget_page(struct cpu *cpu, uint64_t linear) { (void)cpu, (void)linear; }
 static inline void jit_forget_writes(struct cpu *cpu) { (void)cpu; }

@@ -37,12 +37,13 @@ static void interrupt(struct machine *m)
     loop_kick(m->loop);
 }
 
-void machine_end(struct machine *m, int status)
+bool machine_end(struct machine *m, int status)
 {
     int expected = -1;
+    bool first = __atomic_compare_exchange_n(&m->end, &expected, status, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 
-    __atomic_compare_exchange_n(&m->end, &expected, status, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     interrupt(m);
+    return first;
 }
 
 void machine_reset(struct machine *m)
@@ -137,6 +138,7 @@ int machine_new(const struct machine_config *config, struct machine **machine, c
     m->serial[0] = config->serial;
     m->debugcon = config->debugcon;
     m->end = -1;
+    m->exit_value = -1;
     if (!init_lock(&m->lock)) {
         free(m);
         return EXIT_HOST;
@@ -275,9 +277,10 @@ static void print_jit_stats(const struct cpu_jit_stats *jit, FILE *out)
 
     fprintf(out,
             "stats: jit: %" PRIu64 " blocks of %" PRIu64 " instructions, %" PRIu64 " bytes to %" PRIu64
-            ", in %.3f s; %" PRIu64 " dropped, %" PRIu64 " resets; %" PRIu64 " of %" PRIu64 " KiB in use\n",
+            ", in %.3f s; %" PRIu64 " dropped, %" PRIu64 " resets of %.3f ms at most; %" PRIu64
+            " of %" PRIu64 " KiB in use\n",
             jit->blocks, jit->instructions, jit->guest_bytes, jit->bytes, (double)jit->nanoseconds / 1e9, jit->dropped,
-            jit->resets, jit->used >> 10, jit->size >> 10);
+            jit->resets, (double)jit->longest_reset / 1e6, jit->used >> 10, jit->size >> 10);
     fprintf(out, "stats: jit: entered %" PRIu64 " times; %" PRIu64 " exits resolved, %" PRIu64 " indirect look-ups in C\n",
             jit->entered, jit->resolved, jit->indirect);
     fprintf(out,

@@ -105,6 +105,7 @@ static void set_page_flag(struct cpu *cpu, uint64_t page, bool code)
 void trace_flush(struct cpu *cpu)
 {
     struct trace_cache *c = cpu->cache;
+    uint64_t since = jit_clock(cpu);
 
     for (unsigned b = 0; b < PAGE_BUCKETS; b++)
         for (struct code_page *p = c->pages[b]; p; p = p->next)
@@ -114,9 +115,9 @@ void trace_flush(struct cpu *cpu)
     c->used = 0;
     c->flushes++;
     cpu->stats.trace_flushes++;
-    jit_reset(cpu);
     cpu->code_gen++;
     cpu->link_gen++;
+    jit_reset(cpu, since);
 }
 
 /* Granules of `page` that bytes [start, end) of physical memory touch. */

@@ -70,6 +70,7 @@ bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
     cpu->jit = jit;
     jit_clear_tables(cpu);
     trace_flush(cpu);
+    jit->stats = (struct cpu_jit_stats){0};
     return true;
 }
 
@@ -90,9 +91,15 @@ void cpu_end_jit(struct cpu *cpu)
     free(jit);
 }
 
-void jit_reset(struct cpu *cpu)
+uint64_t jit_clock(const struct cpu *cpu)
+{
+    return cpu->jit ? jit_now(cpu->jit) : 0;
+}
+
+void jit_reset(struct cpu *cpu, uint64_t since)
 {
     struct jit *jit = cpu->jit;
+    uint64_t took;
 
     if (!jit)
         return;
@@ -101,6 +108,10 @@ void jit_reset(struct cpu *cpu)
     jit->site_count = 1; /* 0 says: none */
     jit->resets++;
     jit_clear_tables(cpu);
+    jit->stats.resets++;
+    took = jit_now(jit) - since;
+    if (took > jit->stats.longest_reset)
+        jit->stats.longest_reset = took;
 }
 
 void jit_begin(struct cpu *cpu)
@@ -350,7 +361,6 @@ BODY(body_warm)
         goto run;
     t->block = compile(cpu, t);
     if (!t->block) { /* no room: begin anew, with this trace too */
-        cpu->jit->stats.resets++;
         cpu->retired -= t->count;
         trace_flush(cpu);
         return;

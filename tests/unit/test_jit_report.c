@@ -107,6 +107,7 @@ START_TEST(counters_count)
     ck_assert_uint_gt(stats.jit.used, before.jit.used);
     ck_assert_uint_gt(stats.jit.entered, 0);
     ck_assert_uint_eq(stats.jit.resets, 0);
+    ck_assert_uint_eq(stats.jit.longest_reset, 0);
     /* The first turns are interpreted. */
     ck_assert_uint_gt(stats.jit.bodies, 50);
     ck_assert_uint_le(stats.jit.bodies, 100);
@@ -227,6 +228,7 @@ START_TEST(full_code_memory_begins_anew)
     ck_assert_uint_eq(r->cpu->s.gpr[RCX], 0);
     cpu_get_stats(r->cpu, &stats);
     ck_assert_uint_gt(stats.jit.resets, 0);
+    ck_assert_uint_gt(stats.jit.longest_reset, 0);
     ck_assert_uint_gt(stats.jit.blocks, stats.jit.resets);
     ck_assert_uint_le(stats.jit.used, 64u << 10);
     free(code);

@@ -195,6 +195,7 @@ struct cpu_jit_stats {
     uint64_t dropped, resets;            /* blocks dropped because their code changed; all at once, mostly for want of room */
     uint64_t longest_reset;              /* nanoseconds that dropping all took at most */
     uint64_t entered;                    /* from the interpreter */
+    uint64_t retired;                    /* instructions run since it was entered */
     uint64_t resolved, indirect;         /* exits that had to look for their block; returns and indirect jumps, likewise */
     uint64_t slow_plain, slow_walk;      /* slow accesses to plain memory, by whether its page was in the TLB */
     uint64_t slow_other;                 /* to chips, across pages, misaligned, to code; or they faulted */

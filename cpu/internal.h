@@ -414,6 +414,7 @@ void jit_forget_half(struct cpu *cpu, bool high);
 void jit_forget_page(struct cpu *cpu, uint64_t linear);
 void jit_forget_writes(struct cpu *cpu);
 void jit_begin(struct cpu *cpu);                      /* this thread is going to run the CPU */
+void jit_left(struct cpu *cpu);                       /* by an exception, maybe out of translated code */
 void jit_get_stats(const struct cpu *cpu, struct cpu_jit_stats *stats);
 
 /* jit/check.c, when there is a cpu->checker: the interpreter is about to write RAM, or has set bits of a table entry */
@@ -438,6 +439,7 @@ static inline void jit_forget_half(struct cpu *cpu, bool high) { (void)cpu, (voi
 static inline void jit_forget_page(struct cpu *cpu, uint64_t linear) { (void)cpu, (void)linear; }
 static inline void jit_forget_writes(struct cpu *cpu) { (void)cpu; }
 static inline void jit_begin(struct cpu *cpu) { (void)cpu; }
+static inline void jit_left(struct cpu *cpu) { (void)cpu; }
 static inline void jit_get_stats(const struct cpu *cpu, struct cpu_jit_stats *stats) { (void)cpu, (void)stats; }
 #endif
 

@@ -164,6 +164,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     cpu->thread = pthread_self();
     jit_begin(cpu);
     if (setjmp(cpu->env)) {
+        jit_left(cpu);
         cpu->single = false;
         deliver_fault(cpu);
     }

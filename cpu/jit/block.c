@@ -324,13 +324,26 @@ bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block)
            (!block->x87 || jit_x87_allowed(cpu));
 }
 
+void jit_left(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+
+    if (!jit || !jit->inside)
+        return;
+    jit->inside = false;
+    jit->stats.retired += cpu->retired - jit->entered_at;
+}
+
 void jit_run_block(struct cpu *cpu, struct trace *t)
 {
     cpu->jit->stats.entered++;
     cpu->retired -= t->count;
     cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
     cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
+    cpu->jit->inside = true;
+    cpu->jit->entered_at = cpu->retired;
     cpu->jit->enter(cpu, t->block->code);
+    jit_left(cpu);
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
 }

@@ -317,8 +317,10 @@ static BODY(body_stop)
 /* Runs the trace by either; true when it raised an exception, which isn't delivered yet. */
 static __attribute__((noinline)) bool run(struct cpu *cpu, struct trace *t, bool translated)
 {
-    if (setjmp(cpu->env))
+    if (setjmp(cpu->env)) {
+        jit_left(cpu);
         return true;
+    }
     cpu->trace = t;
     if (translated)
         jit_run_block(cpu, t);

@@ -82,6 +82,8 @@ struct jit {
 
     uint32_t hot; /* runs in the interpreter before a trace is compiled */
     struct cpu_jit_stats stats; /* what only grows; jit_get_stats() adds the rest */
+    bool inside;                /* translated code was entered, */
+    uint64_t entered_at;        /* when so many instructions had been retired */
     uint64_t *body_runs;        /* by row, and behind the rows for instructions that only raise */
     struct cpu_watch watch;
 

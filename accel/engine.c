@@ -29,18 +29,50 @@ const struct engine *const engines[] = {
     NULL,
 };
 
+static bool well_served(const struct engine *engine, char *why, size_t why_size)
+{
+    return engine->probe(why, why_size) && !(engine->user_only && engine->user_only());
+}
+
 const struct engine *engine_pick(const char *name, char *why, size_t why_size)
 {
     bool any = !strcmp(name, "auto");
 
     snprintf(why, why_size, "there is no engine \"%s\"", name);
     for (const struct engine *const *engine = engines; *engine; engine++) {
-        if (!any && strcmp((*engine)->name, name))
-            continue;
-        if ((*engine)->probe(why, why_size))
+        if (any ? well_served(*engine, why, why_size)
+                : !strcmp((*engine)->name, name) && (*engine)->probe(why, why_size))
             return *engine;
-        if (!any)
+        if (!any && !strcmp((*engine)->name, name))
             return NULL;
     }
     return NULL;
+}
+
+uint64_t engine_tsc_hz(void)
+{
+    char why[200];
+
+    for (const struct engine *const *engine = engines; *engine; engine++)
+        if ((*engine)->tsc_hz && (*engine)->probe(why, sizeof(why)))
+            return (*engine)->tsc_hz();
+    return 0;
+}
+
+void engine_report(FILE *out)
+{
+    const struct engine *chosen;
+    char why[300];
+
+    for (const struct engine *const *engine = engines; *engine; engine++) {
+        bool serves = (*engine)->probe(why, sizeof(why));
+
+        fprintf(out, "%-7s %s\n", (*engine)->name, (*engine)->about);
+        if (!serves)
+            fprintf(out, "        not here: %s\n", why);
+        else if ((*engine)->report)
+            (*engine)->report(out);
+    }
+    chosen = engine_pick("auto", why, sizeof(why));
+    fprintf(out, "%-7s the first of these that serves well, which is %s\n", "auto", chosen ? chosen->name : "none");
 }

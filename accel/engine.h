@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "cpu/cpu.h"
 
@@ -24,6 +25,11 @@ struct engine_options {
      * the signal.
      */
     void (*broken)(void *opaque, const struct cpu_host_fault *fault);
+    /*
+     * Called on the CPU's thread when the engine can't go on with the guest; `why` has a line or several. The CPU is to
+     * stand still soon. NULL: only the log hears of it.
+     */
+    void (*failed)(void *opaque, const char *why);
     void *opaque;
 };
 
@@ -35,6 +41,12 @@ struct engine {
     /* Whether it can serve on this host. When not, `why` says the reason and what to do about it, in a
      * sentence. */
     bool (*probe)(char *why, size_t why_size);
+    /* What the host offers it or lacks, in sentences, a line each; NULL: nothing that probe doesn't say. */
+    void (*report)(FILE *out);
+    /* Whether only code at CPL 3 is worth its while here: then `auto` doesn't take it. NULL: all code is. */
+    bool (*user_only)(void);
+    /* The one frequency at which a guest's TSC can go under it here; NULL, or 0: any. */
+    uint64_t (*tsc_hz)(void);
     /* Before the first run, and after the last; NULL: nothing to do. `why` as for probe. */
     bool (*attach)(struct cpu *cpu, const struct engine_options *options, char *why, size_t why_size);
     void (*detach)(struct cpu *cpu);
@@ -47,6 +59,8 @@ struct engine {
     void (*kick)(struct cpu *cpu);
     void (*pull)(struct cpu *cpu);
     void (*push)(struct cpu *cpu);
+    /* Counters for --stats, a line each; NULL: none of its own. */
+    void (*print_stats)(struct cpu *cpu, FILE *out);
 };
 
 /* All engines this build knows of, NULL-terminated, in the order that `auto` tries them. */
@@ -57,5 +71,11 @@ extern const struct engine *const engines[];
  * unknown or the engine can't serve here.
  */
 const struct engine *engine_pick(const char *name, char *why, size_t why_size);
+
+/* The frequency that a guest's TSC must have so that any engine which serves here can run it; 0: any. */
+uint64_t engine_tsc_hz(void);
+
+/* All engines with what the host offers them or lacks, and which one "auto" takes. */
+void engine_report(FILE *out);
 
 #endif

@@ -13,6 +13,8 @@ static void raise_attention(struct cpu *cpu, uint32_t bit)
 {
     atomic_fetch_or(&cpu->attention, bit);
     atomic_store(&cpu->stop_at, 0);
+    if (cpu->engine.poke)
+        cpu->engine.poke(cpu->engine.data);
     if (cpu->wake)
         cpu->wake(cpu->wake_opaque);
 }
@@ -101,6 +103,8 @@ void cpu_free(struct cpu *cpu)
 {
     if (!cpu)
         return;
+    if (cpu->engine.release)
+        cpu->engine.release(cpu->engine.data);
     if (cpu->listener.opaque)
         bus_unlisten(cpu->memory, &cpu->listener);
     cpu_end_jit(cpu);
@@ -243,6 +247,11 @@ void cpu_on_wake(struct cpu *cpu, void (*fn)(void *opaque), void *opaque)
 {
     cpu->wake_opaque = opaque;
     cpu->wake = fn;
+}
+
+void cpu_forget_code(struct cpu *cpu)
+{
+    raise_attention(cpu, ATT_MAP);
 }
 
 uint64_t cpu_instructions(const struct cpu *cpu)

@@ -180,6 +180,46 @@ struct cpu_difference {
 bool cpu_check(struct cpu *cpu, uint32_t often, void (*differs)(void *opaque, const struct cpu_difference *difference),
                void *opaque);
 
+/*
+ * For engines that run the guest elsewhere than in cpu_run(); on the CPU's own thread unless said otherwise.
+ */
+
+/* What such an engine keeps beside the CPU; each may be NULL. */
+struct cpu_engine {
+    void *data;
+    void (*poke)(void *data);    /* any thread: a wire changed, cpu_kick() included; cpu_requests() says which */
+    void (*release)(void *data); /* by cpu_free() */
+};
+
+/* Sets and gets it. Set while the CPU is stopped; it stays until cpu_free(), also while another engine runs. */
+void cpu_set_engine(struct cpu *cpu, const struct cpu_engine *engine);
+struct cpu_engine *cpu_get_engine(struct cpu *cpu);
+
+/* What the CPU was made with, defaults filled in; `model` is NULL. */
+void cpu_get_config(const struct cpu *cpu, struct cpu_config *config);
+
+/* What the wires ask for. */
+enum cpu_request {
+    CPU_REQUEST_INTR = 1,  /* while INTR is asserted */
+    CPU_REQUEST_NMI = 2,   /* until cpu_take_request() */
+    CPU_REQUEST_START = 4, /* INIT or a start-up message, which cpu_step() takes */
+    CPU_REQUEST_A20 = 8,   /* while A20M# masks address bit 20 */
+    CPU_REQUEST_KICK = 16, /* until cpu_take_request() */
+};
+unsigned cpu_requests(struct cpu *cpu);
+void cpu_take_request(struct cpu *cpu, enum cpu_request request);
+
+/* CPUID, RDMSR and WRMSR in the present state; `out` is EAX EBX ECX EDX. False: #GP(0), and nothing has changed. */
+void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+bool cpu_read_msr(struct cpu *cpu, uint32_t index, uint64_t *value);
+bool cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value);
+
+/* The name of the feature with this bit in CPUID, as `model` spells it; register 0 to 3 is EAX to EDX. NULL: none. */
+const char *cpu_feature_name(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
+
+/* RAM was written without the bus hearing of it: decoded and translated code is forgotten. */
+void cpu_forget_code(struct cpu *cpu);
+
 /* Guest instructions retired since creation, for --stats. */
 uint64_t cpu_instructions(const struct cpu *cpu);
 

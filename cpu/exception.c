@@ -404,6 +404,19 @@ void deliver_interrupt(struct cpu *cpu, int vector)
     delivered(cpu);
 }
 
+void deliver_pending(struct cpu *cpu)
+{
+    struct cpu_state *s = &cpu->s;
+
+    s->event_pending = 0;
+    if (s->event_type != EVENT_EXCEPTION)
+        deliver_interrupt(cpu, s->event_vector);
+    else if (s->event_has_error)
+        fault(cpu, NULL, s->event_vector, s->event_error);
+    else
+        fault0(cpu, NULL, s->event_vector);
+}
+
 static void start_software(struct cpu *cpu, int vector, bool soft)
 {
     cpu->in_delivery = true;

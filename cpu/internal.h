@@ -203,6 +203,7 @@ struct cpu {
     _Atomic uint32_t attention; /* enum attention */
     void (*wake)(void *opaque);
     void *wake_opaque;
+    struct cpu_engine engine; /* one that runs the guest elsewhere */
     uint64_t (*random)(void *opaque);
     void *random_opaque;
     uint64_t random_count; /* calls so far, when nobody gave a source */
@@ -272,6 +273,7 @@ _Noreturn void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear
  */
 void deliver_fault(struct cpu *cpu);
 void deliver_interrupt(struct cpu *cpu, int vector); /* external, or EX_NMI */
+void deliver_pending(struct cpu *cpu);               /* s.event_*, which there is */
 void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint64_t next, bool icebp);
 
 /* --- segment.c ----------------------------------------------------------------------------------- */
@@ -445,6 +447,8 @@ static inline void jit_get_stats(const struct cpu *cpu, struct cpu_jit_stats *st
 
 /* --- interp/loop.c -------------------------------------------------------------------------------- */
 
+/* Acts on requests that concern what this CPU caches, whatever engine runs it: `bits` are enum attention's. */
+void cpu_take_attention(struct cpu *cpu, uint32_t bits);
 /* Whether the loop would find nothing to do between two instructions; chains may run to the budget's end again. */
 bool cpu_may_go_on(struct cpu *cpu);
 
@@ -468,6 +472,8 @@ void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value);
 void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value);
 void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value);
 uint64_t read_msr(struct cpu *cpu, const struct insn *i, uint32_t index); /* raises #GP */
+bool get_msr(struct cpu *cpu, uint32_t index, uint64_t *value);           /* false: #GP(0) */
+bool set_msr(struct cpu *cpu, uint32_t index, uint64_t value);            /* the same, and nothing was changed */
 void write_msr(struct cpu *cpu, const struct insn *i, uint32_t index, uint64_t value);
 uint64_t read_tsc(struct cpu *cpu);
 void cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* EAX EBX ECX EDX */

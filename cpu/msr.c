@@ -471,8 +471,7 @@ static const struct fixed_row *find_fixed(uint32_t index)
     return NULL;
 }
 
-/* False: #GP(0). */
-static bool get_msr(struct cpu *cpu, uint32_t index, uint64_t *value)
+bool get_msr(struct cpu *cpu, uint32_t index, uint64_t *value)
 {
     const struct state_row *state = find_state(cpu, index);
     const struct call_row *call = find_call(cpu, index);
@@ -496,8 +495,7 @@ static bool get_msr(struct cpu *cpu, uint32_t index, uint64_t *value)
     return true;
 }
 
-/* False: #GP(0), and nothing was changed. */
-static bool set_msr(struct cpu *cpu, uint32_t index, uint64_t value)
+bool set_msr(struct cpu *cpu, uint32_t index, uint64_t value)
 {
     const struct state_row *state = find_state(cpu, index);
     const struct call_row *call = find_call(cpu, index);

@@ -144,6 +144,9 @@ enum cpu_activity {
     CPU_WAIT_SIPI, /* an application processor after INIT */
 };
 
+/* Of an event that an engine left undelivered; numbered as in VMX (SDM 3C 25.8.3). */
+enum event_type { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3 };
+
 #define MC_BANKS 10 /* of machine-check registers */
 
 struct cpu_state {
@@ -197,7 +200,7 @@ struct cpu_state {
     uint8_t init_pending, smi_pending;
     uint8_t sipi_pending, sipi_vector;
     uint8_t event_pending; /* an event that was being delivered when an engine was left: */
-    uint8_t event_vector, event_type, event_has_error;
+    uint8_t event_vector, event_type, event_has_error; /* enum event_type */
     uint32_t event_error;
     uint64_t pending_debug; /* DR6 bits of a #DB due at the next boundary */
 };

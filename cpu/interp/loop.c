@@ -27,7 +27,7 @@ bool cpu_has_work(struct cpu *cpu)
     return (actionable(cpu) & ~(uint32_t)ATT_KICK) || (cpu->s.nmi_pending && !cpu->s.nmi_blocked);
 }
 
-static void take_requests(struct cpu *cpu, uint32_t bits)
+void cpu_take_attention(struct cpu *cpu, uint32_t bits)
 {
     atomic_fetch_and(&cpu->attention, ~(bits & (ATT_CODE | ATT_MAP | ATT_A20 | ATT_TRACK)));
     if (bits & ATT_A20) {
@@ -115,7 +115,7 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
     unsigned shadow = cpu->s.shadow;
 
     if (bits & (ATT_CODE | ATT_MAP | ATT_A20 | ATT_TRACK))
-        take_requests(cpu, bits);
+        cpu_take_attention(cpu, bits);
     if (cpu->s.activity == CPU_SHUTDOWN) {
         *exit = CPU_EXIT_SHUTDOWN;
         return true;
@@ -131,6 +131,10 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
     }
     if (bits & (ATT_INIT | ATT_SIPI)) {
         take_init_sipi(cpu, bits);
+        return false;
+    }
+    if (cpu->s.event_pending) {
+        deliver_pending(cpu);
         return false;
     }
     if (cpu->s.pending_debug && !(shadow & 2)) {
@@ -171,7 +175,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     for (;;) {
         atomic_store(&cpu->stop_at, cpu->budget_end);
         if (unlikely(actionable(cpu) || cpu->s.activity || cpu->s.pending_debug || cpu->s.nmi_pending ||
-                     cpu->retired >= cpu->budget_end) &&
+                     cpu->s.event_pending || cpu->retired >= cpu->budget_end) &&
             between(cpu, &exit))
             return exit;
         if (unlikely(cpu->s.shadow || (cpu->s.rflags & (FLAG_TF | FLAG_RF)) || breakpoints_armed(cpu))) {

@@ -49,6 +49,11 @@ const struct option_row option_table[] = {
     {"accel", 0, "ENGINE", "auto", PC,
      "What executes the guest: interp, jit, kvm, or auto for the fastest that serves. \"help\" lists them.",
      set_choice, AT(accel), .choices = "interp|jit|kvm|auto|help"},
+    {"switch-at", 0, "CONDITION:ENGINE", NULL, PC,
+     "Lets another engine go on when a condition holds: addr=0xADDRESS (the guest is about to execute what is at this "
+     "linear address), serial=TEXT (a line on COM1 contains it), time=SECONDS (of the guest's), or port=0xN[=VALUE] (the "
+     "guest writes to this port). Up to 16 of them.",
+     set_switch, AT(switch_at), .choices = "interp|jit|kvm|auto"},
     {"jit-cache", 0, "SIZE", "128M", PC,
      "Host memory for translated code, 1M to 1G. When it is full, translation begins anew.", set_cache,
      AT(jit_cache)},

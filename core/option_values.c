@@ -28,7 +28,7 @@ static const char *dashes(const struct option_row *row)
     return row->positional ? "" : "--";
 }
 
-static bool is_one_of(const char *word, const char *choices)
+bool options_one_of(const char *word, const char *choices)
 {
     size_t length = strlen(word);
 
@@ -40,7 +40,7 @@ static bool is_one_of(const char *word, const char *choices)
     return false;
 }
 
-static const char *keep(struct options *options, const char *text, char *why, size_t why_size)
+char *options_keep(struct options *options, const char *text, char *why, size_t why_size)
 {
     struct option_text *kept = malloc(sizeof(*kept) + strlen(text) + 1);
 
@@ -57,9 +57,9 @@ static const char *keep(struct options *options, const char *text, char *why, si
 bool set_flag(struct options *options, const struct option_row *row, const char *value, char *why,
               size_t why_size)
 {
-    bool on = !value || is_one_of(value, "yes|on|true|1");
+    bool on = !value || options_one_of(value, "yes|on|true|1");
 
-    if (!on && !is_one_of(value, "no|off|false|0")) {
+    if (!on && !options_one_of(value, "no|off|false|0")) {
         snprintf(why, why_size, "--%s is yes or no, not \"%s\"", row->name, value);
         return false;
     }
@@ -77,7 +77,7 @@ bool set_text(struct options *options, const struct option_row *row, const char 
         snprintf(why, why_size, "%s%s is empty; give it a value or leave it out", dashes(row), row->name);
         return false;
     }
-    text = keep(options, value, why, why_size);
+    text = options_keep(options, value, why, why_size);
     if (text)
         *(const char **)member(options, row) = text;
     return text;
@@ -130,7 +130,7 @@ static bool parse_drive(struct options *options, const char *text, struct drive_
         if (cut(copy, ",snapshot"))
             more = drive->snapshot = true;
     } while (more);
-    drive->path = keep(options, copy, NULL, 0);
+    drive->path = options_keep(options, copy, NULL, 0);
     free(copy);
     return drive->path;
 }
@@ -213,9 +213,9 @@ bool set_serial(struct options *options, const struct option_row *row, const cha
 bool set_headless(struct options *options, const struct option_row *row, const char *value, char *why,
                   size_t why_size)
 {
-    if (value && is_one_of(value, "no|off|false|0"))
+    if (value && options_one_of(value, "no|off|false|0"))
         return true;
-    if (value && !is_one_of(value, "yes|on|true|1")) {
+    if (value && !options_one_of(value, "yes|on|true|1")) {
         snprintf(why, why_size, "--%s is yes or no, not \"%s\"", row->name, value);
         return false;
     }
@@ -230,7 +230,7 @@ bool set_headless(struct options *options, const struct option_row *row, const c
 bool set_choice(struct options *options, const struct option_row *row, const char *value, char *why,
                 size_t why_size)
 {
-    if (is_one_of(value, row->choices))
+    if (options_one_of(value, row->choices))
         return set_text(options, row, value, why, why_size);
 
     int used = snprintf(why, why_size, "--%s: there is no \"%s\"; choose from ", row->name, value);
@@ -441,7 +441,7 @@ bool set_dump(struct options *options, const struct option_row *row, const char 
                  row->name);
         return false;
     }
-    dump->path = keep(options, value + length + 1, why, why_size);
+    dump->path = options_keep(options, value + length + 1, why, why_size);
     return dump->path;
 }
 
@@ -449,7 +449,7 @@ bool set_dump(struct options *options, const struct option_row *row, const char 
 bool set_perf(struct options *options, const struct option_row *row, const char *value, char *why,
               size_t why_size)
 {
-    if (!value || is_one_of(value, "yes|on|true|1|no|off|false|0")) {
+    if (!value || options_one_of(value, "yes|on|true|1|no|off|false|0")) {
         options->perf_symbols = NULL;
         return set_flag(options, row, value, why, why_size);
     }
@@ -458,7 +458,7 @@ bool set_perf(struct options *options, const struct option_row *row, const char 
         return false;
     }
     options->perf_map = true;
-    options->perf_symbols = keep(options, value, why, why_size);
+    options->perf_symbols = options_keep(options, value, why, why_size);
     return options->perf_symbols;
 }
 

@@ -47,6 +47,24 @@ struct dump_option {
     const char *path; /* NULL: standard error */
 };
 
+#define OPTIONS_SWITCHES 16
+
+/* When another engine takes over: CONDITION:ENGINE. */
+struct switch_option {
+    enum switch_kind {
+        SWITCH_ADDRESS, /* the instruction at this linear address is next */
+        SWITCH_SERIAL,  /* a line on the first serial port contains this text */
+        SWITCH_TIME,    /* at this guest time */
+        SWITCH_PORT,    /* the guest writes to this port */
+        SWITCH_EVERY,   /* again and again, to one at random; for tests */
+    } kind;
+    uint64_t number;      /* address, port, or ns of guest time */
+    uint64_t value;       /* of SWITCH_PORT, if has_value: only this counts */
+    bool has_value;
+    const char *text;     /* SWITCH_SERIAL */
+    const char *engines;  /* one; of SWITCH_EVERY several, separated by commas */
+};
+
 struct options {
     enum options_action action;
     const char *image;
@@ -59,6 +77,8 @@ struct options {
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
+    struct switch_option switch_at[OPTIONS_SWITCHES];
+    unsigned switches;
     uint64_t jit_cache; /* bytes */
     struct dump_option jit_dump;
     bool perf_map;

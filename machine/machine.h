@@ -71,6 +71,7 @@ struct machine {
     struct cpu *cpu;
     struct vcpu vcpu;
     struct engine_account engines;
+    struct switches *switches; /* NULL: there is no --switch-at */
     struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
 
     /* The chips, in the order in which they were made: reset in this order, freed in the reverse. */
@@ -214,6 +215,15 @@ void viewer_close(struct machine *machine);
 /* engines.c: the first engine takes hold of the CPU, which has no thread yet; exit status or 0. What engines did. */
 int engines_start(struct machine *machine, const struct engine *engine, char *why, size_t why_size);
 void engines_print_stats(const struct machine *machine, FILE *out);
+
+/*
+ * switches.c: watches for the conditions of --switch-at, once clock, ports and streams are there and before they are
+ * connected; which ports the CPU is to have; makes a switch that is due (without the lock).
+ */
+bool switches_build(struct machine *machine, char *why, size_t why_size);
+void switches_free(struct machine *machine);
+struct bus *switches_ports(struct machine *machine);
+void switches_poll(struct machine *machine);
 
 /* boot.c: reads the files that are booted; exit status or 0. */
 int machine_read_files(struct machine *machine, char *why, size_t why_size);

@@ -222,7 +222,7 @@ static bool wire_cpu(struct machine *m, char *why, size_t why_size)
         .id = 0,
         .count = m->options->cpus,
         .memory = m->memory,
-        .ports = m->ports,
+        .ports = switches_ports(m),
         .clock = m->clock,
         .lock = &m->lock,
         .log = m->log,
@@ -391,7 +391,7 @@ bool pc_build(struct machine *m, char *why, size_t why_size)
     m->memory = bus_new("memory", MEMORY_SPACE, &m->lock);
     m->ports = bus_new("ports", PORT_SPACE, &m->lock);
     return m->clock && m->memory && m->ports && memory_build(m) && open_streams(m, why, why_size) &&
-           wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_bridges(m) && wire_keyboard(m) &&
+           switches_build(m, why, why_size) && wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_bridges(m) && wire_keyboard(m) &&
            wire_board(m) && wire_peripherals(m, why, why_size) && wire_firmware(m);
 }
 
@@ -412,6 +412,7 @@ void pc_free(struct machine *m)
         m->debugcon->close(m->debugcon);
     if (m->parallel)
         m->parallel->close(m->parallel);
+    switches_free(m);
     bus_free(m->ports);
     bus_free(m->memory);
     clock_free(m->clock);

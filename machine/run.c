@@ -222,6 +222,7 @@ int machine_run(struct machine *m)
 
     while (end_status(m) < 0 && !m->signalled) {
         viewer_poll(m);
+        switches_poll(m);
         if (m->pictured) {
             m->pictured = false;
             screen_save(m);

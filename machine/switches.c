@@ -1,0 +1,283 @@
+/*
+ * switches.c - --switch-at: conditions under which another engine takes over.
+ *
+ * Whoever sees that a condition holds asks the CPU to stand still after the present instruction, notes which
+ * engine is wanted and wakes the event loop, whose thread makes the switch (switches_poll). Looking costs
+ * nothing where nobody asks: a port is watched by an address space that the CPU has in front of the ports'
+ * own, the serial port by a stream in front of the host's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/engine.h"
+#include "machine/machine.h"
+
+#define LINE_MAX   1024u
+#define PORT_SPACE (1ull << 16)
+
+struct switch_point {
+    struct switches *all;
+    const struct switch_option *option;
+    struct timer timer; /* SWITCH_TIME, SWITCH_EVERY */
+    bool seen;          /* SWITCH_SERIAL: in the present line */
+};
+
+struct switches {
+    struct machine *machine;
+    struct switch_point point[OPTIONS_SWITCHES];
+    unsigned count;
+    const char *wanted; /* the engine, up to a comma; NULL: none; atomic */
+    uint64_t random;
+
+    struct bus *ports; /* NULL: no port is watched */
+
+    struct chardev serial; /* in front of `host` */
+    struct chardev *host;
+    char line[LINE_MAX];
+    size_t length;
+};
+
+static void ask(struct switches *s, const char *engine)
+{
+    __atomic_store_n(&s->wanted, engine, __ATOMIC_RELEASE);
+    if (s->machine->vcpu.started)
+        vcpu_hold_for(&s->machine->vcpu, VCPU_SWITCHING);
+    loop_kick(s->machine->loop);
+}
+
+/* --- Time -------------------------------------------------------------------------------------------------
+ */
+
+static void time_has_come(void *opaque)
+{
+    struct switch_point *p = opaque;
+
+    ask(p->all, p->option->engines);
+}
+
+/* The same numbers in every run (Marsaglia: xorshift). */
+static uint64_t next_random(struct switches *s)
+{
+    s->random ^= s->random << 13;
+    s->random ^= s->random >> 7;
+    s->random ^= s->random << 17;
+    return s->random;
+}
+
+static void next_turn(void *opaque)
+{
+    struct switch_point *p = opaque;
+    const char *engine = p->option->engines;
+    unsigned count = 1, n;
+
+    for (const char *at = engine; (at = strchr(at, ',')); at++)
+        count++;
+    for (n = (unsigned)(next_random(p->all) % count); n; n--)
+        engine = strchr(engine, ',') + 1;
+    timer_arm(&p->timer, clock_now(p->all->machine->clock) + p->option->number);
+    ask(p->all, engine);
+}
+
+/* --- Ports ------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t port_read(void *opaque, uint64_t port, unsigned size)
+{
+    struct switches *s = opaque;
+
+    return bus_read(s->machine->ports, port, size);
+}
+
+static void port_write(void *opaque, uint64_t port, uint64_t value, unsigned size)
+{
+    struct switches *s = opaque;
+
+    bus_write(s->machine->ports, port, value, size);
+    for (unsigned n = 0; n < s->count; n++) {
+        const struct switch_option *o = s->point[n].option;
+
+        if (o->kind == SWITCH_PORT && o->number == port && (!o->has_value || o->value == value))
+            ask(s, o->engines);
+    }
+}
+
+static const struct bus_ops port_ops = {.read = port_read, .write = port_write, .max_size = 8};
+
+static bool watch_ports(struct switches *s)
+{
+    s->ports = bus_new("watched ports", PORT_SPACE, &s->machine->lock);
+    return s->ports && bus_map(s->ports, "ports", 0, PORT_SPACE, &port_ops, s);
+}
+
+/* --- The serial port --------------------------------------------------------------------------------------
+ */
+
+/* Whether the line ends in the text: when its last character comes, it has come. */
+static bool line_shows(const struct switches *s, const char *text)
+{
+    size_t length = strlen(text);
+
+    return length <= s->length && !memcmp(s->line + s->length - length, text, length);
+}
+
+static void take_character(struct switches *s, char c)
+{
+    bool ends = c == '\n' || c == '\r';
+
+    if (ends)
+        s->length = 0;
+    if (s->length == LINE_MAX) { /* the texts are much shorter than half of it */
+        memmove(s->line, s->line + LINE_MAX / 2, LINE_MAX / 2);
+        s->length = LINE_MAX / 2;
+    }
+    if (!ends)
+        s->line[s->length++] = c;
+    for (unsigned n = 0; n < s->count; n++) {
+        struct switch_point *p = &s->point[n];
+
+        if (ends)
+            p->seen = false;
+        else if (p->option->kind == SWITCH_SERIAL && !p->seen && (p->seen = line_shows(s, p->option->text)))
+            ask(s, p->option->engines);
+    }
+}
+
+static struct switches *of_serial(struct chardev *chr)
+{
+    return (struct switches *)((char *)chr - offsetof(struct switches, serial));
+}
+
+static void serial_write(struct chardev *chr, const uint8_t *data, size_t size)
+{
+    struct switches *s = of_serial(chr);
+
+    chardev_write(s->host, data, size);
+    for (size_t n = 0; n < size; n++)
+        take_character(s, (char)data[n]);
+}
+
+static void serial_room_changed(struct chardev *chr)
+{
+    chardev_room_changed(of_serial(chr)->host);
+}
+
+static void serial_close(struct chardev *chr)
+{
+    struct chardev *host = of_serial(chr)->host;
+
+    host->close(host);
+}
+
+static size_t serial_room(void *opaque)
+{
+    struct char_receiver *to = &((struct switches *)opaque)->serial.receiver;
+
+    return to->room ? to->room(to->opaque) : SIZE_MAX;
+}
+
+static void serial_receive(void *opaque, const uint8_t *data, size_t size)
+{
+    struct char_receiver *to = &((struct switches *)opaque)->serial.receiver;
+
+    if (to->receive)
+        to->receive(to->opaque, data, size);
+}
+
+static void watch_serial(struct switches *s)
+{
+    s->host = s->machine->serial[0];
+    s->host->receiver = (struct char_receiver){serial_room, serial_receive, s};
+    s->serial =
+        (struct chardev){.write = serial_write, .room_changed = serial_room_changed, .close = serial_close};
+    s->machine->serial[0] = &s->serial;
+}
+
+/* --- All of them ------------------------------------------------------------------------------------------
+ */
+
+static void name_of(const char *engines, char *name, size_t size)
+{
+    snprintf(name, size, "%.*s", (int)strcspn(engines, ","), engines);
+}
+
+/* Whether all engines that may be wanted serve here. */
+static bool all_serve(const struct switch_option *o, char *why, size_t why_size)
+{
+    char name[16];
+
+    for (const char *at = o->engines; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        name_of(at, name, sizeof(name));
+        if (!engine_pick(name, why, why_size))
+            return false;
+    }
+    return true;
+}
+
+static bool arm(struct switches *s, struct switch_point *p)
+{
+    switch (p->option->kind) {
+    case SWITCH_TIME:
+        timer_init(&p->timer, s->machine->clock, "switch-at", time_has_come, p);
+        timer_arm(&p->timer, p->option->number);
+        return true;
+    case SWITCH_EVERY:
+        timer_init(&p->timer, s->machine->clock, "switch-at", next_turn, p);
+        timer_arm(&p->timer, p->option->number);
+        return true;
+    case SWITCH_PORT:
+        return s->ports || watch_ports(s);
+    case SWITCH_SERIAL:
+        if (!s->host)
+            watch_serial(s);
+        return true;
+    default:
+        return true;
+    }
+}
+
+bool switches_build(struct machine *m, char *why, size_t why_size)
+{
+    struct switches *s;
+
+    if (!m->options->switches)
+        return true;
+    s = m->switches = calloc(1, sizeof(*s));
+    if (!s)
+        return false;
+    s->machine = m;
+    s->random = 0x2545f4914f6cdd1d;
+    for (unsigned n = 0; n < m->options->switches; n++) {
+        struct switch_point *p = &s->point[s->count++];
+
+        *p = (struct switch_point){.all = s, .option = &m->options->switch_at[n]};
+        if (!all_serve(p->option, why, why_size) || !arm(s, p))
+            return false;
+    }
+    return true;
+}
+
+void switches_free(struct machine *m)
+{
+    if (m->switches)
+        bus_free(m->switches->ports);
+    free(m->switches);
+    m->switches = NULL;
+}
+
+struct bus *switches_ports(struct machine *m)
+{
+    return m->switches && m->switches->ports ? m->switches->ports : m->ports;
+}
+
+void switches_poll(struct machine *m)
+{
+    const char *engines;
+    char name[16], why[300];
+
+    if (!m->switches || !(engines = __atomic_exchange_n(&m->switches->wanted, NULL, __ATOMIC_ACQ_REL)))
+        return;
+    name_of(engines, name, sizeof(name));
+    if (!machine_switch_engine(m, name, why, sizeof(why)))
+        log_at(m->log, LOG_ERROR, "oxbow", "the engine can't be switched: %s", why);
+    vcpu_release_for(&m->vcpu, VCPU_SWITCHING);
+}

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "cpu/cpu.h"
+#include "debug/test_command.h"
 #include "machine/machine.h"
 
 /* A signal handler gets nothing but its number. */
@@ -76,19 +77,6 @@ static int accel_command(int argc, char **argv)
     return 0;
 }
 
-static const struct command_row commands[] = {
-    {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
-    {.name = NULL},
-};
-
-static const struct command_row *find_command(const char *name)
-{
-    for (const struct command_row *row = commands; row->name; row++)
-        if (!strcmp(row->name, name))
-            return row;
-    return NULL;
-}
-
 /* What was printed for the user must have arrived. */
 static int printed(int status)
 {
@@ -97,6 +85,8 @@ static int printed(int status)
     fprintf(stderr, "oxbow: cannot write to standard output\n");
     return EXIT_HOST;
 }
+
+static const struct command_row commands[];
 
 /* Answers what can be answered without a machine. True when that was all. */
 static bool answer(const struct options *options)
@@ -116,7 +106,8 @@ static bool answer(const struct options *options)
     return true;
 }
 
-static int run(const struct options *options)
+/* Says in `end` how it ended, unless that is NULL. */
+static int run(const struct options *options, struct test_end *end)
 {
     struct machine_config config = {.options = options};
     struct machine *machine;
@@ -139,8 +130,34 @@ static int run(const struct options *options)
         machine_print_check(machine, stderr);
     if (options->stats)
         machine_print_stats(machine, stderr);
+    if (end)
+        *end = (struct test_end){true, status, machine->exit_value};
     machine_free(machine);
     return status;
+}
+
+static void run_test(const struct options *options, struct test_end *end)
+{
+    run(options, end);
+}
+
+static int test(int argc, char **argv)
+{
+    return test_command(argc, argv, run_test);
+}
+
+static const struct command_row commands[] = {
+    {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
+    {"test", "[OPTION]... IMAGE...", "Boots kernels and says which of them did well.", test},
+    {.name = NULL},
+};
+
+static const struct command_row *find_command(const char *name)
+{
+    for (const struct command_row *row = commands; row->name; row++)
+        if (!strcmp(row->name, name))
+            return row;
+    return NULL;
 }
 
 int main(int argc, char **argv)
@@ -160,7 +177,7 @@ int main(int argc, char **argv)
     } else if (answer(&options)) {
         status = printed(0);
     } else {
-        status = run(&options);
+        status = run(&options, NULL);
     }
     options_free(&options);
     return status;

@@ -117,6 +117,7 @@ struct machine {
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
     volatile sig_atomic_t pictured;  /* a signal asks for --screenshot's picture now */
     int end;                         /* exit status to end with, -1: go on; atomic */
+    int exit_value;                  /* what the guest wrote to the exit device to end the run; -1: nothing */
     bool reset_asked;                /* atomic */
 };
 
@@ -137,8 +138,8 @@ void machine_free(struct machine *machine);
 /* Runs it to its end; returns the exit status. A crash is reported on stderr. Once per machine. */
 int machine_run(struct machine *machine);
 
-/* Ends the run with this exit status; the first call counts. Any thread, not a signal handler. */
-void machine_end(struct machine *machine, int status);
+/* Ends the run with this exit status; the first call counts, and is told so. Any thread, not a signal handler. */
+bool machine_end(struct machine *machine, int status);
 
 /* Ends the run as a signal's default action would, tidily. From a signal handler. */
 void machine_signal(struct machine *machine, int number);

@@ -97,7 +97,10 @@ static void poweroff_line(void *opaque, int n, bool level)
 
 static void exit_port(void *opaque, uint32_t status)
 {
-    machine_end(opaque, (int)(status & 0xFF));
+    struct machine *m = opaque;
+
+    if (machine_end(m, (int)(status & 0xFF)))
+        m->exit_value = (int)(status >> 1);
 }
 
 static void quit_keys(void *opaque)

@@ -4,6 +4,7 @@
  *     hello  prints "hello" on COM1 and on port 0xE9, and powers off
  *     echo   prints "ready", sends back what COM1 receives until a q, and powers off
  *     exit   writes 0x10 to the exit device's port
+ *     twice  writes 0x10 to it, and then 0
  *     reset  prints "start" and resets the machine through the keyboard controller
  *     crash  runs an invalid instruction without an IDT
  *     hang   runs in a circle
@@ -53,6 +54,12 @@ next:
 
 #elif defined GUEST_exit
     movb $0x10, %al
+    outb %al, $0xF4
+
+#elif defined GUEST_twice
+    movb $0x10, %al
+    outb %al, $0xF4
+    xorl %eax, %eax
     outb %al, $0xF4
 
 #elif defined GUEST_reset

@@ -338,7 +338,7 @@ void jit_run_block(struct cpu *cpu, struct trace *t)
 {
     cpu->jit->stats.entered++;
     cpu->retired -= t->count;
-    cpu->jt.code_page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
+    jit_know_pages(cpu, t);
     cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
     cpu->jit->inside = true;
     cpu->jit->entered_at = cpu->retired;
@@ -388,6 +388,6 @@ void jit_new_trace(struct cpu *cpu, struct trace *t)
     t->block = NULL;
     t->heat = 0;
     t->first = t->insn[0].fn;
-    if (cpu->jit && jit_mode(t->mode) && t->phys2 == NO_PAGE)
+    if (cpu->jit && jit_mode(t->mode))
         t->insn[0].fn = body_warm;
 }

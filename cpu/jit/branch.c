@@ -39,11 +39,31 @@ void emit_stub(struct trans *t, struct jit_exit *x)
     set_rel32(&t->e, x->rel, x->stub);
 }
 
+void emit_page_check(struct trans *t, int32_t page)
+{
+    struct emit *e = &t->e;
+
+    emit_rip(t, H_ADDR, page);
+    emit_op(e, 0, 0x8b, H_TMP, REG(H_ADDR));
+    emit_op(e, 0, 0xc1, 5, REG(H_TMP));
+    emit8(e, 8);
+    emit_op(e, 0, 0x81, 4, REG(H_TMP));
+    emit32(e, (JIT_FETCH_SIZE - 1) * sizeof(struct jit_fetch));
+    emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, JT(fetch[t->block->context])));
+}
+
+uint8_t *emit_frame_check(struct trans *t, uint32_t frame)
+{
+    emit_op(&t->e, 0, 0x81, 7, TABLE(H_TMP, JT(fetch[t->block->context]) + 8));
+    emit32(&t->e, frame);
+    return t->e.at - 4;
+}
+
 void emit_goto(struct trans *t, int32_t offset)
 {
     struct emit *e = &t->e;
     struct jit_exit *x = new_exit(t, offset);
-    int32_t page = offset & ~(int32_t)(BUS_PAGE - 1), table = JT(fetch[t->block->context]);
+    int32_t page = offset & ~(int32_t)(BUS_PAGE - 1);
     uint8_t *other_page, *other_frame;
 
     if (!page) {
@@ -51,17 +71,9 @@ void emit_goto(struct trans *t, int32_t offset)
         emit_stub(t, x);
         return;
     }
-    emit_rip(t, H_ADDR, page);
-    emit_op(e, 0, 0x8b, H_TMP, REG(H_ADDR));
-    emit_op(e, 0, 0xc1, 5, REG(H_TMP));
-    emit8(e, 8);
-    emit_op(e, 0, 0x81, 4, REG(H_TMP));
-    emit32(e, (JIT_FETCH_SIZE - 1) * sizeof(struct jit_fetch));
-    emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, table));
+    emit_page_check(t, page);
     other_page = emit_jcc(e, CC_NE, NULL);
-    emit_op(e, 0, 0x81, 7, TABLE(H_TMP, table + 8));
-    x->frame = e->at;
-    emit32(e, UINT32_MAX);
+    x->frame = emit_frame_check(t, UINT32_MAX);
     other_frame = emit_jcc(e, CC_NE, NULL);
     emit_store(e, SLOT(JT(code_page)), H_ADDR);
     x->rel = emit_jmp(e, NULL);

@@ -174,6 +174,7 @@ bool jit_ymm_allowed(const struct cpu *cpu); /* AVX instructions don't fault */
 bool jit_may_load_xmm(struct cpu *cpu, uint32_t site);
 bool jit_x87_allowed(const struct cpu *cpu); /* the same of x87 instructions */
 bool jit_may_load_x87(struct cpu *cpu, uint32_t site);
+void jit_know_pages(struct cpu *cpu, const struct trace *t); /* trace_find() found it for s.rip: its pages are mapped so */
 void jit_sync_x87(struct cpu *cpu); /* from jt.image to struct cpu_state */
 void jit_sync_flags(struct cpu *cpu); /* to the interpreter's form */
 

@@ -219,15 +219,26 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
 
 /* --- Where to go -------------------------------------------------------------------------------------- */
 
-/* The page of s.rip is at this physical page: remembers that, and goes there. */
-static void know_page(struct cpu *cpu, unsigned context, uint64_t frame)
+/* A page of code is at this physical page. */
+static void know_page(struct cpu *cpu, unsigned context, uint64_t page, uint64_t frame)
 {
-    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1);
-    unsigned slot = page >> 12 & (JIT_FETCH_SIZE - 1);
+    struct jit_fetch *f = &cpu->jt.fetch[context][page >> 12 & (JIT_FETCH_SIZE - 1)];
 
-    cpu->jt.fetch[context][slot] = (struct jit_fetch){page, frame};
-    jit_filled(cpu, JIT_FETCH, context, slot, page);
+    if (f->page == page && f->frame == frame)
+        return;
+    *f = (struct jit_fetch){page, frame};
+    jit_filled(cpu, JIT_FETCH, context, page >> 12 & (JIT_FETCH_SIZE - 1), page);
+}
+
+void jit_know_pages(struct cpu *cpu, const struct trace *t)
+{
+    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1), next = page + BUS_PAGE;
+    unsigned context = jit_context(t->mode);
+
     cpu->jt.code_page = page;
+    know_page(cpu, context, page, t->phys >> 12);
+    if (t->phys2 != NO_PAGE)
+        know_page(cpu, context, cpu->long64 ? next : (uint32_t)next, t->phys2 >> 12);
 }
 
 /* The block for s.rip, or NULL; leaves the tables knowing its page. May raise the faults of a fetch. */
@@ -238,9 +249,9 @@ static struct jit_block *block_here(struct cpu *cpu)
     if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed) || cpu->checker)
         return NULL;
     t = trace_find(cpu);
-    if (t->phys2 != NO_PAGE || !t->block || !jit_may_enter(cpu, t->block))
+    if (!t->block || !jit_may_enter(cpu, t->block))
         return NULL;
-    know_page(cpu, t->block->context, t->phys >> 12);
+    jit_know_pages(cpu, t);
     return t->block;
 }
 
@@ -261,8 +272,8 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
         /* Linked: only the page has to be found again. */
         uint64_t phys = fetch_translate(cpu, NULL, cpu->s.rip);
 
-        if (phys == x->to->trace->phys) {
-            know_page(cpu, x->to->context, phys >> 12);
+        if (phys == x->to->trace->phys && x->to->trace->phys2 == NO_PAGE) {
+            jit_know_pages(cpu, x->to->trace);
             return x->to->code;
         }
     }

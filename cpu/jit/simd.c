@@ -1,6 +1,7 @@
 /*
  * simd.c - SSE instructions as themselves: the guest's XMM registers are the host's, its MXCSR too.
  */
+#include "cpu/fpu.h"
 #include "cpu/jit/translate.h"
 
 static unsigned xmm_number(unsigned offset)
@@ -192,6 +193,28 @@ static void emit_simd(struct trans *t, const struct insn *i)
     }
 }
 
+static void emit_stmxcsr(struct trans *t, const struct insn *i)
+{
+    emit_op(&t->e, E_0F, 0xae, 3, rm_place(t, i, O_Md, true));
+}
+
+/* A value that unmasks something, or has a reserved bit, is for the body. */
+static void emit_ldmxcsr(struct trans *t, const struct insn *i)
+{
+    struct place p = rm_place(t, i, O_Md, false);
+    struct emit *e = &t->e;
+    uint8_t *fine;
+
+    emit_op(e, 0, 0x8b, H_TMP, p);
+    emit_alu_imm(e, 0, 4, REG(H_TMP), (int32_t)(0xffff0000 | MXCSR_MASKS));
+    emit_alu_imm(e, 0, 7, REG(H_TMP), MXCSR_MASKS);
+    fine = emit_jcc(e, CC_E, NULL);
+    emit_mov_imm(e, H_TMP, new_site(t, i));
+    emit_jmp(e, t->jit->body);
+    emit_land(e, fine);
+    emit_op(e, E_0F, 0xae, 2, p);
+}
+
 static void emit_vzero(struct trans *t, const struct insn *i)
 {
     emit8(&t->e, 0xc5);
@@ -245,6 +268,8 @@ const struct rule simd_rules[] = {
     SIMD(0x7c, 0x7f, PFX_66), SIMD(0x7c, 0x7d, PFX_F2), SIMD(0x7e, 0x7f, PFX_F3),
     SIMD(0xc2, 0xc2, PFX_ANY), SIMD(0xc4, 0xc5, PFX_66), SIMD(0xc6, 0xc6, PFX_ANY),
     SIMD(0xd0, 0xd5, PFX_66), SIMD(0xd0, 0xd0, PFX_F2), SIMD(0xd6, 0xf6, PFX_66), SIMD(0xe6, 0xe6, PFX_F3),
+    {1, 0xae, 0xae, 2, PFX_NONE, R_XMM | R_EXITS | R_CLOBBERS, emit_ldmxcsr, 0},
+    {1, 0xae, 0xae, 3, PFX_NONE, R_XMM, emit_stmxcsr, 0},
     SIMD(0xe6, 0xe6, PFX_F2), SIMD(0xf0, 0xf0, PFX_F2), SIMD(0xf8, 0xfe, PFX_66),
     /* Legacy SSSE3 to GFNI; not PCMPxSTRx, which make registers and flags of their own. */
     SIMD_38(0x00, 0x0b), SIMD_38(0x10, 0x40), SIMD_38(0xcf, 0xdf),

@@ -175,6 +175,20 @@ static void emit_unit(struct trans *t, int32_t live, int table)
     t->jit->sites[site].resume = emit_here(&t->e);
 }
 
+/* An instruction that hangs over its page's edge: the next page has to be mapped where the trace found it. */
+static void emit_second_page(struct trans *t)
+{
+    struct emit *e = &t->e;
+    struct later *l;
+
+    emit_page_check(t, BUS_PAGE);
+    l = emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_TAKEN);
+    l->offset = INT32_MIN;
+    emit_frame_check(t, (uint32_t)(t->block->trace->phys2 >> 12));
+    l = emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_TAKEN);
+    l->offset = INT32_MIN;
+}
+
 /* What every block begins with: is the CPU wanted elsewhere; counting; XMM registers. */
 static void emit_head(struct trans *t)
 {
@@ -184,6 +198,8 @@ static void emit_head(struct trans *t)
     emit_op(e, E_W, 0x3b, H_COUNT, SLOT(offsetof(struct cpu, stop_at)));
     l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);
     l->offset = INT32_MIN;
+    if (t->block->trace->phys2 != NO_PAGE)
+        emit_second_page(t);
     emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
     t->block->xmm = uses(t, R_XMM);
     t->block->x87 = uses(t, R_X87);

@@ -129,6 +129,8 @@ void store_tmp(struct trans *t, struct place p, unsigned size); /* r13 to a gues
 void keep_place(struct trans *t, int32_t slot, struct place p, unsigned size, bool high); /* as a flags operand */
 
 /* branch.c */
+void emit_page_check(struct trans *t, int32_t page); /* r14: the code page at `page` from the block's; equal: its place is known */
+uint8_t *emit_frame_check(struct trans *t, uint32_t frame); /* ... and then equal: it is there. Where the number is */
 void emit_goto(struct trans *t, int32_t offset); /* a jump to `offset` of the block's page, linked */
 void emit_stub(struct trans *t, struct jit_exit *x);
 void emit_leave_at(struct trans *t, int32_t offset); /* to C, with RIP there */

@@ -6,6 +6,7 @@
 
 #include "cpu/interp/flags.h"
 #include "cpu/models.h"
+#include "cpu/stop.h"
 
 #define DEFAULT_TSC_HZ NS_PER_SEC
 
@@ -108,6 +109,7 @@ void cpu_free(struct cpu *cpu)
     if (cpu->listener.opaque)
         bus_unlisten(cpu->memory, &cpu->listener);
     cpu_end_jit(cpu);
+    stops_free(cpu);
     trace_cache_free(cpu);
     tlb_free(cpu);
     decoder_free(cpu->decoder);
@@ -150,6 +152,8 @@ void cpu_reset(struct cpu *cpu, bool init)
     s->activity = CPU_RUNNING;
     s->shadow = s->nmi_blocked = s->nmi_pending = s->event_pending = 0;
     s->pending_debug = 0;
+    cpu->alone = false;
+    stop_forget_exception(cpu, true);
     if (init) {
         /* An application processor then waits for its start-up message. */
         if (cpu->id)
@@ -197,6 +201,7 @@ void cpu_pull(struct cpu *cpu)
 void cpu_push(struct cpu *cpu)
 {
     set_arith_flags(cpu, (uint32_t)cpu->s.rflags);
+    stop_forget_exception(cpu, false);
     tlb_flush_all(cpu);
     cpu->link_gen++;
     update_mode(cpu);

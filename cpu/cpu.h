@@ -42,6 +42,7 @@ enum cpu_exit {
     CPU_EXIT_KICK,     /* cpu_kick() was called, or the budget is used up */
     CPU_EXIT_HALT,     /* HLT or waiting for SIPI; wait for a wire to change */
     CPU_EXIT_SHUTDOWN, /* triple fault: see cpu_chain() */
+    CPU_EXIT_STOPPED,  /* something that cpu_stop_add() asked for: see cpu_stopped() */
 };
 
 /* NULL with a sentence in `why` when the model is unknown or memory ran out. */
@@ -57,6 +58,66 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget);
 
 /* Executes exactly one instruction or delivers one event, taking nothing from caches. */
 enum cpu_exit cpu_step(struct cpu *cpu);
+
+/*
+ * Stops: what a debugger, or whoever else, wants the CPU to stop at. There may be any number, and while there are none
+ * they cost nothing; code to stop at is interpreted. Not everything that reads and writes memory is seen by a watch: the
+ * CPU's walks of page tables, and chips' DMA, aren't. Engines other than this CPU know no stops.
+ */
+enum cpu_stop_kind {
+    CPU_STOP_EXECUTE, /* before the instruction at `address` (linear) */
+    CPU_STOP_WRITE,   /* after an instruction, or an event's delivery, that wrote any of `size` bytes at `address` */
+    CPU_STOP_READ,
+    CPU_STOP_ACCESS,    /* read or wrote */
+    CPU_STOP_PORT,      /* after one that used any of `size` ports at `address` */
+    CPU_STOP_EXCEPTION, /* before exception `address` is delivered; RIP is at its cause. Not of INT n, INT3, INTO */
+    CPU_STOP_INTERRUPT, /* at the handler of any of `size` vectors at `address`: of INTR, NMI and INT n, INT3, INTO */
+    CPU_STOP_MODE,      /* after CR0.PE, CR0.PG, and with it EFER.LMA, changed */
+    CPU_STOP_CR3,       /* after a MOV to CR3, or a task switch that loaded it */
+    CPU_STOP_MAGIC,     /* after XCHG BX,BX */
+    CPU_STOP_KINDS,
+};
+
+struct cpu_stop {
+    enum cpu_stop_kind kind;
+    bool physical; /* `address` of data is physical */
+    uint64_t address;
+    uint64_t size;     /* of data, ports, vectors; 0 counts as 1 */
+    const void *owner; /* anything; the same place may be a stop of several */
+};
+
+/*
+ * While the CPU is stopped, or on its thread. Adding what is there already, and removing what isn't, does nothing. add:
+ * false when memory ran out; remove: whether it was there.
+ */
+bool cpu_stop_add(struct cpu *cpu, const struct cpu_stop *stop);
+bool cpu_stop_remove(struct cpu *cpu, const struct cpu_stop *stop);
+void cpu_stop_remove_all(struct cpu *cpu, const void *owner);
+bool cpu_has_stops(const struct cpu *cpu);
+
+#define CPU_STOP_HITS 16
+
+/* Why the CPU stopped. */
+struct cpu_stopped {
+    struct cpu_stop stop;
+    uint64_t address; /* linear address, port or vector that was hit; new CR3 or CR0 */
+    bool write;       /* of data and ports */
+    bool has_error;   /* of exceptions */
+    uint32_t error;
+};
+
+/*
+ * After cpu_run() or cpu_step_over() gave CPU_EXIT_STOPPED: all stops that were hit at once, at most `max`; how many.
+ * The next cpu_run() goes on from there: it doesn't stop before the same instruction again, and delivers the exception,
+ * unless cpu_push() said that the state was changed: then the instruction is tried again.
+ */
+unsigned cpu_stopped(const struct cpu *cpu, struct cpu_stopped *hits, unsigned max);
+
+/*
+ * A debugger's step: exactly one instruction, with no interrupt taken before it unless the CPU is halted, and no stop
+ * before it, or the delivery of one event. The guest's TF and RF serve the guest. CPU_EXIT_KICK, or what cpu_run() gives.
+ */
+enum cpu_exit cpu_step_over(struct cpu *cpu);
 
 /* The canonical state: pull before reading it, push after changing it. */
 struct cpu_state *cpu_state(struct cpu *cpu);

@@ -10,6 +10,7 @@
  * found.
  */
 #include "cpu/protect.h"
+#include "cpu/stop.h"
 
 /* --- Raising ------------------------------------------------------------------------------------- */
 
@@ -67,8 +68,23 @@ static bool is_double_fault(const struct cpu *cpu, int second)
 static _Noreturn void shutdown(struct cpu *cpu)
 {
     cpu->s.activity = CPU_SHUTDOWN;
+    forget_fault(cpu);
+    cpu->alone = false;
+    leave(cpu);
+}
+
+void forget_fault(struct cpu *cpu)
+{
     cpu->fault.vector = NO_EVENT;
     cpu->in_delivery = false;
+}
+
+void begin_anew(struct cpu *cpu, const struct insn *i)
+{
+    cpu->s.rip += i->off;
+    if (!cpu->long64)
+        cpu->s.rip = (uint32_t)cpu->s.rip;
+    cpu->retired -= i->rest + 1u;
     leave(cpu);
 }
 
@@ -378,9 +394,21 @@ static void delivered(struct cpu *cpu)
         cpu->s.activity = CPU_RUNNING;
 }
 
+static void interrupt_delivered(struct cpu *cpu, int vector)
+{
+    struct stop_event e = {.address = (uint64_t)vector, .size = 1};
+
+    if (unlikely(cpu->stops))
+        stop_event(cpu, NULL, CPU_STOP_INTERRUPT, &e);
+    delivered(cpu);
+}
+
 void deliver_fault(struct cpu *cpu)
 {
-    if (cpu->fault.vector == NO_EVENT) /* it was shut down */
+    if (cpu->fault.vector == NO_EVENT) /* it was shut down, or an instruction is begun anew */
+        return;
+    cpu->alone = false;
+    if (unlikely(cpu->stops) && stop_exception(cpu))
         return;
     cpu->in_delivery = true;
     cpu->stats.exceptions++;
@@ -401,7 +429,7 @@ void deliver_interrupt(struct cpu *cpu, int vector)
     if (vector == EX_NMI)
         cpu->s.nmi_blocked = 1;
     deliver(cpu, NULL, cpu->s.rip);
-    delivered(cpu);
+    interrupt_delivered(cpu, vector);
 }
 
 void deliver_pending(struct cpu *cpu)
@@ -437,7 +465,7 @@ void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint6
         set_debug_status(cpu, cpu->s.pending_debug);
         cpu->s.pending_debug = 0;
     }
-    delivered(cpu);
+    interrupt_delivered(cpu, vector);
 }
 
 void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uint64_t next)
@@ -468,7 +496,7 @@ void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uin
     }
     start_software(cpu, vector, true);
     deliver_vector_table(cpu, &d, 0, clear);
-    delivered(cpu);
+    interrupt_delivered(cpu, vector);
 }
 
 /* --- For reports --------------------------------------------------------------------------------- */

@@ -145,6 +145,7 @@ enum attention {
     ATT_MAP = 128, /* the memory map changed */
     ATT_A20 = 256,
     ATT_TRACK = 512, /* pages are watched for writes anew: forget which may be written unseen */
+    ATT_STOP = 1024, /* stops changed or were hit, or `alone` */
 };
 
 struct cpu {
@@ -175,6 +176,7 @@ struct cpu {
     pthread_t thread; /* the one in cpu_run */
     uint64_t budget_end;
     bool single;      /* executing one instruction only */
+    bool alone;       /* so is the next to be, without interrupt or stop before it */
     bool trap_after;  /* which traps because TF was set before it */
     bool in_delivery; /* an event is being delivered */
 
@@ -220,6 +222,7 @@ struct cpu {
     struct pcid_table *pcids;
     struct cpu_stats stats;
     struct jit *jit; /* NULL: everything is interpreted */
+    struct stops *stops;     /* stop.c; NULL: nobody ever asked for one */
     struct checker *checker; /* NULL: translated code isn't compared with the interpreter */
     struct jit_tables jt;
 };
@@ -262,6 +265,9 @@ static inline bool long_mode(const struct cpu *cpu)
 _Noreturn void fault(struct cpu *cpu, const struct insn *i, int vector, uint32_t error);
 _Noreturn void fault0(struct cpu *cpu, const struct insn *i, int vector);
 _Noreturn void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear, uint32_t error);
+/* Back to cpu_run's loop before instruction `i`, which has changed nothing yet; no exception. */
+_Noreturn void begin_anew(struct cpu *cpu, const struct insn *i);
+void forget_fault(struct cpu *cpu); /* none is on its way */
 
 #define gp0(cpu, i) fault(cpu, i, EX_GP, 0)
 #define ud(cpu, i)  fault0(cpu, i, EX_UD)
@@ -401,6 +407,7 @@ struct trace *trace_find(struct cpu *cpu);   /* for s.rip; decodes when new; rai
 struct trace *trace_single(struct cpu *cpu); /* one instruction, nothing cached */
 void trace_flush(struct cpu *cpu);
 void trace_written(struct cpu *cpu, uint64_t phys, uint64_t size); /* on the CPU's own thread */
+void trace_drop_offset(struct cpu *cpu, unsigned offset); /* those with code at this offset in its page */
 bool trace_cache_new(struct cpu *cpu);
 void trace_cache_free(struct cpu *cpu);
 

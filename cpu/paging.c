@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "cpu/interp/access.h"
+#include "cpu/stop.h"
 
 #define PTE_P  (1ull << 0)
 #define PTE_W  (1ull << 1)
@@ -477,7 +478,7 @@ void tlb_code_page(struct cpu *cpu, uint64_t phys)
 }
 
 /* Fills the fast entry from the side entry, as far as both allow. */
-static void fill_entry(const struct cpu *cpu, struct tlb_entry *e, const struct tlb_side *s, uint64_t page)
+static void fill_entry(struct cpu *cpu, struct tlb_entry *e, const struct tlb_side *s, uint64_t page)
 {
     struct region *r = s->region;
 
@@ -485,6 +486,8 @@ static void fill_entry(const struct cpu *cpu, struct tlb_entry *e, const struct 
     if (!r || r->kind == REGION_IO || s->offset + BUS_PAGE > r->size)
         return;
     if (unlikely(breakpoints_armed(cpu)) && breakpoint_in_page(cpu, page))
+        return;
+    if (unlikely(cpu->stops) && stop_in_page(cpu, page, s->phys))
         return;
     e->addend = (uint64_t)(uintptr_t)(r->host + s->offset) - page;
     if (s->allow & 1u << ACCESS_READ)
@@ -590,13 +593,25 @@ static bool crosses_page(uint64_t linear, unsigned size)
     return (linear & (BUS_PAGE - 1)) + size > BUS_PAGE;
 }
 
-static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t linear, unsigned size)
+static void watched(struct cpu *cpu, const struct insn *i, const struct tlb_side *s, uint64_t linear, unsigned size,
+                    bool write)
+{
+    struct stop_event e = {.address = linear, .physical = s->phys + (linear & (BUS_PAGE - 1)), .size = size,
+                           .write = write};
+
+    stop_access(cpu, i, &e);
+}
+
+static uint64_t read_in_page(struct cpu *cpu, const struct insn *i, const struct tlb_side *s, uint64_t linear,
+                             unsigned size)
 {
     unsigned in_page = linear & (BUS_PAGE - 1);
     uint64_t value = 0;
 
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, false);
+    if (unlikely(cpu->stops))
+        watched(cpu, i, s, linear, size, false);
 
     if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size) {
         if (unlikely(cpu->checker))
@@ -607,7 +622,7 @@ static uint64_t read_in_page(struct cpu *cpu, const struct tlb_side *s, uint64_t
     return value;
 }
 
-static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, uint64_t linear,
+static void write_in_page(struct cpu *cpu, const struct insn *i, struct tlb *tlb, struct tlb_side *s, uint64_t linear,
                           uint64_t value, unsigned size)
 {
     unsigned in_page = linear & (BUS_PAGE - 1);
@@ -615,6 +630,8 @@ static void write_in_page(struct cpu *cpu, struct tlb *tlb, struct tlb_side *s, 
 
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, true);
+    if (unlikely(cpu->stops))
+        watched(cpu, i, s, linear, size, true);
     if (!r || r->kind != REGION_RAM || s->offset + in_page + size > r->size) {
         if (unlikely(cpu->checker))
             check_chip(cpu);
@@ -639,21 +656,21 @@ static uint64_t read_any(struct cpu *cpu, const struct insn *i, unsigned seg, st
                          uint64_t linear, unsigned size)
 {
     if (likely(!crosses_page(linear, size)))
-        return read_in_page(cpu, translate(cpu, i, seg, tlb, linear, ACCESS_READ), linear, size);
+        return read_in_page(cpu, i, translate(cpu, i, seg, tlb, linear, ACCESS_READ), linear, size);
 
     unsigned first = BUS_PAGE - (linear & (BUS_PAGE - 1));
     uint64_t edge = edge_of(cpu, i, seg, linear);
     struct tlb_side a = *translate(cpu, i, seg, tlb, linear, ACCESS_READ);
     struct tlb_side *b = translate(cpu, i, seg, tlb, edge, ACCESS_READ);
 
-    return read_in_page(cpu, &a, linear, first) | read_in_page(cpu, b, edge, size - first) << (8 * first);
+    return read_in_page(cpu, i, &a, linear, first) | read_in_page(cpu, i, b, edge, size - first) << (8 * first);
 }
 
 static void write_any(struct cpu *cpu, const struct insn *i, unsigned seg, struct tlb *tlb, uint64_t linear,
                       uint64_t value, unsigned size)
 {
     if (likely(!crosses_page(linear, size))) {
-        write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, size);
+        write_in_page(cpu, i, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, size);
         return;
     }
 
@@ -662,8 +679,8 @@ static void write_any(struct cpu *cpu, const struct insn *i, unsigned seg, struc
 
     translate(cpu, i, seg, tlb, linear, ACCESS_WRITE);
     translate(cpu, i, seg, tlb, edge, ACCESS_WRITE); /* both faults before any byte is written */
-    write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, first);
-    write_in_page(cpu, tlb, translate(cpu, i, seg, tlb, edge, ACCESS_WRITE), edge, value >> (8 * first),
+    write_in_page(cpu, i, tlb, translate(cpu, i, seg, tlb, linear, ACCESS_WRITE), linear, value, first);
+    write_in_page(cpu, i, tlb, translate(cpu, i, seg, tlb, edge, ACCESS_WRITE), edge, value >> (8 * first),
                   size - first);
 }
 
@@ -761,6 +778,8 @@ void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64
         return NULL;
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, true);
+    if (unlikely(cpu->stops))
+        watched(cpu, i, s, linear, size, true);
     if (unlikely(cpu->checker))
         check_write(cpu, s->region->host + s->offset + (linear & (BUS_PAGE - 1)),
                     s->phys + (linear & (BUS_PAGE - 1)), linear, size);

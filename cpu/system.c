@@ -5,6 +5,7 @@
  * Each write checks everything first, then commits, then tells the TLB and update_mode(). The caller leaves
  * its trace afterwards, since the mode and the translation of what follows may have changed.
  */
+#include "cpu/stop.h"
 #include "cpu/system.h"
 
 #define CR0_DEFINED                                                                                          \
@@ -59,6 +60,8 @@ void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value)
             gp0(cpu, i);
         efer &= ~(uint64_t)EFER_LMA;
     }
+    if (unlikely(cpu->stops) && changed & (CR0_PE | CR0_PG))
+        stop_event(cpu, i, CPU_STOP_MODE, &(struct stop_event){.address = value, .size = 1});
     /* SDM 3A 4.4.1 has the list of the writes that load the PDPTE registers. */
     if (pae_paging(value, cpu->s.cr4, efer) && changed & (CR0_PG | CR0_CD | CR0_NW) &&
         !load_pdptes(cpu, cpu->s.cr3))
@@ -85,6 +88,8 @@ void write_cr3(struct cpu *cpu, const struct insn *i, uint64_t value)
     }
     if (value >> phys_bits(cpu))
         gp0(cpu, i);
+    if (unlikely(cpu->stops))
+        stop_event(cpu, i, CPU_STOP_CR3, &(struct stop_event){.address = value, .size = 1});
     if (pae_paging(cpu->s.cr0, cpu->s.cr4, cpu->s.efer) && !load_pdptes(cpu, value))
         gp0(cpu, i);
     cpu->s.cr3 = value;

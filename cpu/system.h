@@ -5,7 +5,7 @@
 #ifndef CPU_SYSTEM_H
 #define CPU_SYSTEM_H
 
-#include "cpu/internal.h"
+#include "cpu/stop.h"
 
 /* DR6 and DR7 bits that read as ones whatever was written; DR6.BD and DR7.GD. */
 #define DR6_FIXED 0xffff0ff0u
@@ -37,16 +37,27 @@ static inline void check_port(struct cpu *cpu, const struct insn *i, uint16_t po
         check_io(cpu, i, port, size);
 }
 
-/* The access itself; check_port() comes first. */
-static inline uint64_t read_port(struct cpu *cpu, uint16_t port, unsigned size)
+static inline void stop_port(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size, bool write)
 {
+    struct stop_event e = {.address = port, .size = size, .write = write};
+
+    stop_event(cpu, i, CPU_STOP_PORT, &e);
+}
+
+/* The access itself; check_port() comes first. */
+static inline uint64_t read_port(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size)
+{
+    if (unlikely(cpu->stops))
+        stop_port(cpu, i, port, size, false);
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_io(cpu, port, size);
     return bus_read(cpu->ports, port, size);
 }
 
-static inline void write_port(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
+static inline void write_port(struct cpu *cpu, const struct insn *i, uint16_t port, uint64_t value, unsigned size)
 {
+    if (unlikely(cpu->stops))
+        stop_port(cpu, i, port, size, true);
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_io(cpu, port, size);
     bus_write(cpu->ports, port, value, size);

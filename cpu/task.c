@@ -8,6 +8,7 @@
  * instruction (SDM 3A 8.3).
  */
 #include "cpu/protect.h"
+#include "cpu/stop.h"
 
 /* Offsets in a TSS: 32-bit, 16-bit. */
 #define TSS32_CR3   0x1c
@@ -181,6 +182,8 @@ static void load_cr3(struct cpu *cpu, uint64_t cr3)
         return;
     if (cpu->s.cr4 & CR4_PAE && !load_pdptes(cpu, cr3))
         gp0(cpu, NULL);
+    if (unlikely(cpu->stops))
+        stop_event(cpu, NULL, CPU_STOP_CR3, &(struct stop_event){.address = cr3, .size = UINT64_MAX});
     cpu->s.cr3 = cr3;
     tlb_new_cr3(cpu, false);
 }

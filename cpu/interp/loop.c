@@ -7,6 +7,7 @@
  * reads the bits, so that none is lost.
  */
 #include "cpu/interp/chain.h"
+#include "cpu/stop.h"
 
 /* Attention that can't be acted on now: an interrupt while IF is clear, an NMI inside an NMI's handler. */
 static uint32_t actionable(const struct cpu *cpu)
@@ -89,6 +90,8 @@ static void run_single(struct cpu *cpu)
     uint64_t linear = cpu->long64 ? cpu->s.rip : (uint32_t)(cpu->s.seg[CS].base + cpu->s.rip), hits;
     uint64_t events = cpu->stats.interrupts + cpu->stats.exceptions;
 
+    if (unlikely(cpu->stops) && !cpu->alone && stop_execute(cpu))
+        return;
     if (breakpoints_armed(cpu) && !(cpu->s.rflags & FLAG_RF) && (hits = breakpoint_execute(cpu, linear))) {
         set_debug_status(cpu, hits);
         fault0(cpu, NULL, EX_DB);
@@ -116,6 +119,10 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
 
     if (bits & (ATT_CODE | ATT_MAP | ATT_A20 | ATT_TRACK))
         cpu_take_attention(cpu, bits);
+    if (bits & ATT_STOP && stops_due(cpu)) {
+        *exit = CPU_EXIT_STOPPED;
+        return true;
+    }
     if (cpu->s.activity == CPU_SHUTDOWN) {
         *exit = CPU_EXIT_SHUTDOWN;
         return true;
@@ -143,7 +150,7 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
         cpu->s.activity = CPU_RUNNING;
         fault0(cpu, NULL, EX_DB);
     }
-    if (!shadow || cpu->s.activity != CPU_RUNNING)
+    if (!(shadow || cpu->alone) || cpu->s.activity != CPU_RUNNING)
         take_interrupt(cpu, bits);
     if (cpu->s.activity != CPU_RUNNING) {
         *exit = CPU_EXIT_HALT;
@@ -171,13 +178,25 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
         jit_left(cpu);
         cpu->single = false;
         deliver_fault(cpu);
+    } else if (unlikely(cpu->stops)) {
+        stops_begin(cpu);
+        stops_deliver(cpu);
     }
     for (;;) {
         atomic_store(&cpu->stop_at, cpu->budget_end);
         if (unlikely(actionable(cpu) || cpu->s.activity || cpu->s.pending_debug || cpu->s.nmi_pending ||
-                     cpu->s.event_pending || cpu->retired >= cpu->budget_end) &&
-            between(cpu, &exit))
-            return exit;
+                     cpu->s.event_pending || cpu->retired >= cpu->budget_end)) {
+            if (between(cpu, &exit))
+                return exit;
+            if (unlikely(atomic_load(&cpu->attention) & ATT_STOP))
+                continue; /* an event was delivered that is to stop at */
+            if (unlikely(cpu->alone)) {
+                cpu->s.shadow = 0;
+                run_single(cpu);
+                cpu->alone = false;
+                continue;
+            }
+        }
         if (unlikely(cpu->s.shadow || (cpu->s.rflags & (FLAG_TF | FLAG_RF)) || breakpoints_armed(cpu))) {
             bool careful = !cpu->s.shadow || (cpu->s.rflags & FLAG_TF) || breakpoints_armed(cpu) ||
                            atomic_load(&cpu->attention);
@@ -192,7 +211,8 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     }
 }
 
-enum cpu_exit cpu_step(struct cpu *cpu)
+/* One instruction, before which there is no stop, nor an interrupt if `quiet`; or one event. */
+static enum cpu_exit step(struct cpu *cpu, bool quiet)
 {
     enum cpu_exit exit;
     uint64_t interrupts = cpu->stats.interrupts;
@@ -204,11 +224,34 @@ enum cpu_exit cpu_step(struct cpu *cpu)
         deliver_fault(cpu);
         return CPU_EXIT_KICK;
     }
-    if (between(cpu, &exit))
+    if (unlikely(cpu->stops) && stops_deliver(cpu))
+        return CPU_EXIT_KICK;
+    cpu->alone = quiet;
+    if (between(cpu, &exit)) {
+        cpu->alone = false;
         return exit;
+    }
     if (cpu->stats.interrupts != interrupts)
         return CPU_EXIT_KICK;
     cpu->s.shadow = 0;
+    cpu->alone = true;
     run_single(cpu);
+    cpu->alone = false;
     return CPU_EXIT_KICK;
+}
+
+enum cpu_exit cpu_step(struct cpu *cpu)
+{
+    return step(cpu, false);
+}
+
+enum cpu_exit cpu_step_over(struct cpu *cpu)
+{
+    enum cpu_exit exit;
+
+    if (cpu->stops)
+        stops_begin(cpu);
+    atomic_fetch_and(&cpu->attention, ~(uint32_t)ATT_KICK);
+    exit = step(cpu, true);
+    return exit == CPU_EXIT_KICK && stops_due(cpu) ? CPU_EXIT_STOPPED : exit;
 }

@@ -166,6 +166,8 @@ static void leave_unfinished(struct cpu *cpu, const struct insn *i)
         cpu->s.rflags |= FLAG_RF;
     cpu->retired -= i->rest;
     cpu->s.rip = rip_of(cpu, i);
+    if (unlikely(cpu->stops))
+        stop_unfinished(cpu);
 }
 
 /* --- MOVS -------------------------------------------------------------------------------------------------
@@ -427,7 +429,9 @@ INLINE void ins_one(struct cpu *cpu, const struct insn *i, unsigned shift)
     to = seg_linear(cpu, i, ES, index_of(cpu, i, RDI), 1u << shift, ACCESS_WRITE);
     if (!tlb_write_host(cpu, to, 1u << shift))
         probe_write(cpu, i, ES, to, 1u << shift);
-    store(cpu, i, to, shift, read_port(cpu, port, 1u << shift));
+    if (unlikely(cpu->stops))
+        stop_alone(cpu, i);
+    store(cpu, i, to, shift, read_port(cpu, i, port, 1u << shift));
     advance(cpu, i, RDI, 1, shift);
 }
 
@@ -452,7 +456,7 @@ INLINE void outs_one(struct cpu *cpu, const struct insn *i, unsigned shift)
 
     check_port(cpu, i, port, 1u << shift);
     from = seg_linear(cpu, i, i->seg, index_of(cpu, i, RSI), 1u << shift, ACCESS_READ);
-    write_port(cpu, port, load(cpu, i, i->seg, from, shift), 1u << shift);
+    write_port(cpu, i, port, load(cpu, i, i->seg, from, shift), 1u << shift);
     advance(cpu, i, RSI, 1, shift);
 }
 

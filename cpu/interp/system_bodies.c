@@ -505,7 +505,7 @@ static inline void port_in(struct cpu *cpu, const struct insn *i, uint16_t port,
     uint64_t value;
 
     check_port(cpu, i, port, size);
-    value = read_port(cpu, port, size);
+    value = read_port(cpu, i, port, size);
     if (size == 1)
         set8(cpu, REG_OFFSET(RAX), (uint8_t)value);
     else if (size == 2)
@@ -519,7 +519,7 @@ static inline void port_out(struct cpu *cpu, const struct insn *i, uint16_t port
     uint64_t value = cpu->s.gpr[RAX] & (size == 4 ? UINT32_MAX : (1u << 8 * size) - 1);
 
     check_port(cpu, i, port, size);
-    write_port(cpu, port, value, size);
+    write_port(cpu, i, port, value, size);
 }
 
 BODY(in_imm_b)

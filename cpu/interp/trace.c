@@ -13,6 +13,7 @@
 
 #include "cpu/interp/bodies.h"
 #include "cpu/interp/chain.h"
+#include "cpu/stop.h"
 
 #define TRACE_INSNS  32u                   /* instructions of a trace at most */
 #define TRACE_SLOTS  (2 * TRACE_INSNS + 2) /* with links and the end */
@@ -208,7 +209,7 @@ static void drop(struct cpu *cpu, struct trace *t)
     if (t->phys2 != NO_PAGE)
         remove_from_page(c, t, t->phys2);
     if (t == cpu->trace)
-        for (unsigned n = 0; n < t->slots; n = next_slot(t, n))
+        for (unsigned n = 0, left = t->count; left; n = next_slot(t, n), left--)
             t->insn[n].fn = body_stale;
     jit_drop(cpu, t);
     cpu->stats.trace_invalidations++;
@@ -235,6 +236,15 @@ static void written_in_page(struct cpu *cpu, uint64_t page, uint64_t first, uint
         set_page_flag(cpu, page, false);
     cpu->code_gen++;
     cpu->link_gen++;
+}
+
+void trace_drop_offset(struct cpu *cpu, unsigned offset)
+{
+    struct trace_cache *c = cpu->cache;
+
+    for (unsigned b = 0; b < PAGE_BUCKETS; b++)
+        for (struct code_page *p = c->pages[b]; p; p = p->next)
+            written_in_page(cpu, p->page, p->page + offset, p->page + offset + 1);
 }
 
 void trace_written(struct cpu *cpu, uint64_t phys, uint64_t size)
@@ -271,12 +281,21 @@ static bool decode_trace(struct cpu *cpu, struct trace *t, const uint8_t *bytes,
     while (count < max && off < 240) {
         unsigned left = size - off, length;
 
+        if (unlikely(cpu->stops) && off && stop_splits(cpu, page_offset + off)) {
+            attr = 0;
+            break;
+        }
         length = left ? decode(cpu, t->mode, bytes + off, left < 16 ? left : 16, off, page_offset,
                                &t->insn[slot], &attr)
                       : 0;
         if (!length || ((attr & A_STARTS) && off)) {
             attr = 0;
             break;
+        }
+        if (unlikely(cpu->stops) && stop_magic(cpu, t->mode, bytes + off, length, &t->insn[slot])) {
+            max = 1; /* alone in its trace, which is then never translated */
+            if (off)
+                break;
         }
         if (attr & A_LINK) {
             t->insn[slot++].flags |= INSN_LINKED;
@@ -366,6 +385,8 @@ struct trace *trace_single(struct cpu *cpu)
     t->phys = phys;
     t->phys2 = NO_PAGE;
     decode_careful(cpu, t, phys, &phys2);
+    if (unlikely(cpu->stops))
+        stop_guards(cpu, t);
     return t;
 }
 
@@ -411,7 +432,8 @@ static struct trace *new_trace(struct cpu *cpu, uint64_t phys)
     add_to_page(cpu, t, page);
     if (phys2 != NO_PAGE)
         add_to_page(cpu, t, phys2);
-    jit_new_trace(cpu, t);
+    if (likely(!cpu->stops) || !stop_guards(cpu, t))
+        jit_new_trace(cpu, t);
     cpu->stats.traces++;
     cpu->stats.trace_bytes = c->used;
     return t;

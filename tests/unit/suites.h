@@ -55,6 +55,7 @@
     X(rtc) \
     X(sse) \
     X(sse4) \
+    X(stop) \
     X(string) \
     X(system) \
     X(tables) \

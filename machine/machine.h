@@ -113,6 +113,13 @@ struct machine {
     struct viewer *viewer; /* NULL: nobody looks at it */
     bool paused;
 
+    struct machine_stop_watch *stop_watches;
+    const struct engine *engine_before_stops; /* NULL: none that knows none gave way */
+    bool stopped;                             /* the CPU, for a debugger */
+    bool stop_noted;                          /* atomic: it came to a stop, or has made its step */
+    bool debugged;                            /* atomic: a triple fault is the debugger's to see */
+    struct gdb_server *gdb;                   /* NULL: --gdb is not given */
+
     struct timer timeout;
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
     volatile sig_atomic_t pictured;  /* a signal asks for --screenshot's picture now */
@@ -157,6 +164,31 @@ void machine_pause(struct machine *machine, bool pause);
  */
 bool machine_switch_engine(struct machine *machine, const char *name, char *why, size_t why_size);
 
+/*
+ * stops.c: who wants to know when the CPU comes to a stop that cpu_stop_add() asked for (all are told, and look for hits
+ * of their own), has made the step asked of it, or, while debugged, shut down (activity). The CPU stands still, its state
+ * pulled, and time with it. True: it is to stay so, until machine_go(). The thread of machine_run(), without the lock.
+ */
+struct machine_stop_watch {
+    bool (*stopped)(void *opaque, const struct cpu_stopped *hits, unsigned count);
+    void *opaque;
+    struct machine_stop_watch *next;
+};
+
+/* All of these: the thread of machine_run(), without the lock. A watch isn't to unwatch others from stopped(). */
+void machine_watch_stops(struct machine *machine, struct machine_stop_watch *watch);
+void machine_unwatch_stops(struct machine *machine, struct machine_stop_watch *watch);
+
+/* A debugger's stop: stands still with its state pulled; and goes on, maybe for a step (cpu_step_over()). */
+void machine_stop(struct machine *machine);
+void machine_go(struct machine *machine, bool step);
+
+/* After stops were added or removed, while the CPU stands still: engines that know none give way to one that does. */
+void machine_stops_changed(struct machine *machine);
+
+/* While debugged a triple fault doesn't end the run. Returns what was before. */
+bool machine_debugged(struct machine *machine, bool debugged);
+
 /* The guest asks for a reset. Any thread. */
 void machine_reset(struct machine *machine);
 
@@ -195,6 +227,12 @@ bool drives_attach(struct machine *machine, struct ide *ide);
 void drives_close(struct machine *machine);
 /* Puts the next of the --cdrom discs in, after the last one none. `note` says what is in now, or why not. */
 bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
+
+/* stops.c: a vcpu's stopped(); tells the watches; whether a debugger gets the triple fault; clock as paused and stopped. */
+void stops_noted(void *opaque);
+void stops_poll(struct machine *machine);
+bool stops_shutdown(struct machine *machine);
+void stops_set_clock(struct machine *machine);
 
 /* screen.c: the graphics adapter, if there is to be one; and --screenshot, which says in the log when it
  * fails. */

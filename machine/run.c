@@ -70,7 +70,8 @@ void machine_signal_screenshot(struct machine *m)
 
 static void triple_fault(void *opaque)
 {
-    machine_end(opaque, EXIT_CRASH);
+    if (!stops_shutdown(opaque))
+        machine_end(opaque, EXIT_CRASH);
 }
 
 static void time_is_up(void *opaque)
@@ -121,7 +122,7 @@ static int build(struct machine *m, char *why, size_t why_size)
     if (status)
         return status;
     snprintf(why, why_size, "the host has no thread for a CPU");
-    return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, m) ? 0 : EXIT_HOST;
+    return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, stops_noted, m) ? 0 : EXIT_HOST;
 }
 
 int machine_new(const struct machine_config *config, struct machine **machine, char *why, size_t why_size)
@@ -177,12 +178,7 @@ void machine_pause(struct machine *m, bool pause)
         vcpu_hold(&m->vcpu);
         vcpu_wait(&m->vcpu);
     }
-    pthread_mutex_lock(&m->lock);
-    if (pause)
-        clock_stop(m->clock);
-    else
-        clock_start(m->clock);
-    pthread_mutex_unlock(&m->lock);
+    stops_set_clock(m);
     if (!pause && end_status(m) < 0)
         vcpu_release(&m->vcpu);
 }
@@ -212,8 +208,8 @@ static void reboot(struct machine *m)
 
 int machine_run(struct machine *m)
 {
+    stops_set_clock(m);
     pthread_mutex_lock(&m->lock);
-    clock_start(m->clock);
     if (m->options->timeout)
         timer_arm(&m->timeout, clock_now(m->clock) + m->options->timeout);
     pthread_mutex_unlock(&m->lock);
@@ -223,6 +219,7 @@ int machine_run(struct machine *m)
     while (end_status(m) < 0 && !m->signalled) {
         viewer_poll(m);
         switches_poll(m);
+        stops_poll(m);
         if (m->pictured) {
             m->pictured = false;
             screen_save(m);

@@ -50,6 +50,27 @@ static void stand_still(struct vcpu *vcpu)
     vcpu->ran_since = host_now(CLOCK_MONOTONIC);
 }
 
+static enum cpu_exit make_step(struct vcpu *vcpu)
+{
+    const struct engine *engine = vcpu->engine;
+    enum cpu_exit exit;
+
+    if (engine->run == cpu_run)
+        return cpu_step_over(vcpu->cpu);
+    engine->pull(vcpu->cpu);
+    exit = cpu_step_over(vcpu->cpu);
+    engine->push(vcpu->cpu);
+    return exit;
+}
+
+/* Lock held. */
+static void stop(struct vcpu *vcpu)
+{
+    vcpu->step = false;
+    vcpu->hold |= VCPU_STOPPED;
+    vcpu->stopped(vcpu->opaque);
+}
+
 static void *run(void *opaque)
 {
     struct vcpu *vcpu = opaque;
@@ -61,8 +82,9 @@ static void *run(void *opaque)
             stand_still(vcpu);
             continue;
         }
+        bool step = vcpu->step;
         pthread_mutex_unlock(&vcpu->lock);
-        enum cpu_exit exit = vcpu->engine->run(vcpu->cpu, BUDGET);
+        enum cpu_exit exit = step ? make_step(vcpu) : vcpu->engine->run(vcpu->cpu, BUDGET);
         if (exit == CPU_EXIT_SHUTDOWN)
             vcpu->shutdown(vcpu->opaque);
         pthread_mutex_lock(&vcpu->lock);
@@ -70,15 +92,22 @@ static void *run(void *opaque)
             sleep_halted(vcpu);
         else if (exit == CPU_EXIT_SHUTDOWN)
             vcpu->hold |= VCPU_HELD;
+        else if (exit == CPU_EXIT_STOPPED || step)
+            stop(vcpu);
     }
     pthread_mutex_unlock(&vcpu->lock);
     return NULL;
 }
 
 bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
-                void (*shutdown)(void *opaque), void *opaque)
+                void (*shutdown)(void *opaque), void (*stopped)(void *opaque), void *opaque)
 {
-    *vcpu = (struct vcpu){.cpu = cpu, .engine = engine, .shutdown = shutdown, .opaque = opaque, .hold = VCPU_HELD};
+    *vcpu = (struct vcpu){.cpu = cpu,
+                          .engine = engine,
+                          .shutdown = shutdown,
+                          .stopped = stopped,
+                          .opaque = opaque,
+                          .hold = VCPU_HELD};
     if (pthread_mutex_init(&vcpu->lock, NULL))
         return false;
     if (pthread_cond_init(&vcpu->changed, NULL)) {
@@ -122,6 +151,8 @@ void vcpu_release_for(struct vcpu *vcpu, enum vcpu_reason reason)
 {
     pthread_mutex_lock(&vcpu->lock);
     vcpu->hold &= ~(unsigned)reason;
+    if (reason == VCPU_STOPPED)
+        vcpu->step = false; /* one that was broken off */
     pthread_cond_broadcast(&vcpu->changed);
     pthread_mutex_unlock(&vcpu->lock);
 }
@@ -129,6 +160,15 @@ void vcpu_release_for(struct vcpu *vcpu, enum vcpu_reason reason)
 void vcpu_release(struct vcpu *vcpu)
 {
     vcpu_release_for(vcpu, VCPU_HELD);
+}
+
+void vcpu_step(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->step = true;
+    vcpu->hold &= ~(unsigned)VCPU_STOPPED;
+    pthread_cond_broadcast(&vcpu->changed);
+    pthread_mutex_unlock(&vcpu->lock);
 }
 
 uint64_t vcpu_wall(const struct vcpu *vcpu)

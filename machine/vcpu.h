@@ -22,12 +22,14 @@
 enum vcpu_reason {
     VCPU_HELD = 1,      /* vcpu_hold(): the machine is paused, ends or is reset; or the CPU shut down */
     VCPU_SWITCHING = 2, /* another engine takes over */
+    VCPU_STOPPED = 8,   /* a debugger looks at it, or is to */
 };
 
 struct vcpu {
     struct cpu *cpu;
     const struct engine *engine; /* changed by the event loop's thread, while the CPU stands still */
     void (*shutdown)(void *opaque); /* triple fault; called by the thread */
+    void (*stopped)(void *opaque);  /* CPU_EXIT_STOPPED, or the step is made; it stands still; called by the thread */
     void *opaque;
 
     pthread_t thread;
@@ -37,6 +39,7 @@ struct vcpu {
     unsigned hold;          /* asked to stand still: enum vcpu_reason, or'ed */
     bool standing;          /* it does */
     bool quit;              /* asked to end */
+    bool step;              /* asked to make a step, then to stand still for VCPU_STOPPED */
     uint64_t ran_since;     /* host ns when it last began to run */
     uint64_t wall;          /* host ns between release and standing still, halted or not */
 };
@@ -51,7 +54,7 @@ struct vcpu_times {
  * no thread or lock to give.
  */
 bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, const struct engine *engine,
-                void (*shutdown)(void *opaque), void *opaque);
+                void (*shutdown)(void *opaque), void (*stopped)(void *opaque), void *opaque);
 
 void vcpu_hold(struct vcpu *vcpu);
 void vcpu_wait(struct vcpu *vcpu);
@@ -60,6 +63,9 @@ void vcpu_release(struct vcpu *vcpu);
 /* The same for any reason. */
 void vcpu_hold_for(struct vcpu *vcpu, enum vcpu_reason reason);
 void vcpu_release_for(struct vcpu *vcpu, enum vcpu_reason reason);
+
+/* In place of vcpu_release_for(VCPU_STOPPED): for one cpu_step_over(), or until something else stops it. */
+void vcpu_step(struct vcpu *vcpu);
 
 /* Host ns that the CPU has been let run so far. Call on its thread, or while it stands still. */
 uint64_t vcpu_wall(const struct vcpu *vcpu);

@@ -12,6 +12,7 @@
 #include "cpu/cpu.h"
 #include "debug/test_command.h"
 #include "machine/machine.h"
+#include "machine/qemu_arguments.h"
 
 /* A signal handler gets nothing but its number. */
 static struct machine *volatile running;
@@ -146,8 +147,29 @@ static int test(int argc, char **argv)
     return test_command(argc, argv, run_test);
 }
 
+/* QEMU ends with 0 when a guest that may not reset does. */
+static int qemu(int argc, char **argv)
+{
+    struct options options;
+    char why[400];
+    int status = EXIT_USAGE;
+
+    if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-help") || !strcmp(argv[1], "-h"))) {
+        qemu_arguments_print_help(stdout);
+        return 0;
+    }
+    options_init(&options);
+    if (qemu_arguments_read(&options, argc, argv, stderr, why, sizeof(why)))
+        status = run(&options, NULL);
+    else
+        fprintf(stderr, "oxbow qemu: %s\n", why);
+    options_free(&options);
+    return status == EXIT_RESET ? 0 : status;
+}
+
 static const struct command_row commands[] = {
     {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
+    {"qemu", "[QEMU-OPTION]...", "Runs what QEMU's command line describes.", qemu},
     {"test", "[OPTION]... IMAGE...", "Boots kernels and says which of them did well.", test},
     {.name = NULL},
 };

@@ -194,6 +194,28 @@ run --kernel "$guests/hello.elf" --screenshot "$work/empty.png" --display none
 [ "$status" = 0 ] && ! picture_is "$work/empty.png" 000002d000000190 && [ -s "$work/empty.png" ]
 report $? "a kernel that shows nothing leaves the screen black"
 
+# QEMU's command lines, and what it would have ended with.
+run qemu -kernel "$guests/exit.elf" -device isa-debug-exit,iobase=0xf4,iosize=0x04 -nographic -m 64
+[ "$status" = 33 ]
+report $? "qemu: -device isa-debug-exit gives (V << 1) | 1"
+gives 0 '^hello$' "qemu: -serial stdio" qemu -kernel "$guests/hello.elf" -display none -serial stdio -name hello
+gives 0 '^start$' "qemu: a reset under -no-reboot ends with 0" qemu -kernel "$guests/reset.elf" -nographic -no-reboot
+run qemu -kernel "$guests/hello.elf" -display none -serial file:"$work/log" -smp 2
+[ "$status" = 0 ] && grep -q hello "$work/log" && grep -qx 'oxbow qemu: -smp 2: .*' "$work/err"
+report $? "qemu: what makes no difference is a note"
+gives 0 '^Usage: oxbow qemu' "qemu --help" qemu --help
+run qemu -kernel "$guests/none.elf" -nographic
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ]
+report $? "qemu: a kernel that is not there"
+run qemu -incoming tcp:0:4444
+[ "$status" = 2 ] && grep -qx 'oxbow qemu: -incoming: .*' "$work/err"
+report $? "qemu: what is not here"
+gives 0 '^interp ' "accel lists the engines" accel
+gives 0 'oxbow accel' "accel --help" accel --help
+run accel fast
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ]
+report $? "accel takes no arguments"
+
 # A terminal's worth of a pty and of a socket.
 "$oxbow" --kernel "$guests/echo.elf" --serial "unix:$work/socket" </dev/null >"$work/out" 2>"$work/err" &
 pid=$!

@@ -52,6 +52,7 @@
     X(png) \
     X(protection) \
     X(ps2) \
+    X(qemu_arguments) \
     X(rtc) \
     X(sse) \
     X(sse4) \
@@ -61,6 +62,7 @@
     X(tables) \
     X(task) \
     X(test_device) \
+    X(test_report) \
     X(text_display) \
     X(uart) \
     X(vga) \

@@ -138,7 +138,7 @@ static void clear_slot(struct cpu *cpu, unsigned table, unsigned context, unsign
         jt->fetch[context][n].page = (uint64_t)(n ^ 1) << 12;
         break;
     default:
-        jt->targets[context][n].rip = n ^ 1;
+        jt->targets[context][n] = (struct jit_target){.rip = n == jit_target_slot(0)};
     }
 }
 
@@ -258,6 +258,35 @@ void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to)
     patch(cpu->jit, x, to->code, (uint32_t)(to->trace->phys >> 12));
 }
 
+/* Nothing leads to the block any more. More than two addresses are not remembered. */
+static void forget_target(struct cpu *cpu, const struct jit_block *block)
+{
+    const struct jit_target *targets = cpu->jt.targets[jit_targets(block)];
+    bool many = block->target_count > JIT_BLOCK_TARGETS;
+    unsigned count = many ? JIT_TARGETS : block->target_count;
+
+    for (unsigned k = 0; k < count; k++) {
+        unsigned n = many ? k : block->target[k];
+
+        if (targets[n].code == block->code)
+            clear_slot(cpu, JIT_TARGET, jit_targets(block), n);
+    }
+}
+
+void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip)
+{
+    unsigned n = jit_target_slot(rip), known = 0;
+
+    cpu->jt.targets[jit_targets(block)][n] = (struct jit_target){rip, block->code};
+    jit_filled(cpu, JIT_TARGET, jit_targets(block), n, rip);
+    while (known < block->target_count && known < JIT_BLOCK_TARGETS && block->target[known] != n)
+        known++;
+    if (known < JIT_BLOCK_TARGETS)
+        block->target[known] = (uint16_t)n;
+    if (known == block->target_count)
+        block->target_count++;
+}
+
 void jit_drop(struct cpu *cpu, struct trace *t)
 {
     struct jit_block *block = t->block;
@@ -272,7 +301,7 @@ void jit_drop(struct cpu *cpu, struct trace *t)
         patch(cpu->jit, x, x->stub, UINT32_MAX);
     }
     block->incoming = NULL;
-    clear_slot(cpu, JIT_TARGET, jit_targets(block), block->page_offset);
+    forget_target(cpu, block);
     t->block = NULL;
 }
 

@@ -147,9 +147,10 @@ static void emit_indirect(struct trans *t, const struct insn *i, int pop)
     uint8_t *miss;
 
     t->jit->sites[site].pop = (int16_t)pop;
-    emit_op(e, 0, 0x8b, H_TMP, REG(H_ADDR));
-    emit_op(e, 0, 0x81, 4, REG(H_TMP));
-    emit32(e, JIT_TARGETS - 1);
+    emit_op(e, 0, 0x69, H_TMP, REG(H_ADDR)); /* jit_target_slot(), times 16 */
+    emit32(e, JIT_TARGET_HASH);
+    emit_op(e, 0, 0xc1, 5, REG(H_TMP));
+    emit8(e, 20);
     emit_op(e, 0, 0xc1, 4, REG(H_TMP));
     emit8(e, 4);
     emit_op(e, E_W, 0x3b, H_ADDR, TABLE(H_TMP, table));

@@ -50,6 +50,8 @@ struct jit_exit {
     const uint8_t *stub;   /* where the jump goes while nothing is known */
 };
 
+#define JIT_BLOCK_TARGETS 2
+
 struct jit_block {
     struct trace *trace;
     const uint8_t *code;
@@ -59,6 +61,7 @@ struct jit_block {
     uint32_t size;                  /* bytes of code */
     uint16_t exit_count, count, page_offset;
     uint16_t cut;                   /* instructions of the trace that it leaves out */
+    uint16_t target[JIT_BLOCK_TARGETS], target_count; /* slots of jt.targets that had it; more than these: any */
     uint8_t context;
     bool flat32; /* 32-bit code: it relies on flat segments */
     bool fs, gs; /* ... and on FS, GS that reach all addresses, from any base */
@@ -147,6 +150,7 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block);
 /* block.c */
 void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
 bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* its units are allowed */
+void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip); /* indirect branches to `rip` find it */
 void jit_clear_tables(struct cpu *cpu);
 void jit_run_block(struct cpu *cpu, struct trace *t); /* in cpu->trace, and counted; and what it leads to */
 /* A table's slot is in use for an address. */

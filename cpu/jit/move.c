@@ -21,13 +21,28 @@ static void move_to(struct trans *t, struct place dest, bool dest_high, struct p
     }
 }
 
+/* AH to BH and memory, whose address takes a prefix with which they have no name: as AL to BL, turned about. */
+static void move_high(struct trans *t, const struct insn *i, bool to_memory)
+{
+    unsigned reg = guest(i->reg).reg - 4;
+
+    for (unsigned n = 0; n < 2; n++) {
+        emit_op(&t->e, E_W, 0xc1, n ? 0 : 1, REG(reg)); /* ROR, ROL */
+        emit8(&t->e, 8);
+        if (!n)
+            emit_op(&t->e, 0, to_memory ? 0x88 : 0x8a, reg, MEM(H_ADDR, 0));
+    }
+}
+
 static void emit_mov(struct trans *t, const struct insn *i)
 {
     unsigned size = operand_size(i, 0);
     bool to_e = is_dest_e(i), mem = i->flags & INSN_MEM;
     struct place e = e_place(t, i, size, to_e), g = guest(i->reg);
 
-    if (!to_e) {
+    if (mem && size == SIZE_B && is_high(i->reg)) {
+        move_high(t, i, to_e);
+    } else if (!to_e) {
         move_to(t, g, is_high(i->reg), e, high_rm(i), size);
     } else if (!mem) {
         move_to(t, e, is_high(i->rm), g, is_high(i->reg), size);

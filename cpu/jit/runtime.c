@@ -290,7 +290,6 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     const struct insn *i = site->insn;
     struct jit_block *block;
     uint64_t resets = cpu->jit->resets;
-    unsigned slot = rip & (JIT_TARGETS - 1);
 
     cpu->jit->stats.indirect++;
     jit_sync_flags(cpu);
@@ -307,8 +306,7 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)
         return NULL;
-    cpu->jt.targets[jit_targets(block)][slot] = (struct jit_target){rip, block->code};
-    jit_filled(cpu, JIT_TARGET, jit_targets(block), slot, rip);
+    jit_add_target(cpu, block, rip);
     return block->code;
 }
 

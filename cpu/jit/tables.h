@@ -27,11 +27,18 @@ struct jit_fetch {
     uint64_t page, frame;
 };
 
-/* Code for a RIP, for returns and indirect jumps. */
+/* Code for a RIP, for returns and indirect jumps; in slot jit_target_slot(). */
 struct jit_target {
     uint64_t rip;
     const uint8_t *code;
 };
+
+#define JIT_TARGET_HASH 0x9e3779b1u /* the golden ratio: neighbours and what is alike in its low bits lie apart */
+
+static inline unsigned jit_target_slot(uint64_t rip)
+{
+    return (uint32_t)rip * JIT_TARGET_HASH >> 20; /* to 4096 */
+}
 
 /*
  * The arithmetic flags as translated code leaves them: the operation that made them and its operands, from which

@@ -270,14 +270,39 @@ static const uint8_t *make_quick(struct jit *jit, struct emit *e, unsigned conte
     return here;
 }
 
+/* The flags that a comparison or a logical operation left, which most conditions ask for: repeats it and returns. */
+static void repeat_operation(struct emit *e, unsigned op, unsigned size)
+{
+    unsigned flags = size == SIZE_Q ? E_W : size == SIZE_W ? E_66 : 0, opcode = size == SIZE_B ? 0 : 1;
+    uint8_t *other;
+
+    emit_op(e, 0, 0x81, 7, REG(H_TMP));
+    emit32(e, op | size << 6);
+    other = emit_jcc(e, CC_NE, NULL);
+    emit_load(e, H_TMP, SLOT(JT(a)));
+    if (op == JF_SUB)
+        emit_op(e, flags, 0x3a | opcode, H_TMP, SLOT(JT(b)));
+    else
+        emit_op(e, flags, 0x84 | opcode, H_TMP, REG(H_TMP));
+    emit8(e, 0xc3);
+    emit_land(e, other);
+}
+
 /*
- * Called from translated code; all registers but the flags are as before, which come from the function's answer. The
- * function uses general registers alone.
+ * Called from translated code; all registers but r13 and the flags are as before, which come from the operation repeated
+ * or the function's answer. The function uses general registers alone.
  */
 static const uint8_t *make_flags(struct emit *e)
 {
     static const uint8_t clobbered[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, 8, 9, 10, 11};
+    static const uint8_t sizes[] = {SIZE_D, SIZE_Q, SIZE_B, SIZE_W};
     const uint8_t *here = emit_here(e);
+
+    emit_op(e, 0, 0x8b, H_TMP, SLOT(JT(kind)));
+    for (unsigned n = 0; n < sizeof(sizes); n++) {
+        repeat_operation(e, JF_SUB, sizes[n]);
+        repeat_operation(e, JF_LOGIC, sizes[n]);
+    }
 
     for (unsigned n = 0; n < sizeof(clobbered); n++)
         emit_store(e, SLOT(GUEST(clobbered[n])), clobbered[n]);

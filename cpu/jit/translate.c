@@ -27,6 +27,8 @@ static bool names_fit(const struct insn *i)
     const struct opcode_row *row = &opcode_rows[i->row];
     bool high = false, rex = i->flags & INSN_REX || i->flags & INSN_MEM;
 
+    if (i->flags & INSN_MEM && row->map == 0 && (row->opcode & 0xfd) == 0x88) /* MOV knows a way */
+        return true;
     /* ESP is R12 here. */
     rex |= i->reg == (unsigned)GUEST(RSP) || i->rm == (unsigned)GUEST(RSP);
 

@@ -108,6 +108,13 @@ static void run_single(struct cpu *cpu)
         cpu->s.pending_debug |= DR6_BS;
 }
 
+/* "Both the VIF and VIP flags are set at the beginning of an instruction": #GP(0) (SDM 3A 20.3.2, 20.4). */
+static bool virtual_interrupt_due(const struct cpu *cpu)
+{
+    return (~cpu->s.rflags & (FLAG_VIF | FLAG_VIP)) == 0 && (cpu->s.rflags & FLAG_IOPL) != FLAG_IOPL &&
+           cpu->s.cpl == 3 && cpu->s.cr4 & (vm86_mode(cpu) ? CR4_VME : CR4_PVI);
+}
+
 /*
  * What must be looked at before the next instruction. Returns true when *exit says to leave cpu_run, false to
  * go on.
@@ -156,6 +163,8 @@ static bool between(struct cpu *cpu, enum cpu_exit *exit)
         *exit = CPU_EXIT_HALT;
         return true;
     }
+    if (virtual_interrupt_due(cpu))
+        fault(cpu, NULL, EX_GP, 0);
     return false;
 }
 
@@ -163,8 +172,8 @@ bool cpu_may_go_on(struct cpu *cpu)
 {
     atomic_store(&cpu->stop_at, cpu->budget_end);
     return !(actionable(cpu) || cpu->s.activity || cpu->s.pending_debug || cpu->s.nmi_pending ||
-             cpu->retired >= cpu->budget_end || cpu->s.shadow || (cpu->s.rflags & (FLAG_TF | FLAG_RF)) ||
-             breakpoints_armed(cpu) || cpu->single);
+             cpu->retired >= cpu->budget_end || cpu->s.shadow ||
+             (cpu->s.rflags & (FLAG_TF | FLAG_RF | FLAG_VIP)) || breakpoints_armed(cpu) || cpu->single);
 }
 
 enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
@@ -185,7 +194,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     for (;;) {
         atomic_store(&cpu->stop_at, cpu->budget_end);
         if (unlikely(actionable(cpu) || cpu->s.activity || cpu->s.pending_debug || cpu->s.nmi_pending ||
-                     cpu->s.event_pending || cpu->retired >= cpu->budget_end)) {
+                     cpu->s.event_pending || cpu->s.rflags & FLAG_VIP || cpu->retired >= cpu->budget_end)) {
             if (between(cpu, &exit))
                 return exit;
             if (unlikely(atomic_load(&cpu->attention) & ATT_STOP))

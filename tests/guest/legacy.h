@@ -35,11 +35,14 @@ struct tss32 {
     uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi,
         es, cs, ss, ds, fs, gs, ldt;
     uint16_t trap, io_map;
-    uint8_t io_bits[32];
+    uint8_t io_bits[32 + 8192 + 1]; /* a redirection bitmap, all ports, and the byte behind them */
 } __attribute__((packed));
+#define TSS32_BITS offsetof(struct tss32, io_bits)
 
 extern struct gate32 idt32[256];
 extern struct tss32 tss32;
+extern uint32_t tss32_limit; /* at first 32 bytes of io_bits are within */
+extern uint32_t legacy_tr;   /* SEL_TSS32, or another TSS to run with in protected mode */
 
 enum { SEL_TSS32 = 0xF8 };
 
@@ -66,7 +69,7 @@ __asm__(
     "1:  cmpl $0, legacy_state + 76\n"
     "    jne legacy_to_real\n"
     "    lidt legacy_idt\n"
-    "    movl $0xF8, %eax; ltr %ax\n"
+    "    movl legacy_tr, %eax; ltr %ax\n"
     "    testl $0x20000, legacy_state + 36\n"
     "    jnz legacy_vm\n"
     "    testl $3, legacy_state + 32\n"
@@ -131,6 +134,10 @@ __asm__(
     "3:  popl legacy_state + 40; popl legacy_state + 44\n"
     "    popl legacy_state + 48; popl legacy_state + 52; popl legacy_state + 56; popl legacy_state + 60\n"
     "legacy_back:\n"
+    "    cmpl $0xF8, legacy_tr\n" /* a 16-bit TSS in TR keeps long mode away (SDM 3A 9.8.5.1) */
+    "    je 1f\n"
+    "    movl $0xF8, %eax; ltr %ax\n"
+    "1:\n"
     "    movl %cr0, %eax; andl $0x7FFFFFFF, %eax; movl %eax, %cr0\n"
     "    movl legacy_cr4, %eax; movl %eax, %cr4\n"
     "    movl legacy_cr3, %eax; movl %eax, %cr3\n"
@@ -238,6 +245,8 @@ __asm__(
 struct legacy legacy_state;
 struct gate32 idt32[256];
 struct tss32 tss32;
+uint32_t tss32_limit = TSS32_BITS + 31;
+uint32_t legacy_tr = SEL_TSS32;
 static uint8_t legacy_stack0[8192] __attribute__((aligned(16)));
 
 static inline void set_gate32(unsigned vector, uint32_t offset, uint16_t selector, uint8_t type)
@@ -262,14 +271,90 @@ static inline void legacy_init(void)
     }
 }
 
-/* Goes there and back; both task registers are loaded anew. */
+/* Goes there and back; both task registers are loaded anew, and IDTR. */
 static inline void legacy(struct legacy *state)
 {
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) pointer = {sizeof idt - 1, (uint64_t)idt};
     legacy_state = *state;
-    gdt[SEL_TSS32 / 8] = descriptor((uint32_t)(uint64_t)&tss32, sizeof tss32 - 1, 0x89, 0);
+    gdt[SEL_TSS32 / 8] = descriptor((uint32_t)(uint64_t)&tss32, tss32_limit, 0x89, 0);
     legacy_run();
     *state = legacy_state;
+    __asm__ volatile("lidt %0" : : "m"(pointer));
     set_tss_limit(sizeof tss - 1);
+}
+
+/* ---- What the tests that need it share ---- */
+
+#define S32(name, before, insn, after) SNIPPET_MODE(name, ".code32", before, insn, after)
+#define S16(name, before, insn, after) SNIPPET_MODE(name, ".code16", before, insn, after)
+
+#define LOW_CODE  0x9000 /* 16-bit snippets are copied here */
+#define LOW_STACK 0x6F00
+
+enum { CR0_PE = 1, CR0_ET = 16, CR0_PG = 1u << 31, CR4_PSE = 16, CR4_PAE = 32, USER = 3 };
+
+static struct legacy r;
+
+static inline uint32_t low(const void *p)
+{
+    return (uint32_t)(uint64_t)p;
+}
+
+static inline void prepare32(const struct snippet *s, unsigned cpl)
+{
+    r = (struct legacy){0};
+    r.cr0 = CR0_PE | CR0_ET;
+    r.eip = low(s->start);
+    r.eflags = 2;
+    r.cs = cpl ? SEL_USER_CODE32 : SEL_CODE32;
+    r.ss = r.ds = r.es = r.fs = r.gs = cpl ? SEL_USER_DATA : SEL_DATA;
+    r.esp = low(cpl ? stack3_top : stack0_top);
+}
+
+/* Copies the snippet to LOW_CODE, for real mode. */
+static inline void prepare16(const struct snippet *s)
+{
+    memcpy((void *)LOW_CODE, s->start, (size_t)(s->next - s->start) + 32);
+    r = (struct legacy){0};
+    r.cr0 = CR0_PE | CR0_ET;
+    r.eip = LOW_CODE;
+    r.eflags = 2;
+    r.esp = LOW_STACK;
+    r.real = 1;
+}
+
+/* The same for virtual-8086 mode. */
+static inline void prepare_v86(const struct snippet *s, unsigned iopl)
+{
+    prepare16(s);
+    r.real = 0;
+    r.eflags = 2 | FLAG_VM | iopl << 12;
+}
+
+static inline uint32_t at16(const struct snippet *s)
+{
+    return LOW_CODE + (uint32_t)(s->at - s->start);
+}
+
+static inline uint32_t next16(const struct snippet *s)
+{
+    return LOW_CODE + (uint32_t)(s->next - s->start);
+}
+
+static inline void go(const char *what, unsigned vector, uint32_t error)
+{
+    legacy(&r);
+    if (r.vector != vector || r.error != error)
+        test_fail("%s: vector %u, error code 0x%x at 0x%x:0x%x, not %u, 0x%x", what, r.vector, r.error, r.cs,
+                  r.eip, vector, error);
+}
+
+static inline void set_descriptor(unsigned selector, uint64_t value)
+{
+    gdt[selector / 8] = value;
 }
 
 #endif

@@ -5,67 +5,7 @@
  */
 #include "legacy.h"
 
-#define S32(name, before, insn, after) SNIPPET_MODE(name, ".code32", before, insn, after)
-#define S16(name, before, insn, after) SNIPPET_MODE(name, ".code16", before, insn, after)
-
-#define LOW_CODE  0x9000 /* 16-bit snippets are copied here */
-#define LOW_STACK 0x6F00
-
-enum { CR0_PE = 1, CR0_ET = 16, CR0_PG = 1u << 31, CR4_PSE = 16, CR4_PAE = 32, USER = 3 };
-
-static struct legacy r;
 static uint8_t area[0x3000] __attribute__((aligned(4096)));
-
-static uint32_t low(const void *p)
-{
-    return (uint32_t)(uint64_t)p;
-}
-
-static void prepare32(const struct snippet *s, unsigned cpl)
-{
-    r = (struct legacy){0};
-    r.cr0 = CR0_PE | CR0_ET;
-    r.eip = low(s->start);
-    r.eflags = 2;
-    r.cs = cpl ? SEL_USER_CODE32 : SEL_CODE32;
-    r.ss = r.ds = r.es = r.fs = r.gs = cpl ? SEL_USER_DATA : SEL_DATA;
-    r.esp = low(cpl ? stack3_top : stack0_top);
-}
-
-/* Copies the snippet to LOW_CODE, for real and virtual-8086 mode. */
-static void prepare16(const struct snippet *s)
-{
-    memcpy((void *)LOW_CODE, s->start, (size_t)(s->next - s->start) + 32);
-    r = (struct legacy){0};
-    r.cr0 = CR0_PE | CR0_ET;
-    r.eip = LOW_CODE;
-    r.eflags = 2;
-    r.esp = LOW_STACK;
-    r.real = 1;
-}
-
-static uint32_t at16(const struct snippet *s)
-{
-    return LOW_CODE + (uint32_t)(s->at - s->start);
-}
-
-static uint32_t next16(const struct snippet *s)
-{
-    return LOW_CODE + (uint32_t)(s->next - s->start);
-}
-
-static void go(const char *what, unsigned vector, uint32_t error)
-{
-    legacy(&r);
-    if (r.vector != vector || r.error != error)
-        test_fail("%s: vector %u, error code 0x%x at 0x%x:0x%x, not %u, 0x%x", what, r.vector, r.error, r.cs,
-                  r.eip, vector, error);
-}
-
-static void set_descriptor(unsigned selector, uint64_t value)
-{
-    gdt[selector / 8] = value;
-}
 
 /* ---- segments ---- */
 
@@ -498,13 +438,6 @@ S16(v_ltr, "", "ltr %ax", "");
 S16(v_mov_cr, "", "movl %cr0, %eax", "");
 S16(v_word, "", "movw (%bx), %ax", "");
 
-static void prepare_v86(const struct snippet *s, unsigned iopl)
-{
-    prepare16(s);
-    r.real = 0;
-    r.eflags = 2 | FLAG_VM | iopl << 12;
-}
-
 static void v86(void)
 {
     test_begin("virtual-8086 mode");
@@ -545,7 +478,7 @@ static void v86(void)
     go("LTR", VEC_UD, 0);
     prepare_v86(&v_in, 3);
     go("IN without a bitmap", VEC_GP, 0);
-    tss32.io_map = offsetof(struct tss32, io_bits);
+    tss32.io_map = TSS32_BITS;
     prepare_v86(&v_in, 0);
     go("INT after IN with an open bitmap, at IOPL 0", VEC_GP, 0);
     test_equal(r.eip, next16(&v_in), "IP");

@@ -173,6 +173,7 @@ void cpu_reset(struct cpu *cpu, bool init)
         memset(s->mc_ctl, 0, sizeof(s->mc_ctl));
         memset(s->mc_addr, 0, sizeof(s->mc_addr));
         s->pkru = 0;
+        s->kvm_system_time = s->kvm_wall_clock = s->kvm_clock_offset = 0;
         memset(s->st, 0, sizeof(s->st));
         s->fcw = 0x40;
         s->fsw = 0;

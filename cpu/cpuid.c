@@ -260,6 +260,8 @@ void cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         leaf_basic(cpu, leaf, subleaf, out);
     } else if (leaf >= 0x80000000 && leaf <= MAX_EXTENDED) {
         leaf_extended(cpu, leaf, subleaf, out);
+    } else if (leaf >> 8 == 0x400000 && has_feature(cpu, F_KVMCLOCK)) {
+        kvmclock_leaf(cpu, leaf, out);
     } else if (leaf == 0x40000000 && has_feature(cpu, F_HYPERVISOR)) {
         out[EAX] = MAX_HYPERVISOR;
         put_text(&out[EBX], "OxbowOxbow\0", 12);

@@ -12,6 +12,8 @@
 
 enum {
     MSR_TSC = 0x10,
+    MSR_KVM_WALL_CLOCK_OLD = 0x11,
+    MSR_KVM_SYSTEM_TIME_OLD = 0x12,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_ADJUST = 0x3b,
     MSR_MTRRCAP = 0xfe,
@@ -35,6 +37,8 @@ enum {
     MSR_XSS = 0xda0,
 };
 
+#define MSR_KVM_WALL_CLOCK  0x4b564d00u
+#define MSR_KVM_SYSTEM_TIME 0x4b564d01u
 #define MSR_EFER           0xc0000080u
 #define MSR_STAR           0xc0000081u
 #define MSR_LSTAR          0xc0000082u
@@ -331,6 +335,7 @@ static bool move_tsc(struct cpu *cpu, uint64_t delta)
     cpu->s.tsc_adjust += delta;
     if (has_feature(cpu, F_TSC_DEADLINE) && (deadline = read_deadline(cpu)) != 0)
         write_deadline(cpu, deadline);
+    cpu_renew_clock(cpu);
     return true;
 }
 
@@ -417,6 +422,10 @@ static const struct call_row {
     {MSR_DEBUGCTL, F_BASE, read_zero, write_zero_only},
     {MSR_TSC_DEADLINE, F_TSC_DEADLINE, read_deadline, write_deadline},
     {MSR_EFER, F_MSR, read_efer, write_efer},
+    {MSR_KVM_WALL_CLOCK_OLD, F_KVMCLOCK, kvmclock_read_wall, kvmclock_write_wall},
+    {MSR_KVM_SYSTEM_TIME_OLD, F_KVMCLOCK, kvmclock_read_system, kvmclock_write_system},
+    {MSR_KVM_WALL_CLOCK, F_KVMCLOCK, kvmclock_read_wall, kvmclock_write_wall},
+    {MSR_KVM_SYSTEM_TIME, F_KVMCLOCK, kvmclock_read_system, kvmclock_write_system},
 };
 
 static const struct call_row *find_call(const struct cpu *cpu, uint32_t index)

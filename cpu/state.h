@@ -191,6 +191,10 @@ struct cpu_state {
     union zmm zmm[32];
     uint64_t opmask[8];
 
+    /* kvm-clock: the two MSRs; and what the guest's kvm-clock shows beyond core/clock's time, modulo 2^64, so that it goes
+       on evenly when an engine with a clock of its own takes over or leaves */
+    uint64_t kvm_system_time, kvm_wall_clock, kvm_clock_offset;
+
     /* What is between instructions. */
     uint8_t activity; /* enum cpu_activity */
     uint8_t shadow;   /* bit 0: after STI, bit 1: after MOV/POP SS: no interrupt (nor, for SS, a #DB) before

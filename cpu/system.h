@@ -71,6 +71,13 @@ void write_cr8(struct cpu *cpu, const struct insn *i, uint64_t value);
 uint64_t read_dr(struct cpu *cpu, const struct insn *i, unsigned n);
 void write_dr(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t value);
 
+/* kvmclock.c: the MSRs of kvm-clock, and CPUID where it says so. */
+uint64_t kvmclock_read_system(struct cpu *cpu);
+bool kvmclock_write_system(struct cpu *cpu, uint64_t value);
+uint64_t kvmclock_read_wall(struct cpu *cpu);
+bool kvmclock_write_wall(struct cpu *cpu, uint64_t value);
+void kvmclock_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t out[4]);
+
 /* IA32_APIC_BASE; 0 without an interrupt controller. */
 uint64_t apic_base(struct cpu *cpu);
 

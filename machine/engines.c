@@ -148,6 +148,7 @@ static bool change(struct machine *m, const struct engine *to, char *why, size_t
         end_turn(m, &m->engines);
         m->vcpu.engine = to;
     }
+    cpu_renew_clock(m->cpu);
     m->vcpu.engine->push(m->cpu);
     return done;
 }

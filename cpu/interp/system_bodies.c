@@ -326,6 +326,18 @@ BODY(rdtscp)
     NEXT;
 }
 
+/*
+ * KVM's calls: number in RAX, result there. There are none, but guests that see KVM in CPUID try some; from above CPL 0
+ * none is allowed (KVM_ENOSYS, KVM_EPERM).
+ */
+BODY(hypercall)
+{
+    int64_t result = cpu->s.cpl ? -1 : -1000;
+
+    cpu->s.gpr[RAX] = cpu->long64 ? (uint64_t)result : (uint32_t)result;
+    NEXT;
+}
+
 BODY(rdpid)
 {
     set_native(cpu, i->rm, cpu->s.tsc_aux);

@@ -91,6 +91,8 @@ static const char *why_not(const struct opcode_row *row, const struct features *
         return "virtual machines emulate it";
     if (one_of(name, "syscall sysenter"))
         return "it calls the host's kernel";
+    if (one_of(name, "vmcall vmmcall"))
+        return "it calls the host's hypervisor";
     if ((row->operand[0] == O_Sw && (row->sel & SEL_EXT(7)) == SEL_EXT(SS)) || !strcmp(name, "lss") ||
         (!strcmp(name, "pop") && row->operand[0] == O_SS))
         return "traps after it hang some hosts";

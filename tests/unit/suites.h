@@ -36,6 +36,7 @@
     X(ioapic) \
     X(jit_report) \
     X(jit) \
+    X(kvmclock) \
     X(la57) \
     X(lapic) \
     X(long_mode) \

@@ -41,8 +41,31 @@ START_TEST(vendor_and_limits)
     ck_assert_uint_ge(out[0], 0x80000008);
     ck_assert_mem_eq(&out[1], "Auth", 4);
     leaf(0x40000000, 0);
+    ck_assert_uint_ge(out[0], 0x40000001);
+    ck_assert_mem_eq(&out[1], "KVMKVMKVM\0\0\0", 12);
+}
+END_TEST
+
+/* Linux looks for bits 3 (clock), 24 (stable), and takes 5 to 7 for a steal time, EOIs and wake-ups by memory. */
+START_TEST(hypervisor_leaves)
+{
+    char why[200];
+
+    leaf(0x40000001, 0);
+    ck_assert_uint_eq(out[0], 0x0100000b);
+    leaf(0x40000010, 0);
+    ck_assert_uint_eq(out[0], r->cpu->tsc_hz / 1000);
+    leaf(0x40000011, 0);
+    ck_assert_uint_eq(out[0] | out[1] | out[2] | out[3], 0);
+    ck_assert(model("qemu64,-kvmclock", why));
+    leaf(0x40000000, 0);
     ck_assert_uint_eq(out[0], 0x40000000);
     ck_assert_mem_eq(&out[1], "OxbowOxbow\0\0", 12);
+    leaf(0x40000001, 0);
+    ck_assert_uint_eq(out[0], 0);
+    ck_assert(model("qemu64,-hypervisor", why));
+    leaf(0x40000000, 0);
+    ck_assert_uint_eq(out[0] | out[1] | out[2] | out[3], 0);
 }
 END_TEST
 
@@ -219,6 +242,7 @@ Suite *cpuid_suite(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, vendor_and_limits);
+    tcase_add_test(tc, hypervisor_leaves);
     tcase_add_test(tc, family_and_brand);
     tcase_add_test(tc, x86_64_baseline_is_there);
     tcase_add_test(tc, apic_bit_follows_the_enable);

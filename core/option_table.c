@@ -112,7 +112,9 @@ const struct option_row option_table[] = {
      "errors only.",
      set_log, AT(log)},
     {"machine", 0, "FILE", NULL, RUN,
-     "Reads options from an INI file first: their long names without dashes, \"name = value\".", set_text,
+     "Reads options from an INI file first: their long names without dashes, \"name = value\". A bochsrc is read for "
+     "what corresponds.",
+     set_text,
      AT(machine), .command_only = true},
 
     {"help", 'h', NULL, NULL, ABOUT, "Prints this.", set_action, .choices = "help", .command_only = true},

@@ -1,6 +1,7 @@
 /*
  * machine_file.c - a machine from an INI file: the options' long names without dashes as keys, in a section
- * [machine] or in none. Paths are relative to the working directory, as on the command line.
+ * [machine] or in none. Paths are relative to the working directory, as on the command line. Bochs's own file is taken
+ * as well.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include <ini.h>
 
+#include "machine/bochsrc.h"
 #include "machine/machine.h"
 
 struct reader {
@@ -44,6 +46,11 @@ bool machine_file_read(const char *path, struct options *options, char *why, siz
         if (file)
             fclose(file);
         return false;
+    }
+    if (S_ISREG(info.st_mode) && bochsrc_recognise(file)) {
+        bool good = bochsrc_read(file, path, options, stderr, why, why_size);
+        fclose(file);
+        return good;
     }
     int line = ini_parse_file(file, take, &reader);
     bool failed = ferror(file);

@@ -258,6 +258,10 @@ static const struct {
     {"no equals sign here\n", "line 1"},
     {"[machine\n", "line 1"},
     {"machine = other.ini\n", "command line"},
+    {"megs: 32\nata0-master: type=disk, path=x, mode=sparse\n", "line 2: only disk images of mode flat"},
+    {"boot: usb\n", "line 1: boot from disk"},
+    {"megs: lots\n", "line 1: --memory"},
+    {"com1: mode=socket-client, dev=localhost:8888\n", "line 1: a serial port's mode"},
 };
 
 START_TEST(bad_machine_files)
@@ -267,6 +271,34 @@ START_TEST(bad_machine_files)
 
     ck_assert(!read_text(bad_files[_i].text, &options, why, sizeof(why)));
     ck_assert_msg(strstr(why, bad_files[_i].complaint), "%s", why);
+    options_free(&options);
+}
+END_TEST
+
+START_TEST(bochsrc)
+{
+    struct options options;
+    char why[300] = "";
+
+    ck_assert_msg(read_text("# made by hand\nplugin_ctrl: unmapped=1\nmegs: 48\nboot: cdrom, disk\n"
+                            "romimage: file=\"$BXSHARE/BIOS-bochs-latest\"\n"
+                            "ata0-master: type=disk, path=\"my disk, old.img\", mode=flat, cylinders=0\n"
+                            "ata1-master: type=cdrom, path=os.iso, status=inserted # the CD\n"
+                            "ata1-slave: type=cdrom, path=none.iso, status=ejected\n"
+                            "floppya: 1_44=a.img, status=inserted\ncom1: enabled=1, mode=file, dev=serial.txt\n"
+                            "port_e9_hack: enabled=1\ndisplay_library: nogui\n",
+                            &options, why, sizeof(why)),
+                  "%s", why);
+    ck_assert_uint_eq(options.memory, 48 << 20);
+    ck_assert_str_eq(options.boot, "dc");
+    ck_assert_uint_eq(options.disks, 1);
+    ck_assert_str_eq(options.disk[0].path, "my disk, old.img");
+    ck_assert_uint_eq(options.discs, 1);
+    ck_assert_str_eq(options.cdrom[0].path, "os.iso");
+    ck_assert_str_eq(options.floppy[0].path, "a.img");
+    ck_assert_str_eq(options.serial[0], "file:serial.txt");
+    ck_assert_str_eq(options.debugcon, "stdio");
+    ck_assert_str_eq(options.display, "none");
     options_free(&options);
 }
 END_TEST
@@ -306,6 +338,7 @@ Suite *machine_suite(void)
     suite_add_tcase(suite, runs);
     tcase_add_test(parts, engines_say_why_not);
     tcase_add_test(parts, machine_file);
+    tcase_add_test(parts, bochsrc);
     tcase_add_loop_test(parts, bad_machine_files, 0, sizeof(bad_files) / sizeof(*bad_files));
     tcase_add_test(parts, registers_are_printed);
     suite_add_tcase(suite, parts);

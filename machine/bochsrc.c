@@ -238,10 +238,10 @@ static int find_directive(char *line, char **rest)
     return -1;
 }
 
-/* Cuts off the comment, blanks at both ends, and those beside commas and equals signs, and quotes. */
-static char *tidy(char *line)
+/* Without its comment, blanks and quotes; commas that were in quotes become two, which a list takes for one. */
+static char *tidy(const char *from, char tidied[2 * LINE_MAX_SIZE])
 {
-    char *to = line, *from = line + strspn(line, " \t");
+    char *to = tidied;
     bool quoted = false;
 
     for (; *from && *from != '\n' && *from != '\r' && (quoted || *from != '#'); from++) {
@@ -249,9 +249,11 @@ static char *tidy(char *line)
             quoted = !quoted;
         else if (quoted || (*from != ' ' && *from != '\t'))
             *to++ = *from;
+        if (quoted && *from == ',')
+            *to++ = ',';
     }
     *to = 0;
-    return line;
+    return tidied;
 }
 
 static void leave_out(struct bochsrc *rc, const char *name)
@@ -261,11 +263,11 @@ static void leave_out(struct bochsrc *rc, const char *name)
     snprintf(rc->left_out + used, sizeof(rc->left_out) - used, "%s%s", used ? ", " : "", name);
 }
 
-static bool read_line(struct bochsrc *rc, char *line)
+static bool read_line(struct bochsrc *rc, const char *text)
 {
     struct qemu_list list;
-    char *rest;
-    int directive = find_directive(tidy(line), &rest);
+    char line[2 * LINE_MAX_SIZE], *rest;
+    int directive = find_directive(tidy(text, line), &rest);
     bool good;
 
     if (!*line)
@@ -287,11 +289,11 @@ static bool read_line(struct bochsrc *rc, char *line)
 
 bool bochsrc_recognise(FILE *file)
 {
-    char line[LINE_MAX_SIZE], *rest;
+    char text[LINE_MAX_SIZE], line[2 * LINE_MAX_SIZE], *rest;
     bool found = false;
 
-    while (!found && fgets(line, sizeof(line), file)) {
-        int directive = find_directive(tidy(line), &rest);
+    while (!found && fgets(text, sizeof(text), file)) {
+        int directive = find_directive(tidy(text, line), &rest);
         /* "memory: 64M" could be a machine file's. */
         found = directive >= 0 && (directives[directive].read != read_memory || strchr(rest, '='));
         if (!found && *line && *line != ';')

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "cpu/cpu.h"
+#include "debug/ctl.h"
 #include "debug/test_command.h"
 #include "machine/machine.h"
 #include "machine/qemu_arguments.h"
@@ -169,6 +170,7 @@ static int qemu(int argc, char **argv)
 
 static const struct command_row commands[] = {
     {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
+    {"ctl", "PATH [COMMAND...]", "Controls the machine whose --control is unix:PATH.", ctl_main},
     {"qemu", "[QEMU-OPTION]...", "Runs what QEMU's command line describes.", qemu},
     {"test", "[OPTION]... IMAGE...", "Boots kernels and says which of them did well.", test},
     {.name = NULL},

@@ -86,6 +86,12 @@ const struct option_row option_table[] = {
     {"screenshot", 0, "FILE", NULL, WIRES,
      "Writes the guest's screen to a PNG file when the run ends, and whenever Oxbow gets the signal USR1.",
      set_text, AT(screenshot)},
+    {"control", 0, "WHERE", NULL, WIRES,
+     "Where programs control the machine by QMP, at unix:PATH, for this user alone; oxbow ctl PATH is a client for people.",
+     set_text, AT(control)},
+    {"monitor", 0, "WHERE", NULL, WIRES,
+     "Where the monitor's commands are typed, like --serial; on a serial port's terminal, Ctrl-A then C switches to it.",
+     set_text, AT(monitor)},
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
      AT(display)},
 
@@ -105,6 +111,9 @@ const struct option_row option_table[] = {
      "Writes /tmp/perf-PID.map, by which Linux's perf names translated code. SYMBOLS is a file of the guest's symbols as "
      "nm or System.map has them.",
      set_perf, AT(perf_map)},
+    {"symbols", 0, "FILE", NULL, RUN,
+     "The guest's symbols, for the monitor: an ELF file such as vmlinux, or a list as nm and System.map have it.", set_text,
+     AT(symbols)},
     {"stats", 0, NULL, NULL, RUN, "At the end, says how many instructions ran and how fast.", set_flag,
      AT(stats)},
     {"log", 0, "LEVELS", "error,warn,info", RUN,

@@ -10,26 +10,55 @@
 
 #define BYTES_SHOWN 10u
 
-void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size,
-                   const uint8_t *mark)
+/* What the instruction refers to by an absolute or relative address, if that has a name. */
+static void print_target(FILE *out, const ZydisDisassembledInstruction *insn, uint64_t address,
+                         const struct symbols *symbols)
+{
+    char text[200];
+
+    for (unsigned n = 0; n < insn->info.operand_count_visible; n++) {
+        const ZydisDecodedOperand *operand = &insn->operands[n];
+        ZyanU64 target;
+        bool relative = operand->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && operand->imm.is_relative;
+        bool absolute =
+            operand->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (operand->mem.base == ZYDIS_REGISTER_RIP || operand->mem.base == ZYDIS_REGISTER_NONE) &&
+            operand->mem.index == ZYDIS_REGISTER_NONE;
+
+        if ((relative || absolute) &&
+            ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&insn->info, operand, address, &target)) &&
+            *symbols_format(symbols, target, text, sizeof(text)))
+            fprintf(out, " <%s>", text);
+    }
+}
+
+size_t listing_one(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size,
+                   const uint8_t *mark, const struct symbols *symbols)
 {
     ZydisMachineMode mode = bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
                             : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
                                          : ZYDIS_MACHINE_MODE_LEGACY_16;
     ZydisDisassembledInstruction insn;
+    bool known = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, address, code, size, &insn));
+    size_t length = known ? insn.info.length : 1;
 
-    for (size_t at = 0, n; at < size; at += n) {
-        bool known = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, address + at, code + at, size - at, &insn));
-
-        n = known ? insn.info.length : 1;
-        fprintf(out, "%s%016" PRIx64 " ", mark >= code + at && mark < code + at + n ? "> " : "  ",
-                address + at);
-        for (size_t b = 0; b < BYTES_SHOWN || b < n; b++) {
-            if (b < n)
-                fprintf(out, " %02x", code[at + b]);
-            else
-                fprintf(out, "   ");
-        }
-        fprintf(out, "  %s\n", known ? insn.text : "(no instruction)");
+    fprintf(out, "%s%016" PRIx64 " ", mark >= code && mark < code + length ? "> " : "  ", address);
+    for (size_t b = 0; b < BYTES_SHOWN || b < length; b++) {
+        if (b < length)
+            fprintf(out, " %02x", code[b]);
+        else
+            fprintf(out, "   ");
     }
+    fprintf(out, "  %s", known ? insn.text : "(no instruction)");
+    if (known)
+        print_target(out, &insn, address, symbols);
+    fprintf(out, "\n");
+    return length;
+}
+
+void listing_print(FILE *out, unsigned bits, uint64_t address, const uint8_t *code, size_t size,
+                   const uint8_t *mark)
+{
+    for (size_t at = 0; at < size;)
+        at += listing_one(out, bits, address + at, code + at, size - at, mark, NULL);
 }

@@ -12,6 +12,7 @@
 
 #include "core/chardev.h"
 #include "core/log.h"
+#include "host/chardev.h"
 #include "host/loop.h"
 
 /* Every backend's struct starts with this. */
@@ -21,6 +22,7 @@ struct host_char {
     struct log *log;
     void (*quit)(void *opaque);
     void *quit_opaque;
+    struct host_char_monitor monitor;
 };
 
 /* Allocates a backend's struct of `size` bytes, zeroed, its head filled in. */

@@ -14,11 +14,13 @@ struct char_stdio {
     struct char_input input;
     bool is_terminal;
     bool prefix; /* the last key was Ctrl-A */
+    bool monitor; /* keys go to the monitor */
     bool broken; /* nobody takes our output any more; said so */
 };
 
 static const char help[] = "\n"
                            "Ctrl-A x       end the machine\n"
+                           "Ctrl-A c       the monitor, and back\n"
                            "Ctrl-A h       this list\n"
                            "Ctrl-A Ctrl-A  send Ctrl-A to the guest\n";
 
@@ -43,6 +45,13 @@ static bool escape_key(struct char_stdio *stdio, uint8_t key)
     case 'X':
         stdio->host.quit(stdio->host.quit_opaque);
         return false;
+    case 'c':
+    case 'C':
+        if (stdio->host.monitor.on) {
+            stdio->monitor = !stdio->monitor;
+            stdio->host.monitor.on(stdio->host.monitor.opaque, &stdio->host.chr, stdio->monitor);
+        }
+        return false;
     case 'h':
     case 'H':
     case '?':
@@ -57,6 +66,17 @@ static bool escape_key(struct char_stdio *stdio, uint8_t key)
     }
 }
 
+/* To whom the keys go now. Returns how many bytes of `data` are the guest's. */
+static size_t take_key(struct char_stdio *stdio, uint8_t key, uint8_t *data)
+{
+    if (stdio->monitor) {
+        stdio->host.monitor.keys(stdio->host.monitor.opaque, &key, 1);
+        return 0;
+    }
+    *data = key;
+    return 1;
+}
+
 static size_t filter_keys(void *opaque, uint8_t *data, size_t size)
 {
     struct char_stdio *stdio = opaque;
@@ -66,11 +86,11 @@ static size_t filter_keys(void *opaque, uint8_t *data, size_t size)
         if (stdio->prefix) {
             stdio->prefix = false;
             if (escape_key(stdio, data[i]))
-                data[kept++] = CTRL_A;
+                kept += take_key(stdio, CTRL_A, data + kept);
         } else if (data[i] == CTRL_A) {
             stdio->prefix = true;
         } else {
-            data[kept++] = data[i];
+            kept += take_key(stdio, data[i], data + kept);
         }
     }
     return kept;

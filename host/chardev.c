@@ -53,6 +53,11 @@ struct chardev *host_chardev_open(const char *spec, struct loop *loop, struct lo
     return host_char_refuse(spec, "not one of stdio, file:PATH, pty, unix:PATH, none", why, why_size);
 }
 
+void host_chardev_on_monitor(struct chardev *chr, const struct host_char_monitor *monitor)
+{
+    ((struct host_char *)chr)->monitor = *monitor;
+}
+
 void host_chardev_on_quit(struct chardev *chr, void (*fn)(void *opaque), void *opaque)
 {
     struct host_char *host = (struct host_char *)chr;

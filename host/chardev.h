@@ -5,7 +5,8 @@
  * signal file:PATH    output into a file, replaced if there is one pty          a pseudo-terminal; its name
  * is logged unix:PATH    a listening socket for one client at a time none         swallows everything
  *
- * On a terminal Ctrl-A is a prefix: x ends the machine, h lists the keys, Ctrl-A or a sends Ctrl-A.
+ * On a terminal Ctrl-A is a prefix: x ends the machine, c switches to the monitor and back, h lists the keys,
+ * Ctrl-A or a sends Ctrl-A.
  *
  * Input waits (in the host) while the chip has no room; only keys typed on a terminal are dropped when some
  * thousands of them wait, so that Ctrl-A x works on a guest that doesn't listen. Output to stdio and files is
@@ -15,6 +16,7 @@
 #ifndef HOST_CHARDEV_H
 #define HOST_CHARDEV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/chardev.h"
@@ -31,5 +33,16 @@ struct chardev *host_chardev_open(const char *spec, struct loop *loop, struct lo
 /* What Ctrl-A x calls, in the loop's thread with the machine lock held; loop_quit() of its loop unless set.
  */
 void host_chardev_on_quit(struct chardev *chr, void (*fn)(void *opaque), void *opaque);
+
+/*
+ * What Ctrl-A c switches to and from: while it is on, keys go there and not to the chip. Both in the loop's thread with
+ * the machine lock held. All NULL: there is nothing to switch to.
+ */
+struct host_char_monitor {
+    void (*on)(void *opaque, struct chardev *chr, bool on);
+    void (*keys)(void *opaque, const uint8_t *data, size_t size);
+    void *opaque;
+};
+void host_chardev_on_monitor(struct chardev *chr, const struct host_char_monitor *monitor);
 
 #endif

@@ -209,6 +209,60 @@ static bool swap_disc(struct machine *m, char *note, size_t note_size)
     return true;
 }
 
+void drives_name(unsigned n, char *name, size_t size)
+{
+    snprintf(name, size, "ide%u-hd%u", places[n % OPTIONS_DISKS].channel, places[n % OPTIONS_DISKS].unit);
+}
+
+struct block_slot *drives_slot(struct machine *m, const char *name)
+{
+    if (!strcmp(name, "ide1-cd0"))
+        return m->disks > CDROM_PLACE ? NULL : &m->cdrom_slot;
+    for (unsigned n = 0; n < m->floppies; n++)
+        if (!strncmp(name, "floppy", 6) && name[6] == (char)('0' + n) && !name[7])
+            return &m->floppy_slot[n];
+    return NULL;
+}
+
+/* With the machine lock held. */
+static bool change(struct machine *m, const char *name, const struct drive_option *drive, bool force, char *why,
+                   size_t why_size)
+{
+    struct block_slot *slot = drives_slot(m, name);
+    struct block *old, *new = NULL;
+    bool is_cd = slot == &m->cdrom_slot;
+
+    if (!slot || !slot->changed) {
+        snprintf(why, why_size, "there is no drive \"%.40s\" whose medium can be changed", name);
+        return false;
+    }
+    old = slot->medium;
+    if (old && !force && slot->locked && slot->locked(slot->opaque)) {
+        snprintf(why, why_size, "the guest holds the medium in %s; eject it there first, or use force", name);
+        return false;
+    }
+    if (drive) {
+        new = open_medium(m, name, drive, is_cd, why, why_size);
+        if (!new)
+            return false;
+    }
+    if (is_cd)
+        m->disc_in = m->discs;
+    slot->medium = new;
+    slot->changed(slot->opaque);
+    block_close(old);
+    return true;
+}
+
+bool drives_change(struct machine *m, const char *name, const struct drive_option *drive, bool force, char *why,
+                   size_t why_size)
+{
+    pthread_mutex_lock(&m->lock);
+    bool done = change(m, name, drive, force, why, why_size);
+    pthread_mutex_unlock(&m->lock);
+    return done;
+}
+
 bool drives_swap_disc(struct machine *m, char *note, size_t note_size)
 {
     pthread_mutex_lock(&m->lock);

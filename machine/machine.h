@@ -26,6 +26,7 @@
 #include "host/file.h"
 #include "host/loop.h"
 #include "host/ram.h"
+#include "host/unix_listener.h"
 #include "machine/vcpu.h"
 
 #define MACHINE_CHIPS 40
@@ -111,6 +112,8 @@ struct machine {
     struct vga *vga;
     struct display_source display;
     struct viewer *viewer; /* NULL: nobody looks at it */
+    struct monitor *monitor;
+    struct control *control; /* NULL: --control is not given */
     bool paused;
 
     struct machine_stop_watch *stop_watches;
@@ -126,6 +129,8 @@ struct machine {
     int end;                         /* exit status to end with, -1: go on; atomic */
     int exit_value;                  /* what the guest wrote to the exit device to end the run; -1: nothing */
     bool reset_asked;                /* atomic */
+    bool reset_by_host;              /* it was not the guest who asked */
+    const char *ended_by;            /* who on the host ended the run, as QMP calls it; NULL: nobody did */
 };
 
 struct machine_config {
@@ -163,6 +168,27 @@ void machine_pause(struct machine *machine, bool pause);
  * `why`: the engine can't serve, and the one before goes on. The thread of machine_run(), without the lock.
  */
 bool machine_switch_engine(struct machine *machine, const char *name, char *why, size_t why_size);
+
+/*
+ * operate.c. Between these two the CPU stands still, its state can be read and, if `changed` says so, was written, and
+ * the lock is held. The thread of machine_run(), without the lock.
+ */
+void machine_look(struct machine *machine);
+void machine_look_away(struct machine *machine, bool changed);
+
+/* The power button; false when the guest doesn't listen. Without the lock. And the NMI wire. */
+bool machine_power_button(struct machine *machine);
+void machine_nmi(struct machine *machine);
+
+/* A stream as --serial and others name them, for the monitor. NULL with a line in `why`. */
+struct chardev *machine_open_stream(struct machine *machine, const char *where, char *why, size_t why_size);
+
+/* With the lock: a key by its HID usage; text, false when memory ran out; a PCI function's configuration; the
+ * `number`th chip of a class, NULL when there is none. */
+void machine_key(struct machine *machine, unsigned usage, bool down);
+bool machine_type(struct machine *machine, const char *text);
+uint32_t machine_pci_read(struct machine *machine, unsigned devfn, unsigned reg, unsigned size);
+const struct machine_chip *machine_chip(const struct machine *machine, const char *name, unsigned number);
 
 /*
  * stops.c: who wants to know when the CPU comes to a stop that cpu_stop_add() asked for (all are told, and look for hits
@@ -227,6 +253,13 @@ bool drives_attach(struct machine *machine, struct ide *ide);
 void drives_close(struct machine *machine);
 /* Puts the next of the --cdrom discs in, after the last one none. `note` says what is in now, or why not. */
 bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
+/* What disk number n is called: ide0-hd0 and so on. */
+void drives_name(unsigned n, char *name, size_t size);
+/* The drive of that name (ide1-cd0, floppy0, floppy1) with a medium that can be changed; NULL: there is none. */
+struct block_slot *drives_slot(struct machine *machine, const char *name);
+/* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */
+bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
+                   size_t why_size);
 
 /* stops.c: a vcpu's stopped(); tells the watches; whether a debugger gets the triple fault; clock as paused and stopped. */
 void stops_noted(void *opaque);
@@ -240,6 +273,8 @@ bool screen_build(struct machine *machine, char *why, size_t why_size);
 bool screen_wanted(const struct machine *machine);
 /* Sets text mode, for kernels that start without a BIOS. */
 void screen_set_text_mode(struct machine *machine);
+/* The screen as a PNG file or a portable pixmap; false: see `why`. */
+bool screen_write(struct machine *machine, const char *path, bool ppm, char *why, size_t why_size);
 /* The file is replaced when the new one is complete, so that who waits for it never reads half a picture. */
 void screen_save(struct machine *machine);
 

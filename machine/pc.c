@@ -25,6 +25,7 @@
  */
 #include <string.h>
 
+#include "debug/monitor.h"
 #include "devices/acpi_pm.h"
 #include "devices/apic_bus.h"
 #include "devices/debug_port.h"
@@ -105,7 +106,18 @@ static void exit_port(void *opaque, uint32_t status)
 
 static void quit_keys(void *opaque)
 {
+    ((struct machine *)opaque)->ended_by = "host-ui";
     machine_end(opaque, EXIT_POWEROFF);
+}
+
+static void monitor_on(void *opaque, struct chardev *chr, bool on)
+{
+    monitor_switch(((struct machine *)opaque)->monitor, chr, on);
+}
+
+static void keys_for_monitor(void *opaque, const uint8_t *data, size_t size)
+{
+    monitor_keys(((struct machine *)opaque)->monitor, data, size);
 }
 
 enum cpu_pin { PIN_INTR, PIN_NMI, PIN_SMI, PIN_INIT, PIN_A20 };
@@ -174,7 +186,17 @@ static bool open_stream(struct machine *m, struct chardev **chr, const char *opt
         return false;
     }
     host_chardev_on_quit(*chr, quit_keys, m);
+    host_chardev_on_monitor(*chr, &(struct host_char_monitor){monitor_on, keys_for_monitor, m});
     return true;
+}
+
+struct chardev *machine_open_stream(struct machine *m, const char *where, char *why, size_t why_size)
+{
+    struct chardev *chr = host_chardev_open(where, m->loop, m->log, why, why_size);
+
+    if (chr)
+        host_chardev_on_quit(chr, quit_keys, m);
+    return chr;
 }
 
 /* Where the ports' bytes go. */

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "accel/engine.h"
+#include "debug/control.h"
 #include "debug/crash.h"
 #include "debug/jit_dump.h"
+#include "debug/monitor.h"
 #include "machine/machine.h"
 
 static bool init_lock(pthread_mutex_t *lock)
@@ -121,6 +123,11 @@ static int build(struct machine *m, char *why, size_t why_size)
     status = engines_start(m, engine, why, why_size);
     if (status)
         return status;
+    m->monitor = monitor_new(m, why, why_size);
+    if (!m->monitor)
+        return EXIT_USAGE;
+    if (m->options->control && !(m->control = control_open(m, m->options->control, why, why_size)))
+        return EXIT_USAGE;
     snprintf(why, why_size, "the host has no thread for a CPU");
     return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, stops_noted, m) ? 0 : EXIT_HOST;
 }
@@ -157,6 +164,8 @@ int machine_new(const struct machine_config *config, struct machine **machine, c
 void machine_free(struct machine *m)
 {
     vcpu_stop(&m->vcpu);
+    control_close(m->control);
+    monitor_free(m->monitor);
     viewer_close(m);
     pc_free(m);
     jit_dump_close(m->jit_dump);
@@ -181,6 +190,7 @@ void machine_pause(struct machine *m, bool pause)
     stops_set_clock(m);
     if (!pause && end_status(m) < 0)
         vcpu_release(&m->vcpu);
+    control_paused(m->control, pause);
 }
 
 /* The same start again, from the same files. */
@@ -202,8 +212,28 @@ static void reboot(struct machine *m)
     m->vcpu.engine->push(m->cpu);
     /* A reset that was asked for while chips were reset is done with. */
     __atomic_store_n(&m->reset_asked, false, __ATOMIC_RELEASE);
-    if (end_status(m) < 0)
+    if (end_status(m) < 0 && !m->paused)
         vcpu_release(&m->vcpu);
+    control_reset(m->control, !m->reset_by_host);
+    m->reset_by_host = false;
+}
+
+/* What the run's end is called by QMP. */
+static void tell_end(struct machine *m)
+{
+    const char *reason = m->signalled ? "host-signal" : m->ended_by;
+
+    if (reason)
+        control_shutdown(m->control, false, reason);
+    else if (end_status(m) == EXIT_CRASH)
+        control_shutdown(m->control, true, "guest-panic");
+    else if (end_status(m) == EXIT_RESET)
+        control_shutdown(m->control, true, "guest-reset");
+    else
+        control_shutdown(m->control, end_status(m) != EXIT_HOST && end_status(m) != EXIT_TIMEOUT,
+                         end_status(m) == EXIT_HOST      ? "host-error"
+                         : end_status(m) == EXIT_TIMEOUT ? "host-ui"
+                                                         : "guest-shutdown");
 }
 
 int machine_run(struct machine *m)
@@ -218,12 +248,13 @@ int machine_run(struct machine *m)
 
     while (end_status(m) < 0 && !m->signalled) {
         viewer_poll(m);
+        control_poll(m->control);
+        monitor_poll(m->monitor);
         switches_poll(m);
         stops_poll(m);
         if (m->pictured) {
             m->pictured = false;
             screen_save(m);
-            viewer_refresh_all(m);
         }
         if (__atomic_load_n(&m->reset_asked, __ATOMIC_ACQUIRE))
             reboot(m);
@@ -235,6 +266,7 @@ int machine_run(struct machine *m)
 
     vcpu_hold(&m->vcpu);
     vcpu_wait(&m->vcpu);
+    tell_end(m);
     m->vcpu.engine->pull(m->cpu);
     pthread_mutex_lock(&m->lock);
     timer_disarm(&m->timeout);

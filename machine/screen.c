@@ -66,7 +66,30 @@ static bool can_replace(const char *path)
     return lstat(path, &info) || S_ISREG(info.st_mode);
 }
 
-static bool write_picture(const struct surface *surface, const char *path, char *why, size_t why_size)
+/* As portable pixmap: for programs that want no library. */
+static bool ppm_write(const struct surface *surface, const char *path, char *why, size_t why_size)
+{
+    FILE *out = fopen(path, "wb");
+
+    if (out) {
+        fprintf(out, "P6\n%d %d\n255\n", surface->width, surface->height);
+        for (size_t n = 0; n < (size_t)surface->width * (size_t)surface->height; n++) {
+            uint32_t p = surface->pixels[n];
+            putc((int)(p >> 16 & 0xFF), out);
+            putc((int)(p >> 8 & 0xFF), out);
+            putc((int)(p & 0xFF), out);
+        }
+    }
+    bool done = out && !ferror(out);
+    if (out && fclose(out))
+        done = false;
+    if (!done)
+        snprintf(why, why_size, "%s", strerror(errno));
+    return done;
+}
+
+static bool write_picture(const struct surface *surface, const char *path, bool ppm, char *why,
+                          size_t why_size)
 {
     size_t size = strlen(path) + sizeof(".new");
     char *new_path = malloc(size);
@@ -75,7 +98,9 @@ static bool write_picture(const struct surface *surface, const char *path, char 
     if (!new_path)
         return false;
     snprintf(new_path, size, "%s.new", path);
-    bool replace = can_replace(path), written = png_write(surface, replace ? new_path : path, why, why_size);
+    bool replace = can_replace(path);
+    bool written = ppm ? ppm_write(surface, replace ? new_path : path, why, why_size)
+                       : png_write(surface, replace ? new_path : path, why, why_size);
     if (written && replace && rename(new_path, path)) {
         snprintf(why, why_size, "%s", strerror(errno));
         unlink(new_path);
@@ -85,19 +110,27 @@ static bool write_picture(const struct surface *surface, const char *path, char 
     return written;
 }
 
+bool screen_write(struct machine *m, const char *path, bool ppm, char *why, size_t why_size)
+{
+    struct rect damage;
+    bool done = false;
+
+    pthread_mutex_lock(&m->lock);
+    const struct surface *surface = display_refresh(&m->display, true, &damage);
+    if (surface)
+        done = write_picture(surface, path, ppm, why, why_size);
+    else
+        snprintf(why, why_size, m->vga ? "the guest's screen is off" : "the machine has no screen");
+    pthread_mutex_unlock(&m->lock);
+    viewer_refresh_all(m);
+    return done;
+}
+
 void screen_save(struct machine *m)
 {
     const char *path = m->options->screenshot;
-    struct rect damage;
     char why[200];
 
-    if (!path)
-        return;
-    pthread_mutex_lock(&m->lock);
-    const struct surface *surface = display_refresh(&m->display, true, &damage);
-    if (!surface)
-        log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: the guest's screen is off", path);
-    else if (!write_picture(surface, path, why, sizeof(why)))
+    if (path && !screen_write(m, path, false, why, sizeof(why)))
         log_at(m->log, LOG_ERROR, "oxbow", "--screenshot %s: %s", path, why);
-    pthread_mutex_unlock(&m->lock);
 }

@@ -6,6 +6,7 @@
  * signal comes.
  */
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "machine/vcpu.h"
@@ -76,6 +77,7 @@ static void *run(void *opaque)
     struct vcpu *vcpu = opaque;
 
     pthread_mutex_lock(&vcpu->lock);
+    vcpu->host_id = gettid();
     vcpu->ran_since = host_now(CLOCK_MONOTONIC);
     while (!vcpu->quit) {
         if (vcpu->hold) {

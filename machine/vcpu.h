@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "accel/engine.h"
 #include "cpu/cpu.h"
@@ -23,6 +24,7 @@ enum vcpu_reason {
     VCPU_HELD = 1,      /* vcpu_hold(): the machine is paused, ends or is reset; or the CPU shut down */
     VCPU_SWITCHING = 2, /* another engine takes over */
     VCPU_STOPPED = 8,   /* a debugger looks at it, or is to */
+    VCPU_LOOKED_AT = 4, /* somebody reads its state */
 };
 
 struct vcpu {
@@ -33,6 +35,7 @@ struct vcpu {
     void *opaque;
 
     pthread_t thread;
+    pid_t host_id; /* as the host numbers threads; once it stands still for the first time */
     bool started;
     pthread_mutex_t lock;   /* guards what follows; taken inside the machine lock, never around it */
     pthread_cond_t changed; /* any of these, or the CPU's wires */

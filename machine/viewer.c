@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "config.h"
-#include "devices/acpi_pm.h"
 #include "devices/ps2.h"
 #include "gui/text_display.h"
 #include "gui/window.h"
@@ -31,6 +30,7 @@ struct viewer {
 
 static void quit(void *opaque)
 {
+    ((struct machine *)opaque)->ended_by = "host-ui";
     machine_end(opaque, EXIT_POWEROFF);
 }
 
@@ -108,18 +108,16 @@ static bool window_command(void *opaque, enum window_command command, char *note
         return true;
     case WINDOW_RESET:
         machine_pause(m, false);
+        m->reset_by_host = true;
         machine_reset(m);
         return true;
-    case WINDOW_POWER_BUTTON: {
+    case WINDOW_POWER_BUTTON:
         machine_pause(m, false);
-        pthread_mutex_lock(&m->lock);
-        bool heard = acpi_pm_power_button(m->acpi_pm);
-        pthread_mutex_unlock(&m->lock);
-        return heard;
-    }
+        return machine_power_button(m);
     case WINDOW_SWAP_CD:
         return drives_swap_disc(m, note, note_size);
     case WINDOW_SWITCH_OFF:
+        m->ended_by = "host-ui";
         machine_end(m, EXIT_POWEROFF);
         return true;
     default:

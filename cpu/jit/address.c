@@ -132,7 +132,7 @@ static void table_lookup(struct trans *t, unsigned size, struct later *l, int32_
     emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
 }
 
-static void lookup(struct trans *t, const struct insn *i, unsigned size, bool write, bool stack)
+static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned size, bool write, bool stack)
 {
     unsigned context = t->block->context;
     uint32_t site = new_site(t, i);
@@ -151,6 +151,7 @@ static void lookup(struct trans *t, const struct insn *i, unsigned size, bool wr
     t->jit->sites[site].size = (uint8_t)size;
     t->jit->sites[site].way = stack ? write ? WAY_STACK_WRITE : WAY_STACK_READ : write ? WAY_WRITE : WAY_READ;
     t->jit->sites[site].resume = emit_here(&t->e);
+    return &t->jit->sites[site];
 }
 
 /* Operands in the stack's frame are looked for in the stack's page. */
@@ -162,5 +163,5 @@ void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool writ
 
 void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
-    lookup(t, i, size, write, true);
+    lookup(t, i, size, write, true)->seg = SS;
 }

@@ -45,7 +45,7 @@ static void emit_operation(struct trans *t, const struct insn *i)
         if (carry)
             flags_load(t, FLAG_CF);
         lock(t, i);
-        emit_op(m, size_flags(size), row->opcode, n, e);
+        emit_op(m, size_flags(size), row->opcode == 0x82 ? 0x80 : row->opcode, n, e); /* 82 is none in 64-bit code */
         if (row->opcode <= 0x83) {
             unsigned bytes = row->opcode == 0x81 ? size == SIZE_W ? 2 : 4 : 1;
 

@@ -142,11 +142,11 @@ static void clear_slot(struct cpu *cpu, unsigned table, unsigned context, unsign
     }
 }
 
-/* A page of another half than any that a stack lies in. */
+/* A page at a place that isn't canonical, and nobody's idea of an address. */
 static void clear_stacks(struct cpu *cpu)
 {
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
-        cpu->jt.stack[c] = (struct jit_page){1ull << 62, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+        cpu->jt.stack[c] = (struct jit_page){0x5a3c96e1d2b47000, (uint64_t)(uintptr_t)cpu->jt.nowhere};
 }
 
 void jit_clear_tables(struct cpu *cpu)

@@ -146,7 +146,7 @@ static void emit_indirect(struct trans *t, const struct insn *i, int pop)
     uint32_t site = new_site(t, i);
     uint8_t *miss;
 
-    t->jit->sites[site].pop = (int16_t)pop;
+    t->jit->sites[site].pop = pop;
     emit_op(e, 0, 0x69, H_TMP, REG(H_ADDR)); /* jit_target_slot(), times 16 */
     emit32(e, JIT_TARGET_HASH);
     emit_op(e, 0, 0xc1, 5, REG(H_TMP));
@@ -243,7 +243,7 @@ static void emit_ret(struct trans *t, const struct insn *i)
 const struct rule branch_rules[] = {
     {1, 0x80, 0x8f, -1, PFX_ANY, R_READS | R_BRANCH, emit_jcc_insn, 0},
     {0, 0x70, 0x7f, -1, PFX_ANY, R_READS | R_BRANCH, emit_jcc_insn, 0},
-    {0, 0xe3, 0xe3, -1, PFX_ANY, R_BRANCH, emit_jcxz, 0},
+    {0, 0xe3, 0xe3, -1, PFX_ANY, R_BRANCH | R_ECX, emit_jcxz, 0},
     {0, 0xe9, 0xe9, -1, PFX_ANY, R_BRANCH | R_LAST, emit_jmp_insn, 0},
     {0, 0xeb, 0xeb, -1, PFX_ANY, R_BRANCH | R_LAST, emit_jmp_insn, 0},
     {0, 0xe8, 0xe8, -1, PFX_ANY, R_BRANCH | R_STACK | R_LAST, emit_call_insn, 0},

@@ -38,7 +38,7 @@ static void sync_shift(struct cpu *cpu, unsigned op, uint64_t a, unsigned bits, 
         cf = s >> (count - 1) & 1;
         of = false;
     }
-    flags_result(cpu, result, bits, cf, of, 0);
+    flags_result(cpu, result, bits, cf, of, 1);
 }
 
 static void sync_operation(struct cpu *cpu)

@@ -35,9 +35,9 @@ struct jit_site {
     struct jit_block *block;
     const uint8_t *resume; /* with the operand's host address in r14 */
     const uint8_t *next;   /* after the instruction; NULL: leave, the block can't go on */
-    uint8_t size, way; /* of the access: bytes, enum jit_way */
+    uint8_t size, way, seg; /* of the access: bytes, enum jit_way, segment */
     bool aligned;      /* it isn't aligned and should be */
-    int16_t pop; /* what a branch adds to RSP when its target is not known yet */
+    int32_t pop; /* what a branch adds to RSP when its target is not known yet */
 };
 
 /* A direct jump out of a block. */

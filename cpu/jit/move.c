@@ -307,7 +307,7 @@ const struct rule move_rules[] = {
     {1, 0xb7, 0xb7, -1, PFX_ANY, 0, emit_extend, SIZE_W},
     {1, 0xbe, 0xbe, -1, PFX_ANY, 0, emit_extend, SIZE_B},
     {1, 0xbf, 0xbf, -1, PFX_ANY, 0, emit_extend, SIZE_W},
-    {0, 0x63, 0x63, -1, PFX_ANY, R_WIDE, emit_extend, SIZE_D},
+    {0, 0x63, 0x63, -1, PFX_ANY, R_WIDE | R_64, emit_extend, SIZE_D}, /* elsewhere it is ARPL */
     {0, 0x8d, 0x8d, -1, PFX_ANY, R_NOMEM, emit_lea_insn, 0},
     {1, 0x40, 0x4f, -1, PFX_ANY, R_READS, emit_cmov, 0},
     {1, 0x90, 0x9f, -1, PFX_ANY, R_READS, emit_setcc, 0},
@@ -320,7 +320,7 @@ const struct rule move_rules[] = {
     {0, 0x87, 0x87, -1, PFX_ANY, R_REGISTER, emit_xchg, 0},
     {0, 0x98, 0x99, -1, PFX_ANY, 0, emit_same, 0},
     {0, 0x90, 0x90, -1, PFX_ANY, 0, emit_xchg, 0},
-    {1, 0xc8, 0xcf, -1, PFX_ANY, 0, emit_bswap, 0},
+    {1, 0xc8, 0xcf, -1, PFX_ANY, R_WIDE, emit_bswap, 0},
     {1, 0x1e, 0x1f, -1, PFX_ANY, R_NOMEM, emit_nop, 0},
     {1, 0x0d, 0x0d, -1, PFX_ANY, R_NOMEM, emit_nop, 0},
     {1, 0x18, 0x18, -1, PFX_ANY, R_NOMEM, emit_nop, 0},

@@ -101,8 +101,9 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
 {
     const struct jit_block *block = site->block;
     const struct insn *i = site->insn;
+    bool branches = i->row == UINT16_MAX || opcode_rows[i->row].attr & (A_END | A_LINK);
     struct insn *copy = cpu->jit->copy;
-    uint64_t next;
+    uint64_t next, stop_at = atomic_load_explicit(&cpu->stop_at, memory_order_relaxed);
 
     if (unlikely(cpu->checker) && check_stops(cpu, i)) {
         cpu->retired -= i->rest + 1u;
@@ -118,11 +119,16 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
     copy[i->flags & INSN_LINKED ? 2 : 1].fn = body_returned;
     cpu->jt.returned = 0;
     next = next_rip(cpu, i);
-    if (i->row == UINT16_MAX || opcode_rows[i->row].attr & (A_END | A_LINK))
+    if (branches)
         atomic_store_explicit(&cpu->stop_at, 0, memory_order_relaxed); /* branch to the loop, not onwards */
     copy[0].fn(cpu, copy);
     if (!cpu->jt.returned)
         return NULL;
+    if (branches) { /* it didn't: stop_at as it was, unless somebody wants the CPU meanwhile */
+        atomic_store(&cpu->stop_at, stop_at);
+        if (atomic_load(&cpu->attention))
+            atomic_store(&cpu->stop_at, 0);
+    }
     if (site->next && !cpu->jt.stale && (!cpu->jt.xmm_saved || jit_xmm_allowed(cpu)) &&
         (!cpu->jt.x87_saved || jit_x87_allowed(cpu))) {
         cpu->retired -= block->cut;
@@ -177,11 +183,19 @@ static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t line
         jit_filled(cpu, site->way == WAY_WRITE ? JIT_WRITE : JIT_READ, context, slot, linear);
 }
 
+/* 32-bit code: the access runs over the end of its segment, which is that of all addresses. */
+static bool beyond_limit(const struct cpu *cpu, const struct jit_site *site, uint64_t linear)
+{
+    uint32_t offset = (uint32_t)(linear - cpu->s.seg[site->seg].base);
+
+    return site->block->flat32 && offset > UINT32_MAX - (site->size - 1u);
+}
+
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
 {
     const struct jit_site *site = &cpu->jit->sites[n];
     const struct insn *i = site->insn;
-    unsigned seg = i->flags & INSN_MEM ? i->seg : SS;
+    unsigned seg = site->seg;
     bool write = site->way & 1;
     void *host = write ? tlb_write_host(cpu, linear, site->size) : tlb_read_host(cpu, linear, site->size);
 
@@ -193,6 +207,8 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
     }
     arrive(cpu, site->block);
     cpu->jit->stats.slow_other++; /* until it turns out to be plain */
+    if (unlikely(beyond_limit(cpu, site, linear)))
+        return run_body(cpu, site);
     if (site->aligned || write) {
         if (!site->aligned) {
             probe_write(cpu, i, seg, linear, site->size);
@@ -302,6 +318,8 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
         gp0(cpu, i);
     }
     cpu->s.gpr[RSP] += (uint64_t)(int64_t)site->pop;
+    if (site->block->flat32)
+        cpu->s.gpr[RSP] = (uint32_t)cpu->s.gpr[RSP];
     cpu->s.rip = rip;
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)

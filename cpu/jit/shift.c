@@ -175,8 +175,8 @@ static void emit_scan(struct trans *t, const struct insn *i)
     struct place e = e_place(t, i, i->osize, false), g = guest(i->reg);
     unsigned reg = g.kind == P_REG ? g.reg : H_TMP;
 
-    if (g.kind == P_SLOT)
-        load_tmp(t, g, i->osize);
+    if (g.kind == P_SLOT) /* whole: BSF and BSR of 0 leave all of it */
+        emit_load(&t->e, H_TMP, g);
     emit_op(&t->e, size_flags(i->osize) | E_0F | (row->prefix == PFX_F3 ? E_F3 : 0), row->opcode, reg, e);
     if (g.kind == P_SLOT)
         store_tmp(t, g, i->osize);

@@ -9,6 +9,18 @@ static unsigned xmm_number(unsigned offset)
     return (offset - (unsigned)S(zmm)) / 64;
 }
 
+/* PINSRB, PINSRW, PEXTRB, PEXTRW name a 32-bit register, or that many bytes of memory; else 0. */
+static unsigned narrow_size(const struct opcode_row *row)
+{
+    unsigned map = row->map <= VEX ? row->map : row->map - VEX;
+
+    if (map == 1)
+        return row->opcode == 0xc4 ? 2 : 0;
+    if (map != 3)
+        return 0;
+    return row->opcode == 0x14 || row->opcode == 0x20 ? 1 : row->opcode == 0x15 ? 2 : 0;
+}
+
 /* Bytes of a memory operand. */
 static unsigned memory_size(const struct insn *i, unsigned operand)
 {
@@ -17,8 +29,9 @@ static unsigned memory_size(const struct insn *i, unsigned operand)
     switch (operand) {
     case O_Wss:
     case O_Md:
-    case O_Ed:
         return 4;
+    case O_Ed:
+        return narrow_size(&opcode_rows[i->row]) ? narrow_size(&opcode_rows[i->row]) : 4;
     case O_Wsd:
     case O_Wq:
     case O_Mq:
@@ -181,8 +194,10 @@ static void emit_simd(struct trans *t, const struct insn *i)
                  names(row, O_Hx) ? i->vreg : 0, rm);
     else
         emit_op(&t->e, flags | (row->map == 1 ? E_0F : row->map == 2 ? E_0F | E_0F38 : E_0F | E_0F3A), row->opcode, reg, rm);
-    if (names(row, O_Ib) || names(row, O_Lx))
+    if (names(row, O_Ib))
         emit8(&t->e, (uint8_t)i->imm);
+    else if (names(row, O_Lx)) /* a register, of which there are eight in 32-bit code */
+        emit8(&t->e, (uint8_t)i->imm & (t->word == 8 ? 0xff : 0x7f));
     /* A general register in struct cpu: the host zero-extended it in r13. */
     if (result.kind == P_SLOT && !(n == 0 && mem) && !(n != 0 && i->reg >= (unsigned)S(zmm)))
         emit_store(&t->e, result, H_TMP);
@@ -215,10 +230,17 @@ static void emit_ldmxcsr(struct trans *t, const struct insn *i)
     emit_op(e, E_0F, 0xae, 2, p);
 }
 
+/* In 32-bit code of the first eight registers alone: VXORPS of each with itself, or VMOVAPS to itself. */
 static void emit_vzero(struct trans *t, const struct insn *i)
 {
+    bool all = opcode_rows[i->row].sel & SEL_L1;
+
+    for (unsigned n = 0; n < 8 && t->word == 4; n++)
+        emit_vex(&t->e, 0, 1, all ? 0x57 : 0x28, n, all ? n : 0, REG(n));
+    if (t->word == 4)
+        return;
     emit8(&t->e, 0xc5);
-    emit8(&t->e, opcode_rows[i->row].sel & SEL_L1 ? 0xfc : 0xf8);
+    emit8(&t->e, all ? 0xfc : 0xf8);
     emit8(&t->e, 0x77);
 }
 

@@ -53,9 +53,12 @@ static bool rule_fits(const struct jit *jit, bool cpl0, unsigned word, const str
         return false;
     if ((row->attr & A_END) && !(r->flags & (R_BRANCH | R_ENDS)))
         return false;
-    if ((r->flags & R_CPL0) && !cpl0)
+    if (((r->flags & R_CPL0) && !cpl0) || ((r->flags & R_64) && word != SIZE_Q) ||
+        ((r->flags & R_ECX) && i->asize == SIZE_W))
         return false;
     if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != word)
+        return false;
+    if ((r->flags & R_BRANCH) && i->imm > INT32_MAX - (int)BUS_PAGE) /* the offset from the page must fit */
         return false;
     if (((r->flags & R_MEMORY) && !(i->flags & INSN_MEM)) || (!(r->flags & R_MEMORY) && i->flags & INSN_LOCK))
         return false;
@@ -89,8 +92,11 @@ static const struct rule *find_rule(const struct trans *t, const struct insn *i)
 uint32_t new_site(struct trans *t, const struct insn *i)
 {
     uint32_t n = t->jit->site_count++;
+    const struct opcode_row *row = i->row != UINT16_MAX ? &opcode_rows[i->row] : NULL;
+    bool fixed = row && row->map == 0 && (row->opcode & 0xfc) == 0xa0; /* MOV, without ModRM */
 
-    t->jit->sites[n] = (struct jit_site){.insn = i, .block = t->block};
+    t->jit->sites[n] = (struct jit_site){
+        .insn = i, .block = t->block, .seg = i->flags & INSN_MEM || fixed ? i->seg : SS};
     return n;
 }
 
@@ -217,8 +223,6 @@ static void emit_head(struct trans *t)
     }
     if (t->block->x87) {
         emit_unit(t, JT(x87_live), X87_ABSENT);
-        emit_load(e, H_TMP, SLOT(JT(code_page)));
-        emit_store(e, SLOT(JT(x87_page)), H_TMP);
     }
 }
 

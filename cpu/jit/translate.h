@@ -33,6 +33,7 @@ struct trans {
     struct jit_kind kind; /* how they are kept in struct cpu: op if kind_known, the others if not 0 */
     bool kind_known;
     bool ended;           /* control has left the block */
+    bool x87_page;        /* jt.x87_page is the block's */
     unsigned word, wide;  /* of the stack and of branches: 8 and E_W, or 4 and 0 in 32-bit code */
     unsigned later_count;
     struct later later[4 * MAX_INSNS];
@@ -57,6 +58,8 @@ enum rule_flags {
     R_HOST = 2048,    /* only where the host has the row's feature too */
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_X87 = 16384,
+    R_64 = 262144,    /* only in 64-bit code */
+    R_ECX = 524288,   /* not with 16-bit addresses */
     R_CPL0 = 32768,   /* only in code of CPL 0 */
     R_YMM = 131072,
     R_ENDS = 65536,   /* ends its trace, but a block need not leave */

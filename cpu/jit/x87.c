@@ -84,6 +84,11 @@ static void emit_x87(struct trans *t, const struct insn *i)
             emit_store(e, SLOT(JT(x87_data)), H_ADDR);
             emit_store_imm32(e, SLOT(JT(x87_data_site)), site);
         }
+        if (!t->x87_page) {
+            emit_load(e, H_TMP, SLOT(JT(code_page)));
+            emit_store(e, SLOT(JT(x87_page)), H_TMP);
+            t->x87_page = !(i->flags & INSN_MEM); /* its body may run instead of this */
+        }
         emit_store_imm32(e, SLOT(JT(x87_site)), site);
     }
     if (written) {

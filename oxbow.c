@@ -57,16 +57,6 @@ static void print_version(void)
         printf("engine %-7s %s\n", (*engine)->name, (*engine)->probe(why, sizeof(why)) ? "yes" : "no");
 }
 
-static void list_engines(void)
-{
-    char why[200];
-
-    for (const struct engine *const *engine = engines; *engine; engine++)
-        printf("%-7s %s\n", (*engine)->name, (*engine)->about);
-    const struct engine *chosen = engine_pick("auto", why, sizeof(why));
-    printf("%-7s the first of these that serves, which is %s\n", "auto", chosen ? chosen->name : "none");
-}
-
 static int accel_command(int argc, char **argv)
 {
     if (argc > 1) {
@@ -75,7 +65,7 @@ static int accel_command(int argc, char **argv)
                 asked ? "" : "oxbow: ");
         return asked ? 0 : EXIT_USAGE;
     }
-    list_engines();
+    engine_report(stdout);
     return 0;
 }
 
@@ -100,7 +90,7 @@ static bool answer(const struct options *options)
     else if (options->action == OPTIONS_MAN)
         options_print_man(stdout, commands);
     else if (!strcmp(options->accel, "help"))
-        list_engines();
+        engine_report(stdout);
     else if (options->cpu && !strcmp(options->cpu, "help"))
         cpu_list_models(stdout);
     else

@@ -6,19 +6,26 @@
 
 #include "accel/engine.h"
 #include "accel/software.h"
+#include "config.h"
+#ifdef HAVE_KVM
+#include "accel/kvm.h"
+#endif
 
-static bool kvm_probe(char *why, size_t why_size)
+#ifndef HAVE_KVM
+static bool no_kvm(char *why, size_t why_size)
 {
-    snprintf(why, why_size, "KVM is not part of this version; use --accel jit or interp");
+    snprintf(why, why_size, "KVM is not part of this build, which had no <linux/kvm.h> of Linux 5.14 or newer; use --accel "
+                            "jit or interp");
     return false;
 }
 
-/* They never serve, so nothing but their probe is called. */
+/* It never serves, so nothing but its probe is called. */
 static const struct engine engine_kvm = {
     .name = "kvm",
-    .about = "the host's hardware virtualisation (not in this version)",
-    .probe = kvm_probe,
+    .about = "the host's hardware virtualisation (not in this build)",
+    .probe = no_kvm,
 };
+#endif
 
 const struct engine *const engines[] = {
     &engine_kvm,

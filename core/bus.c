@@ -402,6 +402,11 @@ struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset)
     return answer.region;
 }
 
+uint64_t bus_span(struct bus *bus, uint64_t addr)
+{
+    return addr < bus->size ? bus_search(bus, addr).span : 0;
+}
+
 /* --- RAM ----------------------------------------------------------------------------------------- */
 
 static void page_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size)
@@ -440,6 +445,14 @@ void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint6
         page_written(bus, ram, offset, part);
         offset += part;
         size -= part;
+    }
+}
+
+void bus_collect_written(struct region *ram)
+{
+    for (struct bus_listener *l = ram->bus->listeners; l; l = l->next) {
+        if (l->collect_written)
+            l->collect_written(l->opaque, ram);
     }
 }
 

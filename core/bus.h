@@ -62,6 +62,8 @@ struct bus_listener {
     struct bus_listener *next;
     /* Pages of this RAM have PAGE_TRACK again: drop cached permission to write them unseen; may be NULL */
     void (*tracking_armed)(void *opaque, struct region *ram);
+    /* Say now, by bus_ram_written(), which pages of it were written unseen; may be NULL */
+    void (*collect_written)(void *opaque, struct region *ram);
 };
 
 /*
@@ -91,8 +93,8 @@ struct region *bus_first(struct bus *bus);
 /*
  * Listeners come and go while no engine runs. map_changed is called with the machine lock held, after the
  * change; code_written from the writing thread, after the write, with or without the lock, a call a page. It
- * is the listener that clears PAGE_CODE once it holds no more code of the page. tracking_armed is called with
- * the machine lock held; a listener may act on it a moment later (bus_take_dirty()).
+ * is the listener that clears PAGE_CODE once it holds no more code of the page. tracking_armed and collect_written are
+ * called with the machine lock held; a listener may act on it a moment later (bus_take_dirty()).
  */
 void bus_listen(struct bus *bus, struct bus_listener *listener);
 void bus_unlisten(struct bus *bus, struct bus_listener *listener);
@@ -115,18 +117,23 @@ void bus_write_block(struct bus *bus, uint64_t addr, const void *data, size_t si
  */
 struct region *bus_find(struct bus *bus, uint64_t addr, uint64_t *offset);
 
+/* From `addr` on, for how many bytes the same answers; 0 at the end of the bus. */
+uint64_t bus_span(struct bus *bus, uint64_t addr);
+
 /* A write to RAM that bypassed the bus (a CPU's own store) hit a page with flags: set dirty bits, tell
  * listeners. */
 void bus_ram_written(struct bus *bus, struct region *ram, uint64_t offset, uint64_t size);
 
 /*
- * Watching RAM for writes, as a screen does, one watcher a page. bus_take_dirty() says whether page number
+ * Watching RAM for writes, as a screen does, one watcher a page. A round begins with bus_collect_written(), for
+ * engines that note writes elsewhere. bus_take_dirty() says whether page number
  * `page` was written since it was last asked (yes the first time), and arms PAGE_TRACK anew. After a round in
  * which it said yes for any page the watcher calls bus_tracking_armed() once, and only then reads the bytes.
  *
  * A CPU on another thread may go on writing unseen until it acts on that call, so a page that was dirty in
  * one round is to be read again in the next.
  */
+void bus_collect_written(struct region *ram);
 bool bus_take_dirty(struct region *ram, uint64_t page);
 void bus_tracking_armed(struct region *ram);
 

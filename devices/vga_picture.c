@@ -105,6 +105,7 @@ static bool planes_dirty(struct vga *vga)
 {
     bool dirty = false;
 
+    bus_collect_written(vga->lfb);
     for (unsigned page = 0; page < VGA_PLANAR_PAGES; page++)
         dirty |= bus_take_dirty(vga->lfb, page);
     if (dirty)

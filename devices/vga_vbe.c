@@ -273,6 +273,7 @@ static bool scan_pages(struct vga *vga, uint32_t start, uint32_t length)
 
     if (count > page_mask + 1)
         count = page_mask + 1;
+    bus_collect_written(vga->lfb);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t page = (first + i) & page_mask;
         uint8_t state = vga->picture.pages[page] & PAGE_SETTLE ? PAGE_DRAW : 0;

@@ -44,6 +44,13 @@ static void broken(void *opaque, const struct cpu_host_fault *fault)
     exit(EXIT_CRASH);
 }
 
+/* On the CPU's thread. */
+static void failed(void *opaque, const char *why)
+{
+    fprintf(stderr, "oxbow: %s\n", why);
+    machine_end(opaque, EXIT_HOST);
+}
+
 /* --jit-dump and --perf-map, if asked for and the engine has something to show; 0 or an exit status. */
 static int watch(struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
@@ -63,7 +70,7 @@ static int watch(struct machine *m, const struct engine *engine, char *why, size
 /* 0 or an exit status; then the engine is not attached. */
 static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
-    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .opaque = m};
+    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .failed = failed, .opaque = m};
     int status;
 
     if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))
@@ -100,6 +107,9 @@ int engines_start(struct machine *m, const struct engine *engine, char *why, siz
         status = attach(m, engine, why, why_size);
     if (!status)
         engine->push(m->cpu);
+    if (!status && engine->user_only && engine->user_only())
+        log_at(m->log, LOG_WARN, "oxbow",
+               "%s runs only user code well on this host, and kernel code slowly: see \"oxbow accel\"", engine->name);
     return status;
 }
 
@@ -179,6 +189,9 @@ void engines_print_stats(const struct machine *m, FILE *out)
 {
     struct engine_account account = m->engines;
 
+    for (unsigned n = 0; engines[n]; n++)
+        if (engines[n]->print_stats)
+            engines[n]->print_stats(m->cpu, out);
     if (!account.switches)
         return;
     end_turn(m, &account);

@@ -25,6 +25,7 @@
  */
 #include <string.h>
 
+#include "accel/engine.h"
 #include "debug/monitor.h"
 #include "devices/acpi_pm.h"
 #include "devices/apic_bus.h"
@@ -254,6 +255,7 @@ static bool wire_cpu(struct machine *m, char *why, size_t why_size)
         .intc = lapic_intc(m->lapic),
         .model = m->options->cpu,
         .random = host_random,
+        .tsc_hz = engine_tsc_hz(),
     };
     m->cpu = cpu_new(&config, why, why_size);
     return m->cpu;

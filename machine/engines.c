@@ -90,10 +90,13 @@ static int attach(struct machine *m, const struct engine *engine, char *why, siz
 static int options_fit(const struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
     const char *option = m->options->check ? "check" : m->options->perf_map ? "perf-map" : "jit-dump";
+    bool fits = m->options->check ? !!engine->check : !!engine->watch;
 
     if (!m->options->check && !m->options->perf_map && !m->options->jit_dump.on)
         return 0;
-    if (m->options->check ? !!engine->check : !!engine->watch)
+    for (const struct engine *const *other = engines; *other && !fits; other++)
+        fits = switches_name(m, *other) && (m->options->check ? !!(*other)->check : !!(*other)->watch);
+    if (fits)
         return 0;
     snprintf(why, why_size, "--%s: the engine %s translates no code; use --accel jit", option, engine->name);
     return EXIT_USAGE;
@@ -163,6 +166,17 @@ static bool change(struct machine *m, const struct engine *to, char *why, size_t
     return done;
 }
 
+/* Sets the stops as they are to be under `to`, which must know how to stop there. */
+static bool suits_stops(struct machine *m, const struct engine *to, char *why, size_t why_size)
+{
+    snprintf(why, why_size, "out of memory for --switch-at");
+    if (!switches_set_stops(m, to))
+        return false;
+    snprintf(why, why_size, "there are breakpoints, or addresses to switch at, and the engine %s knows none",
+             to->name);
+    return stops_known(to) || !cpu_has_stops(m->cpu);
+}
+
 bool machine_switch_engine(struct machine *m, const char *name, char *why, size_t why_size)
 {
     struct engine_account *account = &m->engines;
@@ -175,7 +189,11 @@ bool machine_switch_engine(struct machine *m, const char *name, char *why, size_
     begin = host_now();
     vcpu_hold_for(&m->vcpu, VCPU_SWITCHING);
     vcpu_wait(&m->vcpu);
-    done = change(m, to, why, why_size);
+    done = suits_stops(m, to, why, why_size) && change(m, to, why, why_size);
+    if (done)
+        m->engine_before_stops = NULL;
+    else
+        switches_set_stops(m, m->vcpu.engine);
     vcpu_release_for(&m->vcpu, VCPU_SWITCHING);
     begin = host_now() - begin;
     account->switches++;

@@ -261,6 +261,8 @@ struct block_slot *drives_slot(struct machine *machine, const char *name);
 bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
                    size_t why_size);
 
+/* stops.c: whether the engine stops where it should. */
+bool stops_known(const struct engine *engine);
 /* stops.c: a vcpu's stopped(); tells the watches; whether a debugger gets the triple fault; clock as paused and stopped. */
 void stops_noted(void *opaque);
 void stops_poll(struct machine *machine);
@@ -298,6 +300,11 @@ bool switches_build(struct machine *machine, char *why, size_t why_size);
 void switches_free(struct machine *machine);
 struct bus *switches_ports(struct machine *machine);
 void switches_poll(struct machine *machine);
+/* When the machine begins to run. Which addresses the CPU is to stop at while it runs under `engine`, the CPU standing
+ * still; false when memory ran out. Whether `engine` may have a turn. */
+void switches_start(struct machine *machine);
+bool switches_set_stops(struct machine *machine, const struct engine *engine);
+bool switches_name(const struct machine *machine, const struct engine *engine);
 
 /* boot.c: reads the files that are booted; exit status or 0. */
 int machine_read_files(struct machine *machine, char *why, size_t why_size);

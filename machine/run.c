@@ -243,6 +243,7 @@ int machine_run(struct machine *m)
     if (m->options->timeout)
         timer_arm(&m->timeout, clock_now(m->clock) + m->options->timeout);
     pthread_mutex_unlock(&m->lock);
+    switches_start(m);
     if (end_status(m) < 0)
         vcpu_release(&m->vcpu);
 

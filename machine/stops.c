@@ -35,7 +35,7 @@ void machine_unwatch_stops(struct machine *m, struct machine_stop_watch *watch)
         *link = watch->next;
 }
 
-static bool knows_stops(const struct engine *engine)
+bool stops_known(const struct engine *engine)
 {
     return engine->run == cpu_run;
 }
@@ -43,18 +43,18 @@ static bool knows_stops(const struct engine *engine)
 void machine_stops_changed(struct machine *m)
 {
     bool needed = cpu_has_stops(m->cpu);
+    const struct engine *before = needed ? m->vcpu.engine : m->engine_before_stops;
     char why[200];
 
-    if (needed && !knows_stops(m->vcpu.engine)) {
-        m->engine_before_stops = m->vcpu.engine;
+    if (needed && !stops_known(before)) {
         if (!machine_switch_engine(m, "jit", why, sizeof(why)) &&
             !machine_switch_engine(m, "interp", why, sizeof(why)))
             log_at(m->log, LOG_ERROR, "oxbow", "breakpoints don't work under the engine %s, and no other serves: %s",
                    m->vcpu.engine->name, why);
-    } else if (!needed && m->engine_before_stops) {
-        if (!machine_switch_engine(m, m->engine_before_stops->name, why, sizeof(why)))
-            log_at(m->log, LOG_ERROR, "oxbow", "the engine %s doesn't come back: %s", m->engine_before_stops->name,
-                   why);
+        m->engine_before_stops = before;
+    } else if (!needed && before) {
+        if (!machine_switch_engine(m, before->name, why, sizeof(why)))
+            log_at(m->log, LOG_ERROR, "oxbow", "the engine %s doesn't come back: %s", before->name, why);
         m->engine_before_stops = NULL;
     }
 }

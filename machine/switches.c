@@ -4,7 +4,8 @@
  * Whoever sees that a condition holds asks the CPU to stand still after the present instruction, notes which
  * engine is wanted and wakes the event loop, whose thread makes the switch (switches_poll). Looking costs
  * nothing where nobody asks: a port is watched by an address space that the CPU has in front of the ports'
- * own, the serial port by a stream in front of the host's.
+ * own, the serial port by a stream in front of the host's. An address is a stop of the CPU (cpu.h) while
+ * another engine than the wanted one runs, and the switch is made before the CPU goes on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@
 struct switch_point {
     struct switches *all;
     const struct switch_option *option;
-    struct timer timer; /* SWITCH_TIME, SWITCH_EVERY */
-    bool seen;          /* SWITCH_SERIAL: in the present line */
+    const struct engine *engine; /* the wanted one; of SWITCH_EVERY the last of them */
+    struct timer timer;          /* SWITCH_TIME, SWITCH_EVERY */
+    bool seen;                   /* SWITCH_SERIAL: in the present line */
 };
 
 struct switches {
@@ -30,6 +32,7 @@ struct switches {
     uint64_t random;
 
     struct bus *ports; /* NULL: no port is watched */
+    struct machine_stop_watch stops;
 
     struct chardev serial; /* in front of `host` */
     struct chardev *host;
@@ -192,6 +195,82 @@ static void watch_serial(struct switches *s)
     s->machine->serial[0] = &s->serial;
 }
 
+/* --- Addresses --------------------------------------------------------------------------------------------
+ */
+
+static void switch_now(struct machine *m, const char *name)
+{
+    char why[300];
+
+    if (!machine_switch_engine(m, name, why, sizeof(why)))
+        log_at(m->log, LOG_ERROR, "oxbow", "the engine can't be switched: %s", why);
+}
+
+static bool addresses_reached(void *opaque, const struct cpu_stopped *hits, unsigned count)
+{
+    struct switches *s = opaque;
+    const struct engine *wanted = NULL;
+
+    for (unsigned hit = 0; hit < count; hit++)
+        for (unsigned n = 0; n < s->count && hits[hit].stop.owner == s; n++)
+            if (s->point[n].option->kind == SWITCH_ADDRESS &&
+                s->point[n].option->number == hits[hit].stop.address)
+                wanted = s->point[n].engine;
+    if (wanted)
+        switch_now(s->machine, wanted->name);
+    return false;
+}
+
+bool switches_set_stops(struct machine *m, const struct engine *engine)
+{
+    bool done = true;
+
+    if (!m->switches)
+        return true;
+    cpu_stop_remove_all(m->cpu, m->switches);
+    for (unsigned n = 0; n < m->switches->count; n++) {
+        const struct switch_point *p = &m->switches->point[n];
+        struct cpu_stop stop = {.kind = CPU_STOP_EXECUTE, .address = p->option->number, .owner = m->switches};
+
+        if (p->option->kind == SWITCH_ADDRESS && p->engine != engine)
+            done &= cpu_stop_add(m->cpu, &stop);
+    }
+    return done;
+}
+
+void switches_start(struct machine *m)
+{
+    const struct engine *engine = m->vcpu.engine;
+
+    if (!m->switches)
+        return;
+    m->switches->stops = (struct machine_stop_watch){.stopped = addresses_reached, .opaque = m->switches};
+    machine_watch_stops(m, &m->switches->stops);
+    if (!switches_set_stops(m, engine))
+        log_at(m->log, LOG_ERROR, "oxbow", "out of memory for --switch-at");
+    machine_stops_changed(m);
+    if (m->vcpu.engine != engine)
+        log_at(m->log, LOG_WARN, "oxbow",
+               "--switch-at: the engine %s doesn't stop at addresses; %s runs until then", engine->name,
+               m->vcpu.engine->name);
+}
+
+/* An address can't be waited for with two engines in mind. */
+static bool address_is_new(const struct switches *s, const struct switch_option *o, char *why,
+                           size_t why_size)
+{
+    for (unsigned n = 0; n + 1 < s->count; n++) {
+        const struct switch_option *other = s->point[n].option;
+
+        if (o->kind != SWITCH_ADDRESS || other->kind != SWITCH_ADDRESS || o->number != other->number)
+            continue;
+        snprintf(why, why_size, "--switch-at: address %#llx is there twice; give it one engine",
+                 (unsigned long long)o->number);
+        return false;
+    }
+    return true;
+}
+
 /* --- All of them ------------------------------------------------------------------------------------------
  */
 
@@ -201,13 +280,14 @@ static void name_of(const char *engines, char *name, size_t size)
 }
 
 /* Whether all engines that may be wanted serve here. */
-static bool all_serve(const struct switch_option *o, char *why, size_t why_size)
+static bool all_serve(struct switch_point *p, char *why, size_t why_size)
 {
     char name[16];
 
-    for (const char *at = o->engines; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    for (const char *at = p->option->engines; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
         name_of(at, name, sizeof(name));
-        if (!engine_pick(name, why, why_size))
+        p->engine = engine_pick(name, why, why_size);
+        if (!p->engine)
             return false;
     }
     return true;
@@ -250,10 +330,18 @@ bool switches_build(struct machine *m, char *why, size_t why_size)
         struct switch_point *p = &s->point[s->count++];
 
         *p = (struct switch_point){.all = s, .option = &m->options->switch_at[n]};
-        if (!all_serve(p->option, why, why_size) || !arm(s, p))
+        if (!all_serve(p, why, why_size) || !address_is_new(s, p->option, why, why_size) || !arm(s, p))
             return false;
     }
     return true;
+}
+
+bool switches_name(const struct machine *m, const struct engine *engine)
+{
+    for (unsigned n = 0; m->switches && n < m->switches->count; n++)
+        if (m->switches->point[n].engine == engine)
+            return true;
+    return false;
 }
 
 void switches_free(struct machine *m)
@@ -272,12 +360,11 @@ struct bus *switches_ports(struct machine *m)
 void switches_poll(struct machine *m)
 {
     const char *engines;
-    char name[16], why[300];
+    char name[16];
 
     if (!m->switches || !(engines = __atomic_exchange_n(&m->switches->wanted, NULL, __ATOMIC_ACQ_REL)))
         return;
     name_of(engines, name, sizeof(name));
-    if (!machine_switch_engine(m, name, why, sizeof(why)))
-        log_at(m->log, LOG_ERROR, "oxbow", "the engine can't be switched: %s", why);
+    switch_now(m, name);
     vcpu_release_for(&m->vcpu, VCPU_SWITCHING);
 }

@@ -74,6 +74,9 @@ static bool jit_attach(struct cpu *cpu, const struct engine_options *options, ch
     struct cpu_code code;
     uint64_t size;
 
+    if (cpu_wake_jit(cpu)) /* it has been there */
+        return true;
+
     if (!options)
         options = &none;
     size = options->code_size ? options->code_size : ENGINE_CODE_SIZE;
@@ -98,7 +101,7 @@ const struct engine engine_jit = {
     .about = "translates hot guest code to host code; the rest is interpreted",
     .probe = jit_probe,
     .attach = jit_attach,
-    .detach = cpu_end_jit,
+    .detach = cpu_rest_jit,
     .check = cpu_check,
     .watch = cpu_watch_code,
     .run = cpu_run,

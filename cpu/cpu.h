@@ -158,6 +158,13 @@ struct cpu_code {
 bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code);
 void cpu_end_jit(struct cpu *cpu);
 
+/*
+ * In place of the two, where translator and interpreter take turns: rest forgets all translations but keeps memory, counters
+ * and who watches code; wake goes on with them, false when there are none. While the CPU is stopped.
+ */
+void cpu_rest_jit(struct cpu *cpu);
+bool cpu_wake_jit(struct cpu *cpu);
+
 /* A block of translated code, for who prints it. */
 struct cpu_block {
     uint64_t linear;       /* where its guest code is; other mappings of the page share the block */

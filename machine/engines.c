@@ -56,10 +56,9 @@ static int watch(struct machine *m, const struct engine *engine, char *why, size
 {
     struct cpu_watch wanted;
 
-    if (!engine->watch || (!m->options->jit_dump.on && !m->options->perf_map))
-        return 0;
-    if (!m->jit_dump)
-        m->jit_dump = jit_dump_open(m->options, why, why_size);
+    if (!engine->watch || m->jit_dump || (!m->options->jit_dump.on && !m->options->perf_map))
+        return 0; /* a translator that comes back is still watched */
+    m->jit_dump = jit_dump_open(m->options, why, why_size);
     if (!m->jit_dump)
         return EXIT_USAGE;
     wanted = jit_dump_watch(m->jit_dump);

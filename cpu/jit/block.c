@@ -74,15 +74,35 @@ bool cpu_use_jit(struct cpu *cpu, const struct cpu_code *code)
     return true;
 }
 
-void cpu_end_jit(struct cpu *cpu)
+void cpu_rest_jit(struct cpu *cpu)
 {
-    struct jit *jit = cpu->jit;
-
-    if (!jit)
+    if (!cpu->jit)
         return;
     check_end(cpu);
+    cpu->resting_jit = cpu->jit;
     cpu->jit = NULL;
     trace_flush(cpu); /* traces begin with their own bodies again */
+}
+
+bool cpu_wake_jit(struct cpu *cpu)
+{
+    if (!cpu->resting_jit)
+        return false;
+    cpu->jit = cpu->resting_jit;
+    cpu->resting_jit = NULL;
+    trace_flush(cpu);
+    return true;
+}
+
+void cpu_end_jit(struct cpu *cpu)
+{
+    struct jit *jit;
+
+    cpu_rest_jit(cpu);
+    jit = cpu->resting_jit;
+    cpu->resting_jit = NULL;
+    if (!jit)
+        return;
     jit->code.release(&jit->code);
     free(jit->sites);
     free(jit->exits);

@@ -164,7 +164,7 @@ static void rank_bodies(const struct jit *jit, struct cpu_jit_stats *stats)
 
 void jit_get_stats(const struct cpu *cpu, struct cpu_jit_stats *stats)
 {
-    const struct jit *jit = cpu->jit;
+    const struct jit *jit = cpu->jit ? cpu->jit : cpu->resting_jit;
 
     if (!jit)
         return;

@@ -282,6 +282,20 @@ static void serve(struct typist *typist)
         type_key(typist, (char)keys[n]);
 }
 
+void console_say(struct console *console, const char *text)
+{
+    struct typist *const typists[] = {&console->terminal, &console->stream};
+
+    for (unsigned n = 0; n < 2; n++) {
+        if (!typists[n]->chr)
+            continue;
+        print_text(typists[n], "\n");
+        print_text(typists[n], text);
+        print_text(typists[n], PROMPT);
+        print(typists[n], typists[n]->line, typists[n]->length);
+    }
+}
+
 void console_poll(struct console *console)
 {
     if (!console->due)

@@ -372,6 +372,14 @@ void control_power_button(struct control *control)
     tell(control, "POWERDOWN", NULL);
 }
 
+void control_note(struct control *control, const char *text)
+{
+    struct json_object *data = json_object_new_object();
+
+    json_object_object_add(data, "text", json_object_new_string_len(text, (int)strcspn(text, "\n")));
+    tell(control, "X_OXBOW_NOTE", data);
+}
+
 void control_tray_moved(struct control *control, const char *drive, bool open)
 {
     struct json_object *data = json_object_new_object();

@@ -30,6 +30,8 @@ void control_paused(struct control *control, bool paused);
 void control_reset(struct control *control, bool guest);
 void control_shutdown(struct control *control, bool guest, const char *reason);
 void control_power_button(struct control *control);
+/* One of ours, X_OXBOW_NOTE, with a line for people. */
+void control_note(struct control *control, const char *text);
 void control_tray_moved(struct control *control, const char *drive, bool open);
 
 #endif

@@ -307,7 +307,8 @@ static int run_typed(struct ctl *ctl, const char *line)
     return count ? run_words(ctl, line, count, words) : 0;
 }
 
-/* The shell's words are one line again; those with spaces in them in quotes. */
+/* The shell's words are one line again, those with spaces in them in quotes; a single one is a line already.
+ */
 static int run_arguments(struct ctl *ctl, int argc, char **argv)
 {
     char *line = NULL;
@@ -316,6 +317,11 @@ static int run_arguments(struct ctl *ctl, int argc, char **argv)
 
     if (!out)
         return refuse(argv[0], "out of memory");
+    if (argc == 1 && strchr(argv[0], ' ')) {
+        fclose(out);
+        free(line);
+        return run_typed(ctl, argv[0]);
+    }
     for (int n = 0; n < argc; n++)
         fprintf(out, strpbrk(argv[n], " \t") ? "%s\"%s\"" : "%s%s", n ? " " : "", argv[n]);
     fclose(out);

@@ -9,7 +9,10 @@
 
 bool info_status(struct monitor_call *call)
 {
-    fprintf(call->out, "The machine is %s.\n", call->machine->paused ? "paused" : "running");
+    fprintf(call->out, "The machine is %s.\n",
+            call->machine->paused    ? "paused"
+            : call->machine->stopped ? "held by a debugger"
+                                     : "running");
     return true;
 }
 

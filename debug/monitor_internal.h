@@ -14,6 +14,7 @@
 struct console;
 
 #define MONITOR_WORDS 32
+#define MONITOR_STOPS 64
 
 /* Where `x` and `disas` go on when they are given no address. */
 struct monitor_place {
@@ -28,6 +29,8 @@ struct monitor {
     struct key_queue keys;
     struct console *console;
     struct monitor_place next;
+    struct cpu_stop stop[MONITOR_STOPS]; /* owner NULL: none */
+    struct machine_stop_watch watch;
 };
 
 struct monitor_row;
@@ -90,9 +93,18 @@ bool info_status(struct monitor_call *call), info_version(struct monitor_call *c
     info_chardev(struct monitor_call *call), info_chip(struct monitor_call *call),
     info_chips(struct monitor_call *call), info_symbol(struct monitor_call *call);
 
+/* breaks.c; the machine is built, and still there. */
+bool monitor_break(struct monitor_call *call), monitor_watch(struct monitor_call *call),
+    monitor_catch(struct monitor_call *call), monitor_delete(struct monitor_call *call),
+    monitor_step(struct monitor_call *call), info_breakpoints(struct monitor_call *call);
+void breaks_init(struct monitor *monitor);
+void breaks_end(struct monitor *monitor);
+
 /* console.c: --monitor, and Ctrl-A C on a terminal that is a serial port. NULL with `why`. */
 struct console *console_open(struct monitor *monitor, char *why, size_t why_size);
 void console_close(struct console *console);
 void console_poll(struct console *console);
+/* Something happened meanwhile: says so to who types there. */
+void console_say(struct console *console, const char *text);
 
 #endif

@@ -96,8 +96,10 @@ static struct json_object *query_status(struct qmp_call *call)
 {
     struct json_object *status = json_object_new_object();
 
-    add_text(status, "status", call->machine->paused ? "paused" : "running");
-    add_flag(status, "running", !call->machine->paused);
+    bool stands = call->machine->paused || call->machine->stopped;
+
+    add_text(status, "status", call->machine->paused ? "paused" : stands ? "debug" : "running");
+    add_flag(status, "running", !stands);
     return status;
 }
 

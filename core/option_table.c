@@ -114,6 +114,10 @@ const struct option_row option_table[] = {
     {"symbols", 0, "FILE", NULL, RUN,
      "The guest's symbols, for the monitor: an ELF file such as vmlinux, or a list as nm and System.map have it.", set_text,
      AT(symbols)},
+    {"coverage", 0, "FILE", NULL, RUN,
+     "Writes which lines of the kernel's source ran, for lcov; or, to a FILE named .drcov, which basic blocks. The kernel, "
+     "or the file that --symbols names, is an ELF file.",
+     set_text, AT(coverage)},
     {"stats", 0, NULL, NULL, RUN, "At the end, says how many instructions ran and how fast.", set_flag,
      AT(stats)},
     {"log", 0, "LEVELS", "error,warn,info", RUN,

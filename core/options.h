@@ -90,7 +90,7 @@ struct options {
     const char *debugcon, *parallel;
     const char *display;
     const char *screenshot;
-    const char *control, *monitor, *symbols; /* NULL: none */
+    const char *control, *monitor, *symbols, *coverage; /* NULL: none */
     uint64_t timeout; /* host ns; 0: none */
     bool stats, no_reboot;
     uint32_t check; /* how often a block of translated code is compared; 0: never */

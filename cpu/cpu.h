@@ -189,6 +189,20 @@ struct cpu_watch {
 void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch);
 
 /*
+ * Who wants to know which guest code runs, for coverage. ran() is called on the CPU's thread when code is about to run for
+ * the first time since it was decoded: again, after it was written to or dropped for want of room. The stretch ends
+ * at a branch; when an exception comes in the middle, its rest counts as well. Code that is mapped at several addresses
+ * is named by the one where it ran first.
+ */
+struct cpu_cover {
+    void (*ran)(void *opaque, uint64_t linear, uint32_t size, bool user); /* NULL: nobody */
+    void *opaque;
+};
+
+/* While the CPU is stopped. The interpreter's and the translator's code only. */
+void cpu_cover(struct cpu *cpu, const struct cpu_cover *cover);
+
+/*
  * The block that runs at `host`; false when there is none. On the CPU's thread, from a signal handler too, if translated
  * code is what the signal interrupted.
  */

@@ -224,6 +224,7 @@ struct cpu {
     struct jit *jit; /* NULL: everything is interpreted */
     struct jit *resting_jit; /* waits for cpu_wake_jit(); NULL: none does */
     struct stops *stops;     /* stop.c; NULL: nobody ever asked for one */
+    struct cpu_cover cover;
     struct checker *checker; /* NULL: translated code isn't compared with the interpreter */
     struct jit_tables jt;
 };

@@ -73,6 +73,7 @@ struct machine {
     struct vcpu vcpu;
     struct engine_account engines;
     struct switches *switches; /* NULL: there is no --switch-at */
+    struct coverage *coverage; /* NULL: there is no --coverage */
     struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
 
     /* The chips, in the order in which they were made: reset in this order, freed in the reverse. */

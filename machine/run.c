@@ -11,6 +11,7 @@
 #include "accel/engine.h"
 #include "debug/control.h"
 #include "debug/crash.h"
+#include "debug/coverage.h"
 #include "debug/jit_dump.h"
 #include "debug/monitor.h"
 #include "machine/machine.h"
@@ -93,6 +94,39 @@ static void reset_all(struct machine *m)
     cpu_reset(m->cpu, false);
 }
 
+static bool open_coverage(struct machine *m, const struct engine *engine, char *why, size_t why_size)
+{
+    const char *image = m->options->symbols ? m->options->symbols : m->kernel_name;
+    struct cpu_cover cover;
+
+    if (!m->options->coverage)
+        return true;
+    if (!strcmp(engine->name, "kvm")) {
+        snprintf(why, why_size, "--coverage: KVM doesn't tell what it runs; use --accel jit or interp");
+        return false;
+    }
+    if (!image) {
+        snprintf(why, why_size, "--coverage: it is not known whose code is meant; give a kernel, or --symbols FILE");
+        return false;
+    }
+    m->coverage = coverage_open(m->options->coverage, image, why, why_size);
+    if (!m->coverage)
+        return false;
+    cover = coverage_watch(m->coverage);
+    cpu_cover(m->cpu, &cover);
+    return true;
+}
+
+/* The CPU stands still. */
+static void close_coverage(struct machine *m)
+{
+    char why[300];
+
+    if (!coverage_close(m->coverage, why, sizeof(why)))
+        log_at(m->log, LOG_ERROR, "oxbow", "%s", why);
+    m->coverage = NULL;
+}
+
 /* Everything but the thread; 0 or an exit status. */
 static int build(struct machine *m, char *why, size_t why_size)
 {
@@ -123,6 +157,8 @@ static int build(struct machine *m, char *why, size_t why_size)
     status = engines_start(m, engine, why, why_size);
     if (status)
         return status;
+    if (!open_coverage(m, engine, why, why_size))
+        return EXIT_USAGE;
     m->monitor = monitor_new(m, why, why_size);
     if (!m->monitor)
         return EXIT_USAGE;
@@ -168,6 +204,7 @@ void machine_free(struct machine *m)
     monitor_free(m->monitor);
     viewer_close(m);
     pc_free(m);
+    close_coverage(m);
     jit_dump_close(m->jit_dump);
     loop_free(m->loop);
     host_ram_free(m->ram);

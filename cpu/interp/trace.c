@@ -304,7 +304,7 @@ static bool decode_trace(struct cpu *cpu, struct trace *t, const uint8_t *bytes,
         slot++;
         count++;
         off += length;
-        if (attr & A_END)
+        if ((attr & A_END) || (unlikely(cpu->cover.ran) && (attr & A_LINK)))
             break;
     }
     if (!count)
@@ -376,6 +376,12 @@ static uint64_t fetch_address(struct cpu *cpu)
     return cpu->fetch_phys | (linear & (BUS_PAGE - 1));
 }
 
+static void cover(struct cpu *cpu, const struct trace *t)
+{
+    if (unlikely(cpu->cover.ran))
+        cpu->cover.ran(cpu->cover.opaque, code_linear(cpu, cpu->s.rip), t->bytes, t->mode & MODE_USER);
+}
+
 struct trace *trace_single(struct cpu *cpu)
 {
     struct trace *t = &cpu->cache->single.trace;
@@ -387,6 +393,7 @@ struct trace *trace_single(struct cpu *cpu)
     decode_careful(cpu, t, phys, &phys2);
     if (unlikely(cpu->stops))
         stop_guards(cpu, t);
+    cover(cpu, t);
     return t;
 }
 
@@ -399,6 +406,12 @@ static bool second_page_stands(struct cpu *cpu, const struct trace *t)
     if (!cpu->long64)
         edge = cpu->s.rip + (BUS_PAGE - (t->phys & (BUS_PAGE - 1)));
     return fetch_translate(cpu, NULL, code_linear(cpu, edge)) == t->phys2;
+}
+
+void cpu_cover(struct cpu *cpu, const struct cpu_cover *cover)
+{
+    cpu->cover = *cover;
+    trace_flush(cpu);
 }
 
 static struct trace *new_trace(struct cpu *cpu, uint64_t phys)
@@ -434,6 +447,7 @@ static struct trace *new_trace(struct cpu *cpu, uint64_t phys)
         add_to_page(cpu, t, phys2);
     if (likely(!cpu->stops) || !stop_guards(cpu, t))
         jit_new_trace(cpu, t);
+    cover(cpu, t);
     cpu->stats.traces++;
     cpu->stats.trace_bytes = c->used;
     return t;

@@ -328,12 +328,23 @@ static void check_handler(uint32_t sp, uint32_t image, uint32_t flags)
 
 static void redirection(void)
 {
-    static const uint8_t vectors[] = {0, 4, 7, 8, 0x21, 0x3F, 0x40, 0x80, 0xFF};
+    static const struct {
+        unsigned vector;
+        const char *name;
+    } cases[] = {{0x00, "VME: the redirection bitmap, vector 0"},
+                 {0x04, "VME: the redirection bitmap, vector 4"},
+                 {0x07, "VME: the redirection bitmap, vector 7"},
+                 {0x08, "VME: the redirection bitmap, vector 8"},
+                 {0x21, "VME: the redirection bitmap, vector 0x21"},
+                 {0x3F, "VME: the redirection bitmap, vector 0x3F"},
+                 {0x40, "VME: the redirection bitmap, vector 0x40"},
+                 {0x80, "VME: the redirection bitmap, vector 0x80"},
+                 {0xFF, "VME: the redirection bitmap, vector 0xFF"}};
 
-    for (unsigned i = 0; i < sizeof vectors; i++) {
-        unsigned v = vectors[i];
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned v = cases[i].vector;
 
-        test_begin(i ? "VME: the redirection bitmap" : "VME: the redirection bitmap, vector 0");
+        test_begin(cases[i].name);
         memset(tss32.io_bits, 0xFF, 32);
         redirect(v, false);
         for (unsigned iopl = 0; iopl < 4; iopl += 3) {

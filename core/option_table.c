@@ -99,6 +99,12 @@ const struct option_row option_table[] = {
      AT(timeout)},
     {"no-reboot", 0, NULL, NULL, RUN, "A guest that resets itself ends the run, with exit status 6.",
      set_flag, AT(no_reboot)},
+    {"gdb", 0, "WHERE", NULL, RUN,
+     "GDB connects here: [HOST:]PORT (of this host alone unless HOST is given) or unix:PATH. Breakpoints, "
+     "watchpoints, steps, all registers; \"monitor help\" lists what else.",
+     set_text, AT(gdb)},
+    {"wait-gdb", 0, NULL, NULL, RUN, "Holds at the first instruction until GDB lets the machine go.", set_flag,
+     AT(wait_gdb)},
     {"check", 0, "[=N]", NULL, RUN,
      "Compares translated code with the interpreter, block by block; a difference is printed and ends the run with exit "
      "status 7. With N, a block is compared the first N times it runs, and then every Nth time.",

@@ -82,6 +82,8 @@ struct options {
     uint64_t jit_cache; /* bytes */
     struct dump_option jit_dump;
     bool perf_map;
+    const char *gdb; /* [HOST:]PORT or unix:PATH; NULL: none */
+    bool wait_gdb;
     const char *perf_symbols;            /* NULL: none */
     const char *cpu;                     /* NULL: the default model */
     const char *serial[OPTIONS_SERIALS]; /* COM1 to COM4 */

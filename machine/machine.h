@@ -26,6 +26,7 @@
 #include "host/file.h"
 #include "host/loop.h"
 #include "host/ram.h"
+#include "host/tcp_listener.h"
 #include "host/unix_listener.h"
 #include "machine/vcpu.h"
 

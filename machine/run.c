@@ -12,6 +12,7 @@
 #include "debug/control.h"
 #include "debug/crash.h"
 #include "debug/coverage.h"
+#include "debug/gdb_server.h"
 #include "debug/jit_dump.h"
 #include "debug/monitor.h"
 #include "machine/machine.h"
@@ -127,7 +128,23 @@ static void close_coverage(struct machine *m)
     m->coverage = NULL;
 }
 
-/* Everything but the thread; 0 or an exit status. */
+static bool open_gdb(struct machine *m, char *why, size_t why_size)
+{
+    const struct options *o = m->options;
+
+    if (o->gdb && o->check) {
+        snprintf(why, why_size, "--check takes the CPU for itself; it can't be debugged with --gdb meanwhile");
+        return false;
+    }
+    if (o->gdb) {
+        m->gdb = gdb_server_open(m, o->gdb, o->wait_gdb, why, why_size);
+        return m->gdb;
+    }
+    snprintf(why, why_size, "--wait-gdb waits for GDB, but --gdb doesn't say where");
+    return !o->wait_gdb;
+}
+
+/* All of it; 0 or an exit status. */
 static int build(struct machine *m, char *why, size_t why_size)
 {
     const struct engine *engine = engine_pick(m->options->accel, why, why_size);
@@ -165,7 +182,9 @@ static int build(struct machine *m, char *why, size_t why_size)
     if (m->options->control && !(m->control = control_open(m, m->options->control, why, why_size)))
         return EXIT_USAGE;
     snprintf(why, why_size, "the host has no thread for a CPU");
-    return vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, stops_noted, m) ? 0 : EXIT_HOST;
+    if (!vcpu_start(&m->vcpu, m->cpu, engine, triple_fault, stops_noted, m))
+        return EXIT_HOST;
+    return open_gdb(m, why, why_size) ? 0 : EXIT_USAGE;
 }
 
 int machine_new(const struct machine_config *config, struct machine **machine, char *why, size_t why_size)
@@ -199,6 +218,7 @@ int machine_new(const struct machine_config *config, struct machine **machine, c
 
 void machine_free(struct machine *m)
 {
+    gdb_server_close(m->gdb);
     vcpu_stop(&m->vcpu);
     control_close(m->control);
     monitor_free(m->monitor);
@@ -290,6 +310,7 @@ int machine_run(struct machine *m)
         monitor_poll(m->monitor);
         switches_poll(m);
         stops_poll(m);
+        gdb_server_poll(m->gdb);
         if (m->pictured) {
             m->pictured = false;
             screen_save(m);
@@ -306,6 +327,7 @@ int machine_run(struct machine *m)
     vcpu_wait(&m->vcpu);
     tell_end(m);
     m->vcpu.engine->pull(m->cpu);
+    gdb_server_exited(m->gdb, end_status(m));
     pthread_mutex_lock(&m->lock);
     timer_disarm(&m->timeout);
     clock_stop(m->clock);

@@ -14,6 +14,8 @@
 struct report {
     char *text;
     size_t size, used;
+    const char *other; /* whom the second outcome is of */
+    bool pointers;     /* of the x87: FOP, FIP, FDP are compared always */
 };
 
 static void __attribute__((format(printf, 2, 3))) say(struct report *r, const char *format, ...)
@@ -34,7 +36,7 @@ static const char *const segment_names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
 static void compare64(struct report *r, const char *name, uint64_t soft, uint64_t host)
 {
     if (soft != host)
-        say(r, " %s %llx, host %llx;", name, (unsigned long long)soft, (unsigned long long)host);
+        say(r, " %s %llx, %s %llx;", name, (unsigned long long)soft, r->other, (unsigned long long)host);
 }
 
 uint32_t flag_differences(const struct outcome *soft, const struct outcome *host)
@@ -47,13 +49,13 @@ static void compare_exception(struct report *r, const struct outcome *soft, cons
     uint32_t error = host->error;
 
     if (soft->vector != host->vector) {
-        say(r, " exception %u (error %x), host %u (error %x);", soft->vector, soft->error, host->vector,
-            host->error);
+        say(r, " exception %u (error %x), %s %u (error %x);", soft->vector, soft->error, r->other,
+            host->vector, host->error);
         return;
     }
     if (soft->vector == EX_PF) {
         compare64(r, "cr2", soft->cr2, host->cr2);
-        if (host->cr2 >= USER_END) /* Linux says "present" for all of its half */
+        if (host->cr2 >= USER_END && !host->instructions) /* Linux says "present" for all of its half */
             error = (error & ~1u) | (soft->error & 1);
     }
     if (soft->vector >= EX_DF && soft->vector <= EX_PF && soft->vector != 9)
@@ -82,7 +84,7 @@ static void compare_fx(struct report *r, const uint8_t *soft, const uint8_t *hos
     for (unsigned n = 0; n < sizeof(fields) / sizeof(fields[0]); n++) {
         uint64_t a = 0, b = 0;
 
-        if (fields[n].at >= FX_FOP && fields[n].at < FX_MXCSR && !has_pointers(host))
+        if (fields[n].at >= FX_FOP && fields[n].at < FX_MXCSR && !r->pointers && !has_pointers(host))
             continue;
         memcpy(&a, soft + fields[n].at, fields[n].size);
         memcpy(&b, host + fields[n].at, fields[n].size);
@@ -95,8 +97,8 @@ static void compare_fx(struct report *r, const uint8_t *soft, const uint8_t *hos
         memcpy(a, soft + at, length);
         memcpy(b, host + at, length);
         if (a[0] != b[0] || a[1] != b[1])
-            say(r, " %s%u %llx:%016llx, host %llx:%016llx;", n < 8 ? "st" : "xmm", n < 8 ? n : n - 8,
-                (unsigned long long)a[1], (unsigned long long)a[0], (unsigned long long)b[1],
+            say(r, " %s%u %llx:%016llx, %s %llx:%016llx;", n < 8 ? "st" : "xmm", n < 8 ? n : n - 8,
+                (unsigned long long)a[1], (unsigned long long)a[0], r->other, (unsigned long long)b[1],
                 (unsigned long long)b[0]);
     }
 }
@@ -115,31 +117,25 @@ static void compare_bytes(struct report *r, const char *name, uint64_t base, con
     say(r, " %s %llx:", name, (unsigned long long)base + first);
     for (unsigned n = first; n <= last && n < first + 16; n++)
         say(r, " %02x", soft[n]);
-    say(r, ", host");
+    say(r, ", %s", r->other);
     for (unsigned n = first; n <= last && n < first + 16; n++)
         say(r, " %02x", host[n]);
     say(r, "%s;", last >= first + 16 ? " ..." : "");
 }
 
-bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text,
-            size_t size)
+static void compare(struct report *r, const struct test_case *c, const struct outcome *soft,
+                    const struct outcome *host)
 {
-    struct report r = {text, size, 0};
     const struct machine *a = &soft->machine, *b = &host->machine;
     uint32_t flags;
 
-    text[0] = 0;
-    if (soft->end != host->end) {
-        say(&r, " ends %u, host %u;", soft->end, host->end);
-        return true;
-    }
-    compare_exception(&r, soft, host);
-    compare64(&r, "rip", a->rip, b->rip);
+    compare_exception(r, soft, host);
+    compare64(r, "rip", a->rip, b->rip);
     for (unsigned n = 0; n < 16; n++) {
         /* Linux's way back to a 16-bit stack leaves its own bits in RSP's upper half. */
         uint64_t mask = n == RSP && selector_bits(b->seg[CS]) != 64 ? UINT32_MAX : UINT64_MAX;
 
-        compare64(&r, register_names[n], a->gpr[n] & mask, b->gpr[n] & mask);
+        compare64(r, register_names[n], a->gpr[n] & mask, b->gpr[n] & mask);
     }
     flags = flag_differences(soft, host);
     if (host->vector == EX_BP && b->rip == c->entry - c->code_base + c->length + 1)
@@ -147,17 +143,48 @@ bool differ(const struct test_case *c, const struct outcome *soft, const struct 
     else
         flags &= ~c->undefined_on_the_way;
     if (flags)
-        say(&r, " flags %llx, host %llx (%x);", (unsigned long long)a->rflags, (unsigned long long)b->rflags,
-            flags);
+        say(r, " flags %llx, %s %llx (%x);", (unsigned long long)a->rflags, r->other,
+            (unsigned long long)b->rflags, flags);
     for (unsigned n = 0; n < SEG_COUNT; n++) /* the way back to user mode makes null selectors 0 */
-        compare64(&r, segment_names[n], a->seg[n] < 4 ? 0 : a->seg[n], b->seg[n] < 4 ? 0 : b->seg[n]);
-    compare64(&r, "fs.base", a->fs_base, b->fs_base);
-    compare64(&r, "gs.base", a->gs_base, b->gs_base);
+        compare64(r, segment_names[n], a->seg[n] < 4 ? 0 : a->seg[n], b->seg[n] < 4 ? 0 : b->seg[n]);
+    compare64(r, "fs.base", a->fs_base, b->fs_base);
+    compare64(r, "gs.base", a->gs_base, b->gs_base);
     if (memcmp(a->fx, b->fx, 416))
-        compare_fx(&r, a->fx, b->fx);
-    compare_bytes(&r, "ymm", 0, a->ymm_high, b->ymm_high, sizeof(a->ymm_high));
-    compare_bytes(&r, "memory", DATA, soft->data, host->data, DATA_SIZE);
-    compare_bytes(&r, "code", CODE, soft->code, host->code, CODE_SIZE);
+        compare_fx(r, a->fx, b->fx);
+    compare_bytes(r, "ymm", 0, a->ymm_high, b->ymm_high, sizeof(a->ymm_high));
+    compare_bytes(r, "memory", DATA, soft->data, host->data, DATA_SIZE);
+    compare_bytes(r, "code", CODE, soft->code, host->code, CODE_SIZE);
+}
+
+bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text,
+            size_t size)
+{
+    struct report r = {text, size, 0, "host", false};
+
+    text[0] = 0;
+    if (soft->end != host->end)
+        say(&r, " ends %u, host %u;", soft->end, host->end);
+    else
+        compare(&r, c, soft, host);
+    return r.used > 0;
+}
+
+bool engines_differ(const struct test_case *c, const struct outcome *soft, const struct outcome *interpreter,
+                    char *text, size_t size)
+{
+    struct report r = {text, size, 0, "interpreter", true};
+    const struct outcome *sooner = soft->end == END_NEVER ? interpreter : soft;
+
+    text[0] = 0;
+    if (soft->end == END_NEVER || interpreter->end == END_NEVER) {
+        /* They stop where it suits them, within a block of a budget's end. */
+        if (sooner->end == END_NEVER || sooner->instructions + MAX_BLOCK >= budget_of(c))
+            return false;
+    }
+    compare64(&r, "ends", soft->end, interpreter->end);
+    compare64(&r, "executed", soft->instructions, interpreter->instructions);
+    if (!r.used)
+        compare(&r, c, soft, interpreter);
     return r.used > 0;
 }
 

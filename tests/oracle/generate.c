@@ -250,7 +250,7 @@ static void make_row_of_rows(const struct generator *g, struct builder *b)
         c->offset[made++] = (uint16_t)c->length;
         encode(b, row);
         account_flags(b, row, !branched);
-        b->x87 |= row->map == 0 && (row->attr & A_X87);
+        b->x87 |= (row->map == 0 && (row->attr & A_X87)) || g->facts[index].kind == KIND_FXRSTOR;
         branched |= row->attr & (A_LINK | A_END);
     }
     if (one_in(&b->random, 12))

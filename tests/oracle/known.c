@@ -344,20 +344,53 @@ static bool end_of_code(const struct difference *d)
            (opcode_rows[d->insn->row].attr & A_LINK) && d->host->machine.rip + d->insn->len == CODE_SIZE;
 }
 
+/* What the instructions executed leave undefined. */
+static uint32_t undefined_flags(const uint16_t *rows, unsigned count)
+{
+    uint32_t undefined = 0;
+
+    for (unsigned n = 0; n < count; n++)
+        if (rows[n] != UINT16_MAX)
+            undefined |= opcode_rows[rows[n]].flags_undefined;
+    return undefined;
+}
+
+/* The same where a later one hasn't defined them again. In *read: one has read what another had left
+ * undefined. */
+static uint32_t still_undefined(const uint16_t *rows, unsigned count, const struct row_facts *facts,
+                                bool *read)
+{
+    uint32_t undefined = 0;
+
+    *read = false;
+    for (unsigned n = 0; n < count; n++) {
+        const struct opcode_row *row = rows[n] != UINT16_MAX ? &opcode_rows[rows[n]] : NULL;
+
+        if (!row)
+            continue;
+        *read |= (row->flags_read & undefined) != 0;
+        if (!(row->attr & A_REP) && facts[rows[n]].kind != KIND_SHIFT) /* they may write none */
+            undefined &= ~row->flags_written;
+        undefined |= row->flags_undefined;
+    }
+    return undefined;
+}
+
+static void take_flags(struct outcome *to, const struct outcome *from, uint32_t flags)
+{
+    to->machine.rflags = (to->machine.rflags & ~(uint64_t)flags) | (from->machine.rflags & flags);
+}
+
 /* Flags that the instructions left undefined that changed bytes made. */
 static bool flags_of_changed(const struct difference *d)
 {
-    uint32_t undefined = 0;
     struct outcome b;
     char text[200];
 
     if (!d->c->changed && !d->c->misfit)
         return false;
-    for (unsigned n = 0; n < d->row_count; n++)
-        if (d->rows[n] != UINT16_MAX)
-            undefined |= opcode_rows[d->rows[n]].flags_undefined;
     b = *d->host;
-    b.machine.rflags = (b.machine.rflags & ~(uint64_t)undefined) | (d->soft->machine.rflags & undefined);
+    take_flags(&b, d->soft, undefined_flags(d->rows, d->row_count));
     return !differ(d->c, d->soft, &b, text, sizeof(text));
 }
 
@@ -406,4 +439,19 @@ int known_difference(struct soft *s, const struct test_case *c, const struct out
         if (known[n].holds && known[n].holds(&d))
             return (int)n;
     return -1;
+}
+
+bool engines_may_differ(struct soft *s, const struct test_case *c, const struct outcome *soft,
+                        const struct outcome *interpreter, const struct row_facts *facts)
+{
+    static uint16_t rows[PROGRAM_BUDGET];
+    unsigned count = soft_executed(s, c, rows, PROGRAM_BUDGET);
+    struct outcome b = *interpreter;
+    char text[200];
+    bool read;
+
+    if (count && is_fault(interpreter->vector)) /* the last wasn't */
+        count--;
+    take_flags(&b, soft, still_undefined(rows, count, facts, &read));
+    return read || !engines_differ(c, soft, &b, text, sizeof(text));
 }

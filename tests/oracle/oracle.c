@@ -6,6 +6,7 @@
  *     oracle --case 7:123456      one case again, with both states printed; 7:p123456 a program
  *     oracle --only shl,shr --rows 1 --flags
  *     oracle --feature avx2 --engine steps
+ *     oracle --engine jit         by translated code, compared with the host and with the interpreter
  *
  * Each worker is a process of its own, so that a case that tears it down can be named.
  */
@@ -49,7 +50,9 @@ struct tally {
     uint64_t now; /* the case it is at; programs above PROGRAM */
     uint64_t cases, programs, reached, programs_differ, instructions, differ, unsteady, endless, kernel,
         occupied, known[KNOWN_COUNT];
+    uint64_t engines_differ, engines_may; /* from the interpreter: of those that differ; as they may */
     uint64_t vectors[32];
+    struct soft_work work[CODE_SIZES];
     struct row_count row[];
 };
 
@@ -72,9 +75,9 @@ struct oracle {
 struct worker {
     const struct oracle *o;
     struct tally *tally;
-    struct soft *soft;
+    struct soft *soft, *interpreter; /* the same, if there is nothing to compare */
     struct test_case c;
-    struct outcome by_soft, by_host;
+    struct outcome by_soft, by_interpreter, by_host;
 };
 
 static void die(const char *what)
@@ -95,8 +98,20 @@ static struct worker *worker_new(const struct oracle *o, struct tally *tally)
     w->tally = tally;
     if (!native_init(const_page, &o->features, &low, why, sizeof(why)))
         die(why);
-    w->soft = soft_new(o->opt.engine, const_page, low);
+    /* An engine's own signal handlers, set once a process, came before those of native_init(): main() had
+     * one. */
+    w->soft = w->interpreter = soft_new(o->opt.engine, const_page, low);
+    if (o->opt.engine->exact)
+        w->interpreter = soft_new(soft_engine_find("interpreter"), const_page, low);
     return w;
+}
+
+static void worker_free(struct worker *w)
+{
+    if (w->interpreter != w->soft)
+        soft_free(w->interpreter);
+    soft_free(w->soft);
+    free(w);
 }
 
 /* Whether the host may run it: not when the case would touch what this process has mapped elsewhere. */
@@ -142,6 +157,40 @@ static void make_case(const struct oracle *o, struct test_case *c, uint64_t numb
     generate(&o->generator, c, o->opt.seed, number & ~PROGRAM, number & PROGRAM);
 }
 
+/* Counts the case as one that differs, and prints how to have it again. */
+static void note_difference(struct worker *w, uint64_t number, const char *text)
+{
+    struct tally *t = w->tally;
+
+    t->differ++;
+    t->programs_differ += w->c.program;
+    for (unsigned n = 0; n < w->c.row_count && !w->c.program; n++)
+        t->row[w->c.row[n]].differ++;
+    if (t->row[w->c.row[0]].shown++ >= SHOWN || w->o->opt.quiet)
+        return;
+    printf("# tests/oracle/oracle %s--case ", w->o->same);
+    print_number(w->c.seed, number);
+    printf(" # ");
+    print_case(stdout, &w->c);
+    printf(" ours%s\n", text);
+    fflush(stdout);
+}
+
+static bool engines_agree(struct worker *w, char *text, size_t size)
+{
+    if (w->interpreter == w->soft)
+        return true;
+    soft_run(w->interpreter, &w->c, &w->by_interpreter);
+    if (!engines_differ(&w->c, &w->by_soft, &w->by_interpreter, text, size))
+        return true;
+    if (!engines_may_differ(w->interpreter, &w->c, &w->by_soft, &w->by_interpreter, w->o->facts))
+        return false;
+    if (w->tally)
+        w->tally->engines_may++;
+    w->by_soft = w->by_interpreter; /* which does as the host with them */
+    return true;
+}
+
 static void run_case(struct worker *w, uint64_t number)
 {
     struct tally *t = w->tally;
@@ -152,6 +201,11 @@ static void run_case(struct worker *w, uint64_t number)
     t->now = number;
     make_case(w->o, &w->c, number);
     soft_run(w->soft, &w->c, &w->by_soft);
+    if (!engines_agree(w, text, sizeof(text))) {
+        t->engines_differ++;
+        note_difference(w, number, text);
+        return;
+    }
     if (w->by_soft.end != END_SHUTDOWN && !fit_for_host(w))
         return;
     native_run(&w->c, &w->by_host);
@@ -180,18 +234,7 @@ static void run_case(struct worker *w, uint64_t number)
         t->unsteady++;
         return;
     }
-    t->differ++;
-    t->programs_differ += w->c.program;
-    for (unsigned n = 0; n < w->c.row_count && !w->c.program; n++)
-        t->row[w->c.row[n]].differ++;
-    if (t->row[w->c.row[0]].shown++ < SHOWN && !w->o->opt.quiet) {
-        printf("# tests/oracle/oracle %s--case ", w->o->same);
-        print_number(w->c.seed, number);
-        printf(" # ");
-        print_case(stdout, &w->c);
-        printf(" ours%s\n", text);
-        fflush(stdout);
-    }
+    note_difference(w, number, text);
 }
 
 static double seconds_now(void)
@@ -212,11 +255,31 @@ static void work(const struct oracle *o, unsigned job)
             break;
         if (o->opt.seconds ? o->opt.cases : n < o->opt.cases)
             run_case(w, n);
-        if (o->opt.seconds ? o->opt.programs && (!o->opt.cases || n % 16 == 0) : n < o->opt.programs)
+        if (o->opt.seconds ? o->opt.programs && (!o->opt.cases || n % o->opt.engine->cases == 0)
+                           : n < o->opt.programs)
             run_case(w, n | PROGRAM);
     }
-    soft_free(w->soft);
-    free(w);
+    memcpy(w->tally->work, soft_work(w->soft), sizeof(w->tally->work));
+    worker_free(w);
+}
+
+/* What of it was translated, for engines that translate. */
+static void report_work(const struct soft_work *work)
+{
+    static const unsigned bits[CODE_SIZES] = {16, 32, 64};
+
+    for (unsigned n = 0; n < CODE_SIZES; n++) {
+        const struct soft_work *w = &work[n];
+        double all = (double)w->instructions;
+
+        if (w->blocks)
+            printf(
+                "# translated: %.1f%% of %.0f instructions in %u-bit code, %.1f%% by their bodies; %" PRIu64
+                " blocks, entered %" PRIu64 " times, %" PRIu64 " dropped by what ran, all %" PRIu64
+                " times\n",
+                100 * (double)w->translated / all, all, bits[n], 100 * (double)w->bodies / all, w->blocks,
+                w->entered, w->dropped, w->resets);
+    }
 }
 
 /* --- One case, in full ----------------------------------------------------------------------------- */
@@ -227,7 +290,7 @@ static int show_case(const struct oracle *o)
     char text[4096];
     static uint16_t rows[PROGRAM_BUDGET];
     unsigned n;
-    bool different;
+    bool different, agree;
 
     make_case(o, &w->c, o->opt.number);
     print_case(stdout, &w->c);
@@ -237,6 +300,11 @@ static int show_case(const struct oracle *o)
     print_outcome(stdout, "start", &w->c, NULL);
     soft_run(w->soft, &w->c, &w->by_soft);
     print_outcome(stdout, "ours", &w->c, &w->by_soft);
+    agree = engines_agree(w, text, sizeof(text));
+    if (!agree) {
+        print_outcome(stdout, "interpreter", &w->c, &w->by_interpreter);
+        printf("differs from the interpreter: ours%s\n", text);
+    }
     n = soft_executed(w->soft, &w->c, rows, PROGRAM_BUDGET);
     printf("executes:");
     for (unsigned k = 0; k < n; k++)
@@ -257,9 +325,9 @@ static int show_case(const struct oracle *o)
             printf("as it may: %s\n", known_reason((unsigned)known));
         different = known < 0;
     }
-    soft_free(w->soft);
-    free(w);
-    return different;
+    report_work(soft_work(w->soft));
+    worker_free(w);
+    return different || !agree;
 }
 
 /* --- Report ---------------------------------------------------------------------------------------- */
@@ -416,6 +484,11 @@ static int run_all(struct oracle *o)
     printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64
            " differ\n",
            o->opt.seed, all->cases, all->instructions, seconds_now() - start, all->differ);
+    report_work(all->work);
+    if (all->engines_differ || all->engines_may)
+        printf("# %" PRIu64 " differ from the interpreter, %" PRIu64
+               " as they may: flags that are undefined\n",
+               all->engines_differ, all->engines_may);
     printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
            " at addresses in use\n",
            all->endless, all->kernel, all->occupied);

@@ -1,5 +1,5 @@
 /*
- * oracle.h - the host processor as judge of the interpreter.
+ * oracle.h - the host processor as judge of the interpreter and of translated code.
  *
  * A case is a few instructions, made from rows of opcodes.def, and a state to start from. It is run by the
  * interpreter, at privilege level 3 behind page tables that look like this process, and by the host, in this
@@ -16,7 +16,7 @@
  *     vex.c                  VEX prefixes and vectors of indices
  *     values.c random.h      numbers, those at edges above all
  *     ldt.c                  segments with limits, for both sides
- *     soft.c native.c        a case by the interpreter, and by the host
+ *     soft.c native.c        a case by the interpreter or by translated code, and by the host
  *     compare.c known.c      what differs, and what may
  *
  * The linear addresses that exist, for both sides; all else is not present:
@@ -85,7 +85,8 @@ struct outcome {
     unsigned vector;
     uint32_t error;
     uint64_t cr2;
-    struct machine machine;
+    uint64_t instructions;  /* executed; 0: by the host, which doesn't say */
+    struct machine machine; /* all 0 unless an exception ended it */
     uint8_t code[CODE_SIZE], data[DATA_SIZE];
 };
 
@@ -94,6 +95,7 @@ struct outcome {
 /* Instructions that a case may execute before it counts as endless. */
 #define CASE_BUDGET    400u
 #define PROGRAM_BUDGET 20000u
+#define MAX_BLOCK      32u /* they are counted by traces of that length */
 
 struct test_case {
     uint64_t seed, number;
@@ -113,6 +115,11 @@ struct test_case {
     uint32_t undefined_on_the_way; /* or some did, for cases that end in the middle */
     uint8_t data[DATA_SIZE];
 };
+
+static inline unsigned budget_of(const struct test_case *c)
+{
+    return c->program ? PROGRAM_BUDGET : CASE_BUDGET;
+}
 
 /* --- rows.c -------------------------------------------------------------------------------------- */
 
@@ -278,8 +285,15 @@ const uint8_t *generator_const_page(const struct generator *g);
 /* What executes: the interpreter as it runs, or another engine of the processor that shall do the same. */
 struct soft_engine {
     const char *name;
-    /* Once, before anything runs; NULL: nothing to do. */
-    bool (*prepare)(struct cpu *cpu);
+    /* How often a case, and a program, is run from its state, with all caches as the runs before left them.
+     */
+    unsigned runs[2];
+    unsigned cases; /* for each program, where time is the limit */
+    bool exact;     /* does all as the interpreter does, and is compared with it */
+    /* Once, before anything runs; NULL: nothing to do. False when the host can't have it, with why. */
+    bool (*prepare)(struct cpu *cpu, char *why, size_t size);
+    /* Before a case's first run; NULL: nothing to do. */
+    void (*begin)(struct cpu *cpu, const struct test_case *c);
     /* Runs until the processor halts or shuts down, or about `budget` instructions are done (CPU_EXIT_KICK).
      */
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
@@ -287,10 +301,21 @@ struct soft_engine {
 /* By name; NULL when there is none. */
 const struct soft_engine *soft_engine_find(const char *name);
 
+/* Counters of all runs of cases in 16-, 32- and 64-bit code. uint64_t alone. */
+#define CODE_SIZES 3
+struct soft_work {
+    uint64_t instructions;
+    /* By translated code: of these, how many, and how many of them by their bodies; blocks made, entered,
+     * dropped by what they stored; how often all were dropped. */
+    uint64_t translated, bodies, blocks, entered, dropped, resets;
+};
+
 struct soft;
 struct soft *soft_new(const struct soft_engine *engine, const uint8_t *const_page, bool low);
 void soft_free(struct soft *s);
 const struct cpu *soft_cpu(const struct soft *s);
+const struct soft_work *soft_work(const struct soft *s); /* CODE_SIZES of them */
+/* If a run ends otherwise than the first, `out` has its end. */
 void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
 /* The rows of the instructions that it executes, by running it in steps: at most `max`. */
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max);
@@ -319,12 +344,19 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
 int known_difference(struct soft *s, const struct test_case *c, const struct outcome *soft,
                      const struct outcome *host, const struct row_facts *facts);
 const char *known_reason(unsigned n);
+/* Only because of flags that instructions left undefined, of which the generator doesn't know: by a jump or
+ * changed bytes. */
+bool engines_may_differ(struct soft *s, const struct test_case *c, const struct outcome *soft,
+                        const struct outcome *interpreter, const struct row_facts *facts);
 
 /* --- compare.c ----------------------------------------------------------------------------------- */
 
 /* Says in `text` what differs; false when nothing does. */
 bool differ(const struct test_case *c, const struct outcome *soft, const struct outcome *host, char *text,
             size_t size);
+/* The same of two engines, the second of which is the interpreter: all must be the same. */
+bool engines_differ(const struct test_case *c, const struct outcome *soft, const struct outcome *interpreter,
+                    char *text, size_t size);
 /* Flags that differ, the undefined ones included. */
 uint32_t flag_differences(const struct outcome *soft, const struct outcome *host);
 void print_case(FILE *f, const struct test_case *c);

@@ -130,9 +130,9 @@ static bool term_value(struct monitor_call *call, const char *text, uint64_t *va
 bool monitor_value(struct monitor_call *call, const char *text, uint64_t *value)
 {
     char term[256];
-    bool minus = false;
+    bool minus = *text == '-';
 
-    for (*value = 0;; text++) {
+    for (text += minus, *value = 0;; text++) {
         size_t length = strcspn(text, "+-");
         uint64_t part;
 
@@ -216,6 +216,11 @@ static bool run_row(struct monitor_call *call)
     return done;
 }
 
+static bool takes_format(const char *name)
+{
+    return !strcmp(name, "x") || !strcmp(name, "xp");
+}
+
 /* "x/10i" is x with the format 10i, and so is "x /10i". */
 static void take_slash(struct monitor_call *call)
 {
@@ -224,7 +229,7 @@ static void take_slash(struct monitor_call *call)
     if (slash) {
         *slash = 0;
         call->format = slash + 1;
-    } else if (call->argc > 1 && call->argv[1][0] == '/') {
+    } else if (call->argc > 1 && call->argv[1][0] == '/' && takes_format(call->argv[0])) {
         call->format = call->argv[1] + 1;
         call->argv[1] = call->argv[0];
         call->argv++;
@@ -238,7 +243,7 @@ static bool run_words(struct monitor_call *call)
     call->row = find_row(monitor_table, call->argv[0]);
     if (!call->row)
         return monitor_fail(call, "there is no command \"%.60s\"; help lists them", call->argv[0]);
-    if (*call->format && call->row->run != monitor_x && call->row->run != monitor_xp)
+    if (*call->format && !takes_format(call->argv[0]))
         return monitor_fail(call, "%s takes no format behind a slash", call->argv[0]);
     if (strcmp(call->argv[0], "info"))
         return run_row(call);

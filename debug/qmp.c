@@ -35,6 +35,15 @@ static size_t skip_line(struct qmp_reader *reader, const char *data, size_t size
     return end ? (size_t)(end - data) + 1 : size;
 }
 
+/* Whether the parser has taken the line's end along with a value that was complete before. */
+static bool has_ended_line(const char *data, size_t used)
+{
+    while (used && is_space(data[used - 1]))
+        if (data[--used] == '\n')
+            return true;
+    return false;
+}
+
 static struct json_tokener *new_tokener(void)
 {
     struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
@@ -84,6 +93,8 @@ size_t qmp_read(struct qmp_reader *reader, const char *data, size_t size, struct
     *message = NULL;
     json_tokener_reset(reader->tokener);
     reader->size = 0;
+    if (result == json_tokener_success && has_ended_line(data, used))
+        return used;
     return used + skip_line(reader, data + used, size - used);
 }
 

@@ -33,6 +33,7 @@
     X(host_loop) \
     X(hpet) \
     X(i8042) \
+    X(inspect_paging) \
     X(ioapic) \
     X(jit_report) \
     X(jit) \
@@ -43,6 +44,7 @@
     X(machine) \
     X(memory) \
     X(models) \
+    X(monitor) \
     X(msr) \
     X(options) \
     X(pci) \
@@ -53,6 +55,7 @@
     X(png) \
     X(protection) \
     X(ps2) \
+    X(qmp) \
     X(qemu_arguments) \
     X(rtc) \
     X(sse) \

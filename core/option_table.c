@@ -120,6 +120,14 @@ const struct option_row option_table[] = {
     {"symbols", 0, "FILE", NULL, RUN,
      "The guest's symbols, for the monitor: an ELF file such as vmlinux, or a list as nm and System.map have it.", set_text,
      AT(symbols)},
+    {"crash-report", 0, "FILE", NULL, RUN,
+     "When the guest crashes, writes the report to FILE as well, and its memory and registers to FILE.core, an ELF core file "
+     "for gdb and crash.",
+     set_text, AT(crash_report)},
+    {"stop-on", 0, "WHAT", NULL, RUN,
+     "Ends the run with a crash report and exit status 3 when the kernel prints that it panics (panic), or an exception is "
+     "raised (exception:13 or exception:#GP); several with commas between.",
+     set_stop_on, AT(stop_on)},
     {"coverage", 0, "FILE", NULL, RUN,
      "Writes which lines of the kernel's source ran, for lcov; or, to a FILE named .drcov, which basic blocks. The kernel, "
      "or the file that --symbols names, is an ELF file.",
@@ -146,7 +154,7 @@ const struct option_row option_table[] = {
 const struct exit_row exit_table[] = {
     {"0", "The guest powered off, or the user quit with Ctrl-A X."},
     {"2", "Usage or bad input: an option, a file or a machine file that can't be used."},
-    {"3", "The guest crashed: a triple fault; or Oxbow did, in translated code. A report is on standard error."},
+    {"3", "The guest crashed: a triple fault, or what --stop-on names; or Oxbow did, in translated code. A report is on standard error."},
     {"4", "The time given by --timeout was over."},
     {"5", "The host or an engine failed."},
     {"6", "The guest asked for a reset, under --no-reboot."},

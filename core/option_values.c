@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -460,6 +461,53 @@ bool set_perf(struct options *options, const struct option_row *row, const char 
     options->perf_map = true;
     options->perf_symbols = options_keep(options, value, why, why_size);
     return options->perf_symbols;
+}
+
+/* An exception by its number or by its mnemonic, with or without #; -1: there is none. */
+static int exception_from_name(const char *name, size_t length)
+{
+    static const char *const names[] = {"DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "", "TS",
+                                        "NP", "SS", "GP",  "PF", "",   "MF", "AC", "MC", "XM"};
+    char text[8], *end;
+
+    if (length && *name == '#') {
+        name++;
+        length--;
+    }
+    if (!length || length >= sizeof(text))
+        return -1;
+    memcpy(text, name, length);
+    text[length] = 0;
+    long number = strtol(text, &end, 0);
+    if (isdigit((unsigned char)*text) && !*end && number < 32)
+        return (int)number;
+    for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+        if (!strcasecmp(names[n], text))
+            return (int)n;
+    return -1;
+}
+
+bool set_stop_on(struct options *options, const struct option_row *row, const char *value, char *why,
+                 size_t why_size)
+{
+    struct stop_on_option *stop = member(options, row);
+
+    for (const char *at = value;; at++) {
+        size_t length = strcspn(at, ",");
+        int exception = !strncmp(at, "exception:", 10) ? exception_from_name(at + 10, length - 10) : -1;
+        if (length == 5 && !strncmp(at, "panic", 5)) {
+            stop->panic = true;
+        } else if (exception >= 0) {
+            stop->exceptions |= 1u << exception;
+        } else {
+            snprintf(why, why_size, "--%s: there is no \"%.*s\"; choose from panic and exception:N, like exception:#GP",
+                     row->name, (int)length, at);
+            return false;
+        }
+        at += length;
+        if (!*at)
+            return true;
+    }
 }
 
 bool set_action(struct options *options, const struct option_row *row, const char *value, char *why,

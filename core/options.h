@@ -65,6 +65,12 @@ struct switch_option {
     const char *engines;  /* one; of SWITCH_EVERY several, separated by commas */
 };
 
+/* What ends the run with a crash report: WHAT[,WHAT]... */
+struct stop_on_option {
+    bool panic;          /* a line on the first serial port says so */
+    uint32_t exceptions; /* bit n: exception n */
+};
+
 struct options {
     enum options_action action;
     const char *image;
@@ -92,7 +98,8 @@ struct options {
     const char *debugcon, *parallel;
     const char *display;
     const char *screenshot;
-    const char *control, *monitor, *symbols, *coverage; /* NULL: none */
+    const char *control, *monitor, *symbols, *coverage, *crash_report; /* NULL: none */
+    struct stop_on_option stop_on;
     uint64_t timeout; /* host ns; 0: none */
     bool stats, no_reboot;
     uint32_t check; /* how often a block of translated code is compared; 0: never */

@@ -73,6 +73,7 @@ struct machine {
     struct cpu *cpu;
     struct vcpu vcpu;
     struct engine_account engines;
+    struct stop_on *stop_on;   /* NULL: there is no --stop-on */
     struct switches *switches; /* NULL: there is no --switch-at */
     struct coverage *coverage; /* NULL: there is no --coverage */
     struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
@@ -129,6 +130,7 @@ struct machine {
     volatile sig_atomic_t signalled; /* the signal that ends the run; 0: none */
     volatile sig_atomic_t pictured;  /* a signal asks for --screenshot's picture now */
     int end;                         /* exit status to end with, -1: go on; atomic */
+    char crash_reason[200];          /* why --stop-on ended the run; empty: it didn't */
     int exit_value;                  /* what the guest wrote to the exit device to end the run; -1: nothing */
     bool reset_asked;                /* atomic */
     bool reset_by_host;              /* it was not the guest who asked */
@@ -262,6 +264,11 @@ struct block_slot *drives_slot(struct machine *machine, const char *name);
 /* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */
 bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
                    size_t why_size);
+
+/* stop_on.c: reads along the serial port; when the CPU exists, sets its stops (false: out of memory). */
+bool stop_on_build(struct machine *machine, char *why, size_t why_size);
+bool stop_on_start(struct machine *machine);
+void stop_on_free(struct machine *machine);
 
 /* stops.c: whether the engine stops where it should. */
 bool stops_known(const struct engine *engine);

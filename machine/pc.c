@@ -418,7 +418,7 @@ bool pc_build(struct machine *m, char *why, size_t why_size)
     m->memory = bus_new("memory", MEMORY_SPACE, &m->lock);
     m->ports = bus_new("ports", PORT_SPACE, &m->lock);
     return m->clock && m->memory && m->ports && memory_build(m) && open_streams(m, why, why_size) &&
-           switches_build(m, why, why_size) && wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_bridges(m) && wire_keyboard(m) &&
+           stop_on_build(m, why, why_size) && switches_build(m, why, why_size) && wire_cpu(m, why, why_size) && wire_interrupts(m) && wire_bridges(m) && wire_keyboard(m) &&
            wire_board(m) && wire_peripherals(m, why, why_size) && wire_firmware(m);
 }
 
@@ -439,6 +439,7 @@ void pc_free(struct machine *m)
         m->debugcon->close(m->debugcon);
     if (m->parallel)
         m->parallel->close(m->parallel);
+    stop_on_free(m);
     switches_free(m);
     bus_free(m->ports);
     bus_free(m->memory);

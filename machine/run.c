@@ -4,6 +4,7 @@
  * Whoever wants something of the running machine leaves a note (end, reset_asked, signalled), asks the CPU to
  * stand still and wakes the event loop, whose thread then does it.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "accel/engine.h"
 #include "debug/control.h"
 #include "debug/crash.h"
+#include "debug/core_file.h"
 #include "debug/coverage.h"
 #include "debug/gdb_server.h"
 #include "debug/jit_dump.h"
@@ -293,6 +295,24 @@ static void tell_end(struct machine *m)
                                                          : "guest-shutdown");
 }
 
+static void report_crash(struct machine *m)
+{
+    const char *path = m->options->crash_report;
+    char core[4200], why[400] = "";
+
+    crash_report(m, m->crash_reason, stderr);
+    if (!path)
+        return;
+    FILE *out = fopen(path, "we");
+    if (out)
+        crash_report(m, m->crash_reason, out);
+    if (!out || ferror(out) || fclose(out))
+        log_at(m->log, LOG_ERROR, "oxbow", "--crash-report: cannot write %s: %s", path, strerror(errno));
+    snprintf(core, sizeof(core), "%s.core", path);
+    if (!core_file_write(m, core, why, sizeof(why)))
+        log_at(m->log, LOG_ERROR, "oxbow", "--crash-report: %s", why);
+}
+
 int machine_run(struct machine *m)
 {
     stops_set_clock(m);
@@ -301,6 +321,8 @@ int machine_run(struct machine *m)
         timer_arm(&m->timeout, clock_now(m->clock) + m->options->timeout);
     pthread_mutex_unlock(&m->lock);
     switches_start(m);
+    if (!stop_on_start(m))
+        log_at(m->log, LOG_ERROR, "oxbow", "out of memory for --stop-on");
     if (end_status(m) < 0)
         vcpu_release(&m->vcpu);
 
@@ -334,8 +356,8 @@ int machine_run(struct machine *m)
     pthread_mutex_unlock(&m->lock);
     screen_save(m);
     viewer_close(m);
-    if (end_status(m) == EXIT_CRASH && cpu_state(m->cpu)->activity == CPU_SHUTDOWN)
-        crash_report(m->cpu, stderr);
+    if (end_status(m) == EXIT_CRASH && (cpu_state(m->cpu)->activity == CPU_SHUTDOWN || *m->crash_reason))
+        report_crash(m);
     return end_status(m);
 }
 

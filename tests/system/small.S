@@ -3,6 +3,7 @@
  *
  *     hello  prints "hello" on COM1 and on port 0xE9, and powers off
  *     echo   prints "ready", sends back what COM1 receives until a q, and powers off
+ *     panic  prints that it panics and halts
  *     exit   writes 0x10 to the exit device's port
  *     twice  writes 0x10 to it, and then 0
  *     reset  prints "start" and resets the machine through the keyboard controller
@@ -51,6 +52,10 @@ next:
     movw $PM1_CONTROL, %dx
     movw $SLEEP_S5, %ax
     outw %ax, %dx
+
+#elif defined GUEST_panic
+    movl $text, %esi
+    call print
 
 #elif defined GUEST_exit
     movb $0x10, %al
@@ -112,6 +117,8 @@ text:
     .asciz "hello\n"
 #elif defined GUEST_echo
     .asciz "ready\n"
+#elif defined GUEST_panic
+    .asciz "[    1.5] Panic: no grass\r\n"
 #else
     .asciz "start\n"
 #endif

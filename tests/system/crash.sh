@@ -1,0 +1,95 @@
+#!/bin/sh
+# crash.sh - crash reports: their cause, code and stack with names, the core file, and --stop-on. Runs in the build folder:
+# tests/system/crash.sh; OXBOW in the environment replaces ./oxbow.
+set -u
+oxbow=${OXBOW:-./oxbow}
+guests=tests/system
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+number=0
+
+# $1: 0 for passed, $2: name
+report() {
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $number - $2"
+    else
+        echo "not ok $number - $2"
+        echo "# exit status $status"
+        sed 's/^/# /' "$work/err" | head -n 70
+    fi
+}
+
+# $1: why, $2: name
+skip() {
+    number=$((number + 1))
+    echo "ok $number - $2 # SKIP $1"
+}
+
+# Runs a kernel: $1, and then options; $status and $work/err are what came of it.
+run() {
+    kernel=$1
+    shift
+    timeout 100 "$oxbow" --headless --timeout 90 --memory 64M --kernel "$kernel" "$@" </dev/null >"$work/out" 2>"$work/err"
+    status=$?
+}
+
+# $1: extended pattern of a line of the report, $2: name
+says() {
+    [ "$status" = 3 ] && grep -qE -- "$1" "$work/err"
+    report $? "$2"
+}
+
+engines=$("$oxbow" accel | awk '$1 == "interp" || $1 == "jit" { print $1 }')
+
+run "$guests/crash.elf" --crash-report "$work/report"
+says '^The cause: invalid opcode \(#UD\) at 000000000010[0-9a-f]{4} <start\+0x[0-9a-f]+ at .*small\.S:[0-9]+>\.$' \
+    "the cause is named with function and line"
+says '^Its handler did not run: the IDT ends before vector 6 ' "why its handler did not run is named"
+says '^    0000000000100[0-9a-f]{3}  0f 0b +ud2$' "the code is shown"
+says '^    .* jmp .*<halt>$' "... with names of what it refers to"
+says '^The stack at 0000000000[0-9a-f]{6}:$' "the stack is shown"
+cmp -s "$work/report" "$work/err"
+report $? "--crash-report has the same"
+if command -v gdb >/dev/null; then
+    gdb -batch -nx -ex 'p/x $eax' "$guests/crash.elf" "$work/report.core" >"$work/gdb" 2>&1
+    grep -qE 'start \(\) at .*small\.S' "$work/gdb" && grep -q '= 0x12345678$' "$work/gdb"
+    report $? "gdb opens the core file of a 32-bit kernel: registers, memory, lines"
+else
+    skip "there is no gdb" "gdb opens the core file of a 32-bit kernel: registers, memory, lines"
+fi
+
+for engine in $engines; do
+    run tests/guest/paging.elf --accel "$engine" --stop-on exception:#PF --crash-report "$work/report"
+    says '^The run was stopped: the guest raised #PF with error code [0-9a-f]{4}, which was not delivered\.$' \
+        "$engine: --stop-on an exception"
+    says '64-bit mode|64-bit code' "... in 64-bit code"
+    rip=$(sed -n 's/^  rip \([0-9a-f]*\) .*/\1/p' "$work/err")
+    code=$(sed -n "/^The code at/,\$s/^    $rip  \(\([0-9a-f][0-9a-f] \)*\).*/\1/p" "$work/err" | head -n 1)
+    if command -v gdb >/dev/null; then
+        gdb -batch -nx -ex 'x/2xb $pc' -ex 'info registers rip' -c "$work/report.core" >"$work/gdb" 2>&1
+        bytes=$(sed -n 's/^.*0x\([0-9a-f][0-9a-f]\)[[:space:]]*0x\([0-9a-f][0-9a-f]\)$/\1 \2/p' "$work/gdb")
+        [ -n "$bytes" ] && case "$code" in "$bytes"*) true ;; *) false ;; esac
+        report $? "... whose core file gdb reads by its page tables"
+    else
+        skip "there is no gdb" "... whose core file gdb reads by its page tables"
+    fi
+done
+
+run "$guests/panic.elf" --stop-on panic
+says '^The run was stopped: the guest printed "\[    1\.5\] Panic: no grass"\.$' "--stop-on a panic"
+says '^  rip ' "... with the registers"
+run "$guests/hello.elf" --stop-on panic,exception:13
+[ "$status" = 0 ] && grep -q hello "$work/out"
+report $? "a guest that doesn't panic runs to its end"
+run "$guests/crash.elf" --crash-report "$work/none/report"
+[ "$status" = 3 ] && grep -q 'cannot write .*/none/report:' "$work/err" && grep -q '^The cause' "$work/err"
+report $? "a report that can't be written is named, and still printed"
+run "$guests/hello.elf" --stop-on grass
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q 'choose from panic' "$work/err"
+report $? "refused: a cause that there isn't"
+run "$guests/hello.elf" --stop-on exception:#XX
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ]
+report $? "refused: an exception that there isn't"
+
+echo "1..$number"

@@ -343,7 +343,7 @@ static void timer_deadline(void)
     test_begin("APIC timer, TSC deadline");
     lapic_write(LAPIC_LVT_TIMER, LVT_DEADLINE | VEC_TIMER);
     count = 0;
-    uint64_t deadline = rdtsc() + 3000000;
+    uint64_t deadline = rdtsc() + 30000000;
     wrmsr(MSR_TSC_DEADLINE, deadline);
     test_equal(rdmsr(MSR_TSC_DEADLINE), deadline, "MSR while armed");
     wait_count(1);

@@ -250,6 +250,46 @@ START_TEST(serial_ports_add_up)
 }
 END_TEST
 
+START_TEST(conditions_to_switch_at)
+{
+    ck_assert(PARSE("--switch-at", "addr=0xffffffff81000000:interp", "--switch-at", "serial=a=b: c:jit", "--switch-at",
+                    "time=2.5:kvm", "--switch-at", "port=0xe9:auto", "--switch-at", "port=128=0x1b:jit", "--switch-at",
+                    "every=0.003:interp,jit"));
+    ck_assert_uint_eq(o.switches, 6);
+    ck_assert_int_eq(o.switch_at[0].kind, SWITCH_ADDRESS);
+    ck_assert_uint_eq(o.switch_at[0].number, 0xffffffff81000000);
+    ck_assert_str_eq(o.switch_at[0].engines, "interp");
+    ck_assert_str_eq(o.switch_at[1].text, "a=b: c");
+    ck_assert_str_eq(o.switch_at[1].engines, "jit");
+    ck_assert_uint_eq(o.switch_at[2].number, 2500000000);
+    ck_assert(o.switch_at[3].number == 0xe9 && !o.switch_at[3].has_value);
+    ck_assert(o.switch_at[4].number == 128 && o.switch_at[4].has_value && o.switch_at[4].value == 0x1b);
+    ck_assert_str_eq(o.switch_at[5].engines, "interp,jit");
+}
+END_TEST
+
+START_TEST(nonsense_to_switch_at)
+{
+    REFUSED("--switch-at: \"bogus\" is not CONDITION:ENGINE, like serial=login:jit", "--switch-at=bogus");
+    REFUSED("--switch-at: \"x\" is not a condition; choose from addr=, serial=, time=, port=", "--switch-at=x:jit");
+    REFUSED("--switch-at: \"x\" is not a condition; choose from addr=, serial=, time=, port=", "--switch-at=x=1:jit");
+    REFUSED("--switch-at: there is no engine \"fast\"; choose from interp, jit, kvm, auto", "--switch-at=time=1:fast");
+    REFUSED("--switch-at: there is no engine \"\"; choose from interp, jit, kvm, auto", "--switch-at=every=1:jit,");
+    REFUSED("--switch-at: there is no engine \"jit,interp\"; choose from interp, jit, kvm, auto",
+            "--switch-at=time=1:jit,interp");
+    REFUSED("--switch-at: \"-1\" is not a time; give seconds since the machine was switched on, like 2.5",
+            "--switch-at=time=-1:jit");
+    REFUSED("--switch-at: \"0x10000\" is not a port; give a number from 0 to 0xFFFF", "--switch-at=port=0x10000:jit");
+    REFUSED("--switch-at: \"-1\" is not a value that a port takes; give a number, like 0x1B", "--switch-at=port=1=-1:jit");
+    REFUSED("--switch-at: \"main\" is not an address; give a linear one in hexadecimal, like 0x100000",
+            "--switch-at=addr=main:jit");
+    REFUSED("--switch-at: \"\" is not a text to wait for; give one, like serial=login:", "--switch-at=serial=:jit");
+    for (unsigned n = 0; n < OPTIONS_SWITCHES; n++)
+        ck_assert(options_set(&o, "switch-at", "time=1:jit", why, sizeof(why)));
+    REFUSED("--switch-at: there is room for 16 of them; leave out \"time=2:jit\"", "--switch-at=time=2:jit");
+}
+END_TEST
+
 START_TEST(choices_are_listed)
 {
     REFUSED("--display: there is no \"gtk\"; choose from auto, sdl, text, none", "--display", "gtk");
@@ -387,6 +427,8 @@ Suite *options_suite(void)
     tcase_add_test(tcase, more_processors_are_refused);
     tcase_add_loop_test(tcase, nonsense_times_are_refused, 0, 10);
     tcase_add_test(tcase, serial_ports_add_up);
+    tcase_add_test(tcase, conditions_to_switch_at);
+    tcase_add_test(tcase, nonsense_to_switch_at);
     tcase_add_test(tcase, choices_are_listed);
     tcase_add_test(tcase, unknown_options_get_a_suggestion);
     tcase_add_test(tcase, missing_and_superfluous_values);

@@ -47,7 +47,7 @@ static unsigned keeping(const struct trans *t, unsigned k)
         return t->rule[k]->flags & (R_MAYBE | R_CLOBBERS);
     if (opcode >= 0xd2)
         return R_MAYBE | R_CLOBBERS;
-    count = opcode >= 0xd0 ? 1 : (uint8_t)i->imm & (i->osize == SIZE_Q ? 63u : 31u);
+    count = opcode >= 0xd0 ? 1 : (uint8_t)i->imm & (operand_size(i, 0) == SIZE_Q ? 63u : 31u);
     return (count == 0 ? R_MAYBE : 0) | (n == 2 || n == 3 || (n < 2 && count == 1) ? R_CLOBBERS : 0);
 }
 

@@ -11,6 +11,7 @@
 
 /* What the predicates look at. */
 struct difference {
+    struct soft *side; /* that of `soft` */
     const struct test_case *c;
     const struct outcome *soft, *host;
     const struct insn *insn;      /* at the host's RIP; fn NULL when none is there */
@@ -214,24 +215,35 @@ static bool opcode_kept(const struct difference *d)
     return !differ(d->c, d->soft, &b, text, sizeof(text));
 }
 
+/* A MOVS whose two addresses lie in the same memory, and don't look like it. */
+static bool visit_move(void *opaque, const struct insn *i, const struct cpu_state *at)
+{
+    uint64_t mask = i->asize == SIZE_Q ? UINT64_MAX : i->asize == SIZE_D ? UINT32_MAX : UINT16_MAX;
+    uint64_t rsi = at->gpr[RSI], rdi = at->gpr[RDI], from, to;
+    bool *hidden = opaque;
+
+    if (i->row == UINT16_MAX || !one_of(opcode_rows[i->row].name, "movs movsb"))
+        return true;
+    from = window_of(at->seg[i->seg].base + (rsi & mask));
+    to = window_of(at->seg[ES].base + (rdi & mask));
+    *hidden = from && to && (from != to || rsi >> 16 != rdi >> 16);
+    return !*hidden;
+}
+
 /*
  * REP MOVS between two addresses of the same memory: that they overlap only shows after translation, or after
- * truncation to the address size.
+ * truncation to the address size. Registers whose unused halves differ are taken for far apart, too.
  */
 static bool hidden_overlap(const struct difference *d)
 {
     struct outcome b;
     char text[200];
-    uint64_t from = window_of((uint32_t)d->host->machine.gpr[RSI]),
-             to = window_of((uint32_t)d->host->machine.gpr[RDI]);
+    bool hidden = false;
 
-    if (!from)
-        from = window_of(d->host->machine.gpr[RSI]);
-    if (!to)
-        to = window_of(d->host->machine.gpr[RDI]);
-    /* Registers whose unused halves differ are taken for far apart, too. */
-    if (!executed(d, "movs movsb") ||
-        (from == to && d->host->machine.gpr[RSI] >> 16 == d->host->machine.gpr[RDI] >> 16))
+    if (!executed(d, "movs movsb"))
+        return false;
+    soft_walk(d->side, d->c, visit_move, &hidden);
+    if (!hidden)
         return false;
     b = *d->host;
     memcpy(b.data, d->soft->data, DATA_SIZE);
@@ -428,7 +440,7 @@ int known_difference(struct soft *s, const struct test_case *c, const struct out
 {
     static uint16_t rows[PROGRAM_BUDGET];
     struct insn insn, soft_insn;
-    struct difference d = {c, soft, host, &insn, &soft_insn, "", rows, 0, facts};
+    struct difference d = {s, c, soft, host, &insn, &soft_insn, "", rows, 0, facts};
 
     d.row_count = soft_executed(s, c, rows, PROGRAM_BUDGET);
     soft_decode(s, c, host, &insn);

@@ -317,7 +317,11 @@ const struct cpu *soft_cpu(const struct soft *s);
 const struct soft_work *soft_work(const struct soft *s); /* CODE_SIZES of them */
 /* If a run ends otherwise than the first, `out` has its end. */
 void soft_run(struct soft *s, const struct test_case *c, struct outcome *out);
-/* The rows of the instructions that it executes, by running it in steps: at most `max`. */
+/* Runs it in steps, and visits each instruction with the state before it until told to stop. Turns of a
+ * repeated instruction are one. */
+void soft_walk(struct soft *s, const struct test_case *c,
+               bool (*visit)(void *opaque, const struct insn *i, const struct cpu_state *at), void *opaque);
+/* The rows of the instructions that it executes so: at most `max`. */
 unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max);
 
 /* --- native.c ------------------------------------------------------------------------------------ */

@@ -471,15 +471,14 @@ void soft_decode(struct soft *s, const struct test_case *c, const struct outcome
                0, 0, insn, &attr);
 }
 
-unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max)
+void soft_walk(struct soft *s, const struct test_case *c,
+               bool (*visit)(void *opaque, const struct insn *i, const struct cpu_state *at), void *opaque)
 {
     struct cpu *cpu = s->cpu;
     uint64_t before = 0;
-    unsigned count = 0;
 
     load(s, c);
-    /* Each turn of a repeated instruction is a step. */
-    for (unsigned n = 0; n < 4 * PROGRAM_BUDGET && cpu->s.cpl == 3 && count < max; n++) {
+    for (unsigned n = 0; n < 4 * PROGRAM_BUDGET && cpu->s.cpl == 3; n++) {
         uint64_t at = cpu->s.rip + (cpu->long64 ? 0 : cpu->s.seg[CS].base) - CODE;
         struct insn i;
         unsigned attr;
@@ -488,11 +487,32 @@ unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows
         if (at < CODE_SIZE && !decode(cpu, cpu->mode, s->ram + CODE_PHYS + at,
                                       (unsigned)(CODE_SIZE - at < 15 ? CODE_SIZE - at : 15), 0, 0, &i, &attr))
             i.row = UINT16_MAX;
-        if (cpu->s.rip != before)
-            rows[count++] = i.row;
+        if (cpu->s.rip != before && !visit(opaque, &i, &cpu->s))
+            break;
         before = cpu->s.rip;
         if (cpu_step(cpu) == CPU_EXIT_HALT)
             break;
     }
-    return count;
+}
+
+struct executed {
+    uint16_t *rows;
+    unsigned count, max;
+};
+
+static bool note_row(void *opaque, const struct insn *i, const struct cpu_state *at)
+{
+    struct executed *e = opaque;
+
+    (void)at;
+    e->rows[e->count++] = i->row;
+    return e->count < e->max;
+}
+
+unsigned soft_executed(struct soft *s, const struct test_case *c, uint16_t *rows, unsigned max)
+{
+    struct executed e = {rows, 0, max};
+
+    soft_walk(s, c, note_row, &e);
+    return e.count;
 }

@@ -299,6 +299,42 @@ static bool take_vga(struct qemu_reader *reader, const struct qemu_argument *arg
     return true;
 }
 
+/* -s, or -gdb tcp:HOST:PORT, tcp::PORT, unix:PATH. */
+static bool take_gdb(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
+{
+    char where[4200];
+
+    if (!argument->value)
+        value = "tcp::1234";
+    if (strncmp(value, "tcp:", 4) && strncmp(value, "unix:", 5))
+        return qemu_fail(reader, "-gdb: there is no \"%s\" here; use tcp::PORT or unix:PATH", value);
+    if (*value == 't')
+        value += value[4] == ':' ? 5 : 4;
+    snprintf(where, sizeof(where), "%.*s", (int)strcspn(value, ","), value);
+    return qemu_set(reader, "gdb", where);
+}
+
+static bool take_qmp(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
+{
+    char where[4200];
+
+    if (strncmp(value, "unix:", 5))
+        return qemu_fail(reader, "-%s: there is no \"%s\" here; use unix:PATH", argument->name, value);
+    snprintf(where, sizeof(where), "%.*s", (int)strcspn(value, ","), value);
+    return qemu_set(reader, "control", where);
+}
+
+/* The monitor is behind Ctrl-A C where a serial port has the terminal. */
+static bool take_monitor(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
+{
+    if (!strncmp(value, "tcp:", 4) || !strncmp(value, "telnet:", 7)) {
+        qemu_note(reader, "-%s %s: it can't be reached so; use stdio or unix:PATH", argument->name, value);
+        return true;
+    }
+    return !strncmp(value, "vc", 2) || !strcmp(value, "none") || !strcmp(value, "null") ||
+           qemu_take_stream(reader, &(struct qemu_argument){.name = "monitor", .what = "monitor"}, value);
+}
+
 static bool take_network(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
 {
     if (strncmp(value, "none", 4))
@@ -357,9 +393,11 @@ static const struct qemu_argument arguments[] = {
     {"serial", "WHERE", qemu_take_stream, "serial", false},
     {"parallel", "WHERE", qemu_take_stream, "parallel", false},
     {"debugcon", "WHERE", qemu_take_stream, "debugcon", false},
-    {"monitor", "WHERE", ignore, NO_DIFFERENCE, false},
-    {"qmp", "WHERE", refuse, "give --control unix:PATH to oxbow itself", false},
-    {"gdb", "WHERE", refuse, "give --gdb to oxbow itself", false},
+    {"monitor", "WHERE", take_monitor, NULL, false},
+    {"qmp", "WHERE", take_qmp, NULL, false},
+    {"gdb", "WHERE", take_gdb, NULL, false},
+    {"s", NULL, take_gdb, NULL, false},
+    {"S", NULL, on, "wait-gdb", false},
     {"no-reboot", NULL, on, "no-reboot", false},
     {"no-shutdown", NULL, ignore, "a machine that is switched off ends the run", false},
     {"action", "LIST", ignore, NO_DIFFERENCE, false},

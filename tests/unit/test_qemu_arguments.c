@@ -180,6 +180,28 @@ START_TEST(streams)
 }
 END_TEST
 
+START_TEST(debuggers)
+{
+    struct reading r;
+
+    read_line(&r, "-s -S -qmp unix:/tmp/q,server=on,wait=off -monitor unix:/tmp/m,server,nowait -kernel k");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_str_eq(r.options.gdb, "1234");
+    ck_assert(r.options.wait_gdb);
+    ck_assert_str_eq(r.options.control, "unix:/tmp/q");
+    ck_assert_str_eq(r.options.monitor, "unix:/tmp/m");
+    done(&r);
+    read_line(&r, "-gdb tcp:0.0.0.0:4321 -monitor none");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_str_eq(r.options.gdb, "0.0.0.0:4321");
+    ck_assert_ptr_null(r.options.monitor);
+    done(&r);
+    refused("-gdb stdio", "use tcp::PORT or unix:PATH");
+    refused("-qmp stdio", "use unix:PATH");
+    noted("-monitor telnet::55,server,nowait", "can't be reached so");
+}
+END_TEST
+
 START_TEST(processors)
 {
     struct reading r;
@@ -238,6 +260,7 @@ Suite *qemu_arguments_suite(void)
     tcase_add_test(tests, kernels);
     tcase_add_test(tests, drives);
     tcase_add_test(tests, streams);
+    tcase_add_test(tests, debuggers);
     tcase_add_test(tests, processors);
     tcase_add_test(tests, what_is_not_here);
     tcase_add_test(tests, help_names_every_option);

@@ -149,6 +149,14 @@ static bool read_port_e9(struct bochsrc *rc, struct qemu_list *list)
     return !qemu_list_is_on(list, "enabled", true) || set(rc, "debugcon", "stdio");
 }
 
+/* gdbstub: enabled=1, port=1234 */
+static bool read_gdb(struct bochsrc *rc, struct qemu_list *list)
+{
+    const char *port = qemu_list_get(list, "port");
+
+    return !qemu_list_is_on(list, "enabled", true) || set(rc, "gdb", port ? port : "1234");
+}
+
 /* display_library: NAME */
 static bool read_display(struct bochsrc *rc, struct qemu_list *list)
 {
@@ -193,7 +201,7 @@ static const struct {
     {"debugger_log", NULL},
     {"debug_symbols", NULL},
     {"magic_break", NULL},
-    {"gdbstub", NULL},
+    {"gdbstub", read_gdb},
     {"clock", NULL},
     {"mouse", NULL},
     {"keyboard", NULL},

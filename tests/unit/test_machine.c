@@ -286,7 +286,7 @@ START_TEST(bochsrc)
                             "ata1-master: type=cdrom, path=os.iso, status=inserted # the CD\n"
                             "ata1-slave: type=cdrom, path=none.iso, status=ejected\n"
                             "floppya: 1_44=a.img, status=inserted\ncom1: enabled=1, mode=file, dev=serial.txt\n"
-                            "port_e9_hack: enabled=1\ndisplay_library: nogui\n",
+                            "port_e9_hack: enabled=1\ndisplay_library: nogui\ngdbstub: enabled=1, port=4321\n",
                             &options, why, sizeof(why)),
                   "%s", why);
     ck_assert_uint_eq(options.memory, 48 << 20);
@@ -299,6 +299,7 @@ START_TEST(bochsrc)
     ck_assert_str_eq(options.serial[0], "file:serial.txt");
     ck_assert_str_eq(options.debugcon, "stdio");
     ck_assert_str_eq(options.display, "none");
+    ck_assert_str_eq(options.gdb, "4321");
     options_free(&options);
 }
 END_TEST

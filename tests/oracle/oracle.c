@@ -1,5 +1,5 @@
 /*
- * oracle.c - runs cases in as many processes as wanted, and reports.
+ * oracle.c - runs cases in as many processes as wanted.
  *
  *     oracle                      two million cases and programs from seed 1, as TAP: a test a CPUID feature
  *     oracle --seconds 600 --seed 7
@@ -21,56 +21,10 @@
 #include <unistd.h>
 
 #include "cpu/internal.h"
-#include "tests/oracle/oracle.h"
+#include "tests/oracle/tally.h"
 
-#define MAX_JOBS  64
-#define SHOWN     3 /* differences shown of one instruction, a worker */
-#define FLAG_BITS 6
-#define STUCK_MS  120000u /* a worker without progress */
-
-static const struct {
-    uint32_t flag;
-    const char *name;
-} flag_names[FLAG_BITS] = {{FLAG_OF, "OF"}, {FLAG_SF, "SF"}, {FLAG_ZF, "ZF"},
-                           {FLAG_AF, "AF"}, {FLAG_PF, "PF"}, {FLAG_CF, "CF"}};
-
-#define PROGRAM ((uint64_t)1 << 63) /* in a case's number */
-
-struct row_count {
-    uint64_t cases, differ, shown;
-    uint64_t alone,
-        faults; /* as the only instruction of a case, and how many of those ended in an exception */
-    /* Of single instructions that leave flags undefined: how often there were some, and how often both
-     * differed. */
-    uint64_t undefined, unlike[FLAG_BITS];
-};
-
-/* What a worker counts, in memory shared with the parent. */
-struct tally {
-    uint64_t now; /* the case it is at; programs above PROGRAM */
-    uint64_t cases, programs, reached, programs_differ, instructions, differ, unsteady, endless, kernel,
-        occupied, known[KNOWN_COUNT];
-    uint64_t engines_differ, engines_may; /* from the interpreter: of those that differ; as they may */
-    uint64_t vectors[32];
-    struct soft_work work[CODE_SIZES];
-    struct row_count row[];
-};
-
-struct options {
-    uint64_t seed, cases, programs, number; /* how many of each kind */
-    unsigned seconds, jobs;
-    const struct soft_engine *engine;
-    bool one_case, flags, list, quiet;
-};
-
-struct oracle {
-    struct options opt;
-    char same[400]; /* options that a case depends on */
-    struct generator generator;
-    struct features features;
-    struct row_facts *facts;
-    struct tally *tallies[MAX_JOBS];
-};
+#define SHOWN    3       /* differences shown of one instruction, a worker */
+#define STUCK_MS 120000u /* a worker without progress */
 
 struct worker {
     const struct oracle *o;
@@ -263,25 +217,6 @@ static void work(const struct oracle *o, unsigned job)
     worker_free(w);
 }
 
-/* What of it was translated, for engines that translate. */
-static void report_work(const struct soft_work *work)
-{
-    static const unsigned bits[CODE_SIZES] = {16, 32, 64};
-
-    for (unsigned n = 0; n < CODE_SIZES; n++) {
-        const struct soft_work *w = &work[n];
-        double all = (double)w->instructions;
-
-        if (w->blocks)
-            printf(
-                "# translated: %.1f%% of %.0f instructions in %u-bit code, %.1f%% by their bodies; %" PRIu64
-                " blocks, entered %" PRIu64 " times, %" PRIu64 " dropped by what ran, all %" PRIu64
-                " times\n",
-                100 * (double)w->translated / all, all, bits[n], 100 * (double)w->bodies / all, w->blocks,
-                w->entered, w->dropped, w->resets);
-    }
-}
-
 /* --- One case, in full ----------------------------------------------------------------------------- */
 
 static int show_case(const struct oracle *o)
@@ -330,99 +265,7 @@ static int show_case(const struct oracle *o)
     return different || !agree;
 }
 
-/* --- Report ---------------------------------------------------------------------------------------- */
-
-static struct tally *sum(const struct oracle *o)
-{
-    struct tally *all = calloc(1, sizeof(*all) + opcode_row_count * sizeof(all->row[0]));
-    size_t words = (sizeof(*all) + opcode_row_count * sizeof(all->row[0])) / 8;
-
-    for (unsigned j = 0; j < o->opt.jobs; j++)
-        for (size_t n = 0; n < words; n++)
-            ((uint64_t *)all)[n] += ((const uint64_t *)o->tallies[j])[n];
-    return all;
-}
-
-static void report_flags(const struct tally *all)
-{
-    printf("# flags that are undefined, and how often ours were not the host's:\n");
-    for (unsigned n = 0; n < opcode_row_count; n++) {
-        const struct row_count *c = &all->row[n];
-
-        if (!c->undefined)
-            continue;
-        printf("# %-8s %u %02x %8" PRIu64 ":", opcode_rows[n].name, opcode_rows[n].map, opcode_rows[n].opcode,
-               c->undefined);
-        for (unsigned k = 0; k < FLAG_BITS; k++)
-            if (opcode_rows[n].flags_undefined & flag_names[k].flag)
-                printf(" %s %" PRIu64, flag_names[k].name, c->unlike[k]);
-        printf("\n");
-    }
-}
-
-static void report_list(const struct oracle *o, const struct tally *all)
-{
-    for (unsigned n = 0; n < opcode_row_count; n++) {
-        const struct opcode_row *row = &opcode_rows[n];
-        const char *reason = o->facts[n].reason;
-
-        if (!reason && all->row[n].alone > 40 && all->row[n].alone == all->row[n].faults)
-            reason = "beyond the exception that it always ended in";
-        if (reason)
-            printf("# not checked: %s (%s, %u %02x): %s\n", row->name, feature_name(row->feature), row->map,
-                   row->opcode, reason);
-    }
-}
-
-/* A test for each feature that has instructions. */
-static int report_tap(const struct oracle *o, const struct tally *all, int lost)
-{
-    unsigned tests = 0;
-    int failed = lost;
-
-    for (unsigned f = 0; f < feature_count(); f++) {
-        uint64_t rows = 0, checked = 0, cases = 0, differences = 0;
-        const char *why = "";
-
-        for (unsigned n = 0; n < opcode_row_count; n++) {
-            if (opcode_rows[n].feature != f)
-                continue;
-            rows++;
-            checked += all->row[n].cases != 0;
-            cases += all->row[n].cases;
-            differences += all->row[n].differ;
-            if (!o->facts[n].usable)
-                why = o->facts[n].reason;
-        }
-        if (!rows)
-            continue;
-        tests++;
-        /* The model is an AMD processor: elsewhere, differences are worth reading, but no failure. */
-        if (differences && o->features.amd)
-            failed++;
-        printf("%s %u - %s: %" PRIu64 " of %" PRIu64 " encodings, %" PRIu64 " runs",
-               differences && o->features.amd ? "not ok" : "ok", tests, feature_name(f), checked, rows,
-               cases);
-        if (differences)
-            printf(", %" PRIu64 " differ", differences);
-        if (!cases)
-            printf(" # SKIP not checked: %s", why);
-        else if (differences && !o->features.amd)
-            printf(" # SKIP the model is AMD's, this host is not");
-        printf("\n");
-    }
-    if (all->programs) {
-        bool bad = all->programs_differ && o->features.amd;
-
-        printf("%s %u - programs: %" PRIu64 ", %" PRIu64 " to their ends, %" PRIu64 " differ%s\n",
-               bad ? "not ok" : "ok", ++tests, all->programs, all->reached, all->programs_differ,
-               all->programs_differ && !bad ? " # SKIP the model is AMD's, this host is not" : "");
-        failed += bad;
-    }
-    printf("%s %u - every worker lived\n", lost ? "not ok" : "ok", ++tests);
-    printf("1..%u\n", tests);
-    return failed != 0;
-}
+/* --- Workers --------------------------------------------------------------------------------------- */
 
 /* Until all are done; one that makes no progress is ended. Returns how many were lost. */
 static int wait_for_workers(const struct oracle *o, const pid_t *pids)
@@ -463,9 +306,8 @@ static int wait_for_workers(const struct oracle *o, const pid_t *pids)
 static int run_all(struct oracle *o)
 {
     pid_t pids[MAX_JOBS];
-    struct tally *all;
     double start = seconds_now();
-    int lost, failed;
+    int lost;
 
     fflush(stdout);
     for (unsigned j = 0; j < o->opt.jobs; j++) {
@@ -476,35 +318,7 @@ static int run_all(struct oracle *o)
         }
     }
     lost = wait_for_workers(o, pids);
-    all = sum(o);
-    if (o->opt.list)
-        report_list(o, all);
-    if (o->opt.flags)
-        report_flags(all);
-    printf("# seed %" PRIu64 ": %" PRIu64 " cases with %" PRIu64 " instructions in %.1f s; %" PRIu64
-           " differ\n",
-           o->opt.seed, all->cases, all->instructions, seconds_now() - start, all->differ);
-    report_work(all->work);
-    if (all->engines_differ || all->engines_may)
-        printf("# %" PRIu64 " differ from the interpreter, %" PRIu64
-               " as they may: flags that are undefined\n",
-               all->engines_differ, all->engines_may);
-    printf("# not run on the host: %" PRIu64 " endless, %" PRIu64 " for the kernel, %" PRIu64
-           " at addresses in use\n",
-           all->endless, all->kernel, all->occupied);
-    if (all->unsteady)
-        printf("# %" PRIu64 " differed, and not when the host ran them again\n", all->unsteady);
-    for (unsigned n = 0; n < KNOWN_COUNT; n++)
-        if (all->known[n])
-            printf("# %" PRIu64 " differ as they may: %s\n", all->known[n], known_reason(n));
-    printf("# exceptions:");
-    for (unsigned v = 0; v < 32; v++)
-        if (all->vectors[v])
-            printf(" %s %" PRIu64, v == EX_BP ? "none" : cpu_exception_name(v), all->vectors[v]);
-    printf("\n");
-    failed = report_tap(o, all, lost);
-    free(all);
-    return failed;
+    return report(o, lost, seconds_now() - start);
 }
 
 /* SEED:NUMBER, or SEED:pNUMBER for a program. */

@@ -7,7 +7,7 @@
  * exception that ended it - must agree. Behind the instructions lies INT3, so a case that meets no fault ends
  * with vector 3.
  *
- *     oracle.c               options, workers, report
+ *     oracle.c report.c      options, workers; what they counted (tally.h)
  *     rows.c                 which rows can be judged, and what is odd about them
  *     generate.c             a number to a case
  *     encode.c operands.c    a row to bytes, with operands where they are found

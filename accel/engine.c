@@ -66,6 +66,16 @@ uint64_t engine_tsc_hz(void)
     return 0;
 }
 
+uint64_t engine_tsc_now(void)
+{
+    char why[200];
+
+    for (const struct engine *const *engine = engines; *engine; engine++)
+        if ((*engine)->tsc_now && (*engine)->probe(why, sizeof(why)))
+            return (*engine)->tsc_now();
+    return 0;
+}
+
 void engine_report(FILE *out)
 {
     const struct engine *chosen;

@@ -47,6 +47,8 @@ struct engine {
     bool (*user_only)(void);
     /* The one frequency at which a guest's TSC can go under it here; NULL, or 0: any. */
     uint64_t (*tsc_hz)(void);
+    /* What a guest's TSC shows under it now, where that can't be chosen either; NULL, or 0: it can. */
+    uint64_t (*tsc_now)(void);
     /* Before the first run, and after the last; NULL: nothing to do. `why` as for probe. */
     bool (*attach)(struct cpu *cpu, const struct engine_options *options, char *why, size_t why_size);
     void (*detach)(struct cpu *cpu);
@@ -74,6 +76,9 @@ const struct engine *engine_pick(const char *name, char *why, size_t why_size);
 
 /* The frequency that a guest's TSC must have so that any engine which serves here can run it; 0: any. */
 uint64_t engine_tsc_hz(void);
+
+/* What it must show now for the same reason; 0: anything. */
+uint64_t engine_tsc_now(void);
 
 /* All engines with what the host offers them or lacks, and which one "auto" takes. */
 void engine_report(FILE *out);

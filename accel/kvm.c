@@ -270,8 +270,9 @@ static void kvm_push(struct cpu *cpu)
 {
     struct kvm *kvm = kvm_of(cpu);
 
-    kvm->home = true; /* and taken when the CPU runs */
+    kvm->home = true;
     cpu_push(cpu);
+    kvm_take(kvm); /* refused: the software CPU runs it, see round_trip() */
 }
 
 /* --- Life -------------------------------------------------------------------------------------------------------- */
@@ -425,6 +426,7 @@ const struct engine engine_kvm = {
     .report = kvm_report,
     .user_only = kvm_user_only,
     .tsc_hz = kvm_tsc_hz,
+    .tsc_now = kvm_tsc_now,
     .attach = kvm_attach,
     .detach = kvm_detach,
     .run = kvm_run,

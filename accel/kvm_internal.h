@@ -31,7 +31,8 @@
 
 /* What KVM offers beyond what can't be done without. */
 struct kvm_offer {
-    bool xsave2, tsc_offset, tsc_scaling, emulation_exits;
+    bool tsc_offset, tsc_scaling, emulation_exits;
+    bool tsc_fixed; /* the guest's TSC is the host's, whatever is set */
     unsigned tsc_khz;
 };
 
@@ -183,6 +184,7 @@ void kvm_get_offer(int vm, int fd, struct kvm_offer *offer);
 bool kvm_probe(char *why, size_t why_size);
 bool kvm_user_only(void);
 uint64_t kvm_tsc_hz(void);
+uint64_t kvm_tsc_now(void);
 void kvm_report(FILE *out);
 
 #endif

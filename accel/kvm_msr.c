@@ -97,7 +97,7 @@ bool kvm_msr_setup(struct kvm *kvm, char *why, size_t why_size)
         kvm->msr_refused[n] = kvm_msr_rows[n].name && !(kvm_msr_get_one(kvm->fd, index, &value) &&
                                                         kvm_msr_set_one(kvm->fd, index, value));
         if (kvm->msr_refused[n])
-            log_at(kvm->config.log, LOG_INFO, "kvm", "MSR %#x (%s) can't be set here; the software CPU has it", index,
+            log_at(kvm->config.log, LOG_DEBUG, "kvm", "MSR %#x (%s) can't be set here; the software CPU has it", index,
                    kvm_msr_rows[n].name);
     }
     return KVM_IOCTL(kvm->vm, KVM_ENABLE_CAP, &exits, why, why_size) && set_filter(kvm, why, why_size);

@@ -92,6 +92,15 @@ static bool offers(int vm, int capability)
     return ioctl(vm, KVM_CHECK_EXTENSION, capability) > 0;
 }
 
+/* Whether the TSC goes on as if nothing had been set. */
+static bool tsc_is_fixed(int fd)
+{
+    uint64_t before, after;
+
+    return kvm_msr_get_one(fd, 0x10, &before) && kvm_msr_set_one(fd, 0x10, before + (1ull << 50)) &&
+           kvm_msr_get_one(fd, 0x10, &after) && after - before < 1ull << 49;
+}
+
 void kvm_get_offer(int vm, int fd, struct kvm_offer *offer)
 {
     struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
@@ -101,6 +110,7 @@ void kvm_get_offer(int vm, int fd, struct kvm_offer *offer)
         .tsc_scaling = offers(vm, KVM_CAP_TSC_CONTROL),
         .emulation_exits = offers(vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE),
         .tsc_offset = offers(vm, KVM_CAP_VCPU_ATTRIBUTES) && !ioctl(fd, KVM_HAS_DEVICE_ATTR, &attr),
+        .tsc_fixed = tsc_is_fixed(fd),
         .tsc_khz = khz > 0 ? (unsigned)khz : 0,
     };
 }
@@ -289,6 +299,17 @@ uint64_t kvm_tsc_hz(void)
     return hz;
 }
 
+uint64_t kvm_tsc_now(void)
+{
+    struct trial t;
+    uint64_t tsc = 0;
+
+    if (!trial_begin(&t) || !t.offer.tsc_fixed || !kvm_msr_get_one(t.fd, 0x10, &tsc))
+        tsc = 0;
+    trial_end(&t);
+    return tsc;
+}
+
 /* --- oxbow accel -------------------------------------------------------------------------------------------------------- */
 
 static void say_speed(FILE *out, const char *code, double speed)
@@ -339,7 +360,9 @@ void kvm_report(FILE *out)
         fprintf(out, "        it lacks these features of processors: %s\n", lacking);
     if (!offer.tsc_scaling)
         fprintf(out, "        a guest's TSC goes at the host's %.3f GHz: it can't be scaled\n", offer.tsc_khz / 1e6);
-    if (!offer.tsc_offset)
+    if (offer.tsc_fixed)
+        fprintf(out, "        a guest's TSC shows the host's: it can't be set, nor does it stand while the machine does\n");
+    else if (!offer.tsc_offset)
         fprintf(out, "        no exact TSC offset (Linux 5.16): at a change of engines the guest's TSC may jump a little\n");
     if (!offer.emulation_exits)
         fprintf(out, "        no exits on failed emulation (Linux 5.15): what it can't do in user code raises #UD\n");

@@ -362,6 +362,12 @@ static void set_tsc(struct kvm *kvm, uint64_t wanted)
     uint64_t offset, now;
     struct kvm_device_attr attr = offset_attr(&offset);
 
+    if (kvm->offer.tsc_fixed) { /* it has jumped ahead: the guest's clock is told */
+        kvm->s->tsc_offset += kvm_msr_get_one(kvm->fd, MSR_TSC, &now) ? now - wanted : 0;
+        kvm->raw.tsc_offset = kvm->s->tsc_offset;
+        cpu_renew_clock(kvm->cpu);
+        return;
+    }
     if (kvm->offer.tsc_offset && !ioctl(kvm->fd, KVM_GET_DEVICE_ATTR, &attr) &&
         kvm_msr_get_one(kvm->fd, MSR_TSC, &now)) {
         offset += wanted - now;
@@ -369,6 +375,13 @@ static void set_tsc(struct kvm *kvm, uint64_t wanted)
             return;
     }
     kvm_msr_set_one(kvm->fd, MSR_TSC, wanted);
+}
+
+/* The clock may stand until the thread comes back. */
+static void take_tsc(struct kvm *kvm)
+{
+    set_tsc(kvm, clock_ticks(kvm) + kvm->s->tsc_offset);
+    kvm_tsc_leave(kvm);
 }
 
 void kvm_tsc_return(struct kvm *kvm)
@@ -431,17 +444,33 @@ bool kvm_home(struct kvm *kvm)
     return true;
 }
 
+static bool refused(struct kvm *kvm, const char *what)
+{
+    if (!kvm->warned_unfit)
+        log_at(kvm->config.log, LOG_INFO, "kvm",
+               "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx)", what,
+               (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4, (unsigned long long)kvm->s->efer);
+    kvm->warned_unfit = kvm->unfit = true;
+    return false;
+}
+
 static bool set(struct kvm *kvm, unsigned long request, const char *name, void *argument)
 {
     char why[200];
 
-    if (kvm_ioctl(kvm->fd, request, name, argument, why, sizeof(why)))
+    return kvm_ioctl(kvm->fd, request, name, argument, why, sizeof(why)) || refused(kvm, why);
+}
+
+/* A KVM that knows long mode's paging only says yes and drops CR0.PG; so what was set is looked at. */
+static bool set_sregs(struct kvm *kvm, struct kvm_sregs2 *sregs)
+{
+    struct kvm_sregs2 got;
+
+    if (!set(kvm, KVM_SET_SREGS2, "KVM_SET_SREGS2", sregs) || ioctl(kvm->fd, KVM_GET_SREGS2, &got))
+        return false;
+    if (got.cr0 == sregs->cr0 && got.cr3 == sregs->cr3 && got.cr4 == sregs->cr4 && got.efer == sregs->efer)
         return true;
-    if (!kvm->warned_unfit)
-        log_at(kvm->config.log, LOG_INFO, "kvm", "%s: the software CPU runs the guest until it can; CR4 is %#llx", why,
-               (unsigned long long)kvm->s->cr4);
-    kvm->warned_unfit = kvm->unfit = true;
-    return false;
+    return refused(kvm, "KVM can't have these control registers");
 }
 
 #define DIFFERS(part) (!kvm->raw_valid || memcmp(&raw->part, &now->part, sizeof(raw->part)))
@@ -452,7 +481,7 @@ static bool set_all(struct kvm *kvm, struct kvm_raw *now)
     const struct kvm_raw *raw = &kvm->raw;
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = now->xcr0}}};
 
-    if (DIFFERS(sregs) && !set(kvm, KVM_SET_SREGS2, "KVM_SET_SREGS2", &now->sregs))
+    if (DIFFERS(sregs) && !set_sregs(kvm, &now->sregs))
         return false;
     if (DIFFERS(xcr0) && !set(kvm, KVM_SET_XCRS, "KVM_SET_XCRS", &xcrs))
         return false;
@@ -491,7 +520,7 @@ bool kvm_take(struct kvm *kvm)
         return false;
     }
     if (!kvm->raw_valid || s->tsc_offset != kvm->raw.tsc_offset)
-        set_tsc(kvm, clock_ticks(kvm) + s->tsc_offset);
+        take_tsc(kvm);
     kvm->run->cr8 = now.sregs.cr8;
     kvm->cr8 = (uint8_t)now.sregs.cr8;
     kvm->cr8_stale = false;

@@ -163,7 +163,8 @@ void cpu_reset(struct cpu *cpu, bool init)
         s->star = s->lstar = s->cstar = s->sfmask = s->kernel_gs_base = 0;
         s->sysenter_cs = s->sysenter_esp = s->sysenter_eip = 0;
         s->pat = 0x0007040600070406ull;
-        s->tsc_offset = s->tsc_adjust = s->tsc_aux = 0;
+        s->tsc_offset = cpu->tsc_base;
+        s->tsc_adjust = s->tsc_aux = 0;
         s->misc_enable = 1;
         s->mtrr_def_type = 0;
         memset(s->mtrr_fixed, 0, sizeof(s->mtrr_fixed));

@@ -305,6 +305,12 @@ const char *cpu_feature_name(uint32_t leaf, uint32_t subleaf, unsigned reg, unsi
  */
 void cpu_renew_clock(struct cpu *cpu);
 
+/*
+ * The TSC shows `tsc` now, and after each RESET as if it had counted from there, for the sake of an engine under which it
+ * can't be set. While the CPU is stopped.
+ */
+void cpu_start_tsc(struct cpu *cpu, uint64_t tsc);
+
 /* RAM was written without the bus hearing of it: decoded and translated code is forgotten. */
 void cpu_forget_code(struct cpu *cpu);
 

@@ -202,6 +202,7 @@ struct cpu {
     struct intc intc;
     unsigned id, count;
     uint64_t tsc_hz;
+    uint64_t tsc_base; /* s.tsc_offset after RESET */
     _Atomic uint32_t attention; /* enum attention */
     void (*wake)(void *opaque);
     void *wake_opaque;

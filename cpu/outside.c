@@ -59,6 +59,14 @@ void cpu_take_request(struct cpu *cpu, enum cpu_request request)
     atomic_fetch_and(&cpu->attention, ~bits);
 }
 
+void cpu_start_tsc(struct cpu *cpu, uint64_t tsc)
+{
+    uint64_t before = cpu->tsc_base;
+
+    cpu->tsc_base = tsc - clock_ns_to_ticks(clock_now(cpu->clock), cpu->tsc_hz);
+    cpu->s.tsc_offset += cpu->tsc_base - before;
+}
+
 void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     cpuid(cpu, leaf, subleaf, out);

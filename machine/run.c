@@ -313,8 +313,18 @@ static void report_crash(struct machine *m)
         log_at(m->log, LOG_ERROR, "oxbow", "--crash-report: %s", why);
 }
 
+/* Under some engines the guest's TSC is the host's: then it is from the start, so that no switch moves it. */
+static void start_tsc(struct machine *m)
+{
+    uint64_t now = engine_tsc_now();
+
+    if (now)
+        cpu_start_tsc(m->cpu, now);
+}
+
 int machine_run(struct machine *m)
 {
+    start_tsc(m);
     stops_set_clock(m);
     pthread_mutex_lock(&m->lock);
     if (m->options->timeout)

@@ -54,6 +54,15 @@ static bool have_proc(void)
     return !access("/proc/self/status", R_OK);
 }
 
+static bool have_kvm(void)
+{
+    int fd = open("/dev/kvm", O_RDWR);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static const struct {
     const char *tag;
     bool (*have)(void);
@@ -61,6 +70,7 @@ static const struct {
 } needs[] = {
     {"pty", have_pty, "this host has no pseudo-terminals"},
     {"proc", have_proc, "/proc is not mounted"},
+    {"kvm", have_kvm, "/dev/kvm can't be opened"},
 };
 
 enum { NEED_COUNT = sizeof(needs) / sizeof(*needs) };

@@ -37,6 +37,7 @@
     X(ioapic) \
     X(jit_report) \
     X(jit) \
+    X(kvm_state) \
     X(kvmclock) \
     X(la57) \
     X(lapic) \

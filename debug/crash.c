@@ -155,6 +155,8 @@ static void print_undelivered(const struct crash *crash, const struct cpu_fault 
     else if (second->vector == VECTOR_PF)
         fprintf(crash->out, "delivering it needed %016" PRIx64 ", which is not mapped for that.\n",
                 second->cr2);
+    else if ((second->error & 2) && !s->idtr.base && s->idtr.limit == 0xFFFF && (s->cr0 & CR0_PE))
+        fprintf(crash->out, "there is no IDT (IDTR is as after a reset: LIDT was not executed).\n");
     else if ((second->error & 2) && (vector + 1) * entry - 1 > s->idtr.limit)
         fprintf(crash->out, "the IDT ends before vector %u (its limit is %04x).\n", vector, s->idtr.limit);
     else if (second->error & 2)

@@ -227,23 +227,34 @@ static int run_line(struct ctl *ctl, const char *line)
     return status;
 }
 
+/* JSON as a whole; NULL: it isn't. */
+static struct json_object *parse(const char *text)
+{
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *value = NULL;
+
+    if (tokener) {
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        value = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
+        json_tokener_free(tokener);
+    }
+    return value;
+}
+
 /* A number, true, false, or whatever is written as JSON; anything else is text. */
 static struct json_object *value_of(const char *text)
 {
-    struct json_object *value = json_tokener_parse(text);
+    struct json_object *value;
     char *end;
 
-    if (value && !json_object_is_type(value, json_type_double) &&
-        (strchr("-0123456789[{\"", *text) || json_object_is_type(value, json_type_boolean)))
-        return value;
-    json_object_put(value);
     if (!strncmp(text, "0x", 2)) {
         uint64_t number = strtoull(text, &end, 16);
 
         if (!*end)
             return json_object_new_uint64(number);
     }
-    return json_object_new_string(text);
+    value = parse(text);
+    return value ? value : json_object_new_string(text);
 }
 
 static int run_qmp(struct ctl *ctl, const char *command, int argc, char **argv)

@@ -414,6 +414,7 @@ struct monitor *monitor_new(struct machine *machine, char *why, size_t why_size)
         }
     }
     breaks_init(monitor);
+    trace_init(monitor);
     monitor->console = console_open(monitor, reason, sizeof(reason));
     if (!monitor->console) {
         snprintf(why, why_size, "--monitor %s", reason);
@@ -429,6 +430,7 @@ void monitor_free(struct monitor *monitor)
         return;
     console_close(monitor->console);
     breaks_end(monitor);
+    trace_end(monitor);
     pthread_mutex_lock(&monitor->machine->lock);
     timer_disarm(&monitor->keys.timer);
     pthread_mutex_unlock(&monitor->machine->lock);

@@ -23,6 +23,23 @@ struct monitor_place {
     bool physical;
 };
 
+#define TRACE_KEPT 1024u
+
+/* What a trace writes down; see trace.c. */
+struct trace {
+    struct machine_stop_watch watch;
+    unsigned on; /* bit n: the n-th category */
+    uint64_t count;
+    struct trace_event {
+        enum cpu_stop_kind kind;
+        uint64_t address, instructions, rip, linear, rax;
+        uint32_t error;
+        uint16_t cs;
+        uint8_t bits;
+        bool write, has_error;
+    } event[TRACE_KEPT]; /* number n at n % TRACE_KEPT */
+};
+
 struct monitor {
     struct machine *machine;
     struct symbols *symbols; /* NULL: none */
@@ -31,6 +48,7 @@ struct monitor {
     struct monitor_place next;
     struct cpu_stop stop[MONITOR_STOPS]; /* owner NULL: none */
     struct machine_stop_watch watch;
+    struct trace trace;
 };
 
 struct monitor_row;
@@ -99,6 +117,11 @@ bool monitor_break(struct monitor_call *call), monitor_watch(struct monitor_call
     monitor_step(struct monitor_call *call), info_breakpoints(struct monitor_call *call);
 void breaks_init(struct monitor *monitor);
 void breaks_end(struct monitor *monitor);
+
+/* trace.c, likewise */
+bool monitor_trace(struct monitor_call *call), info_trace(struct monitor_call *call);
+void trace_init(struct monitor *monitor);
+void trace_end(struct monitor *monitor);
 
 /* console.c: --monitor, and Ctrl-A C on a terminal that is a serial port. NULL with `why`. */
 struct console *console_open(struct monitor *monitor, char *why, size_t why_size);

@@ -228,6 +228,56 @@ START_TEST(stops)
 }
 END_TEST
 
+START_TEST(traces)
+{
+    prints("trace", "  exceptions ");
+    ck_assert(run("trace on ports"));
+    ck_assert(run("trace on cr3"));
+    prints("trace", "* ports ");
+    prints("trace", "* cr3 ");
+    ck_assert(cpu_has_stops(machine->cpu));
+    is("info trace", "0 events so far\n");
+    ck_assert_int_eq(machine_run(machine), EXIT_POWEROFF); /* the demo guest prints much */
+    prints("info trace", " write port 03f8, rax ");
+    prints("info trace 2", " events so far");
+    ck_assert_uint_gt(machine->monitor->trace.count, TRACE_KEPT);
+    refuses("trace on", "trace what?");
+    refuses("trace on everything", "there is no category \"everything\"");
+    refuses("trace maybe", "on or off");
+    ck_assert(run("trace off"));
+    ck_assert(!cpu_has_stops(machine->cpu));
+}
+END_TEST
+
+/* A breakpoint in the running guest pauses it, and it goes on from there. */
+static bool meet(void *opaque, const struct cpu_stopped *hits, unsigned count)
+{
+    struct monitor *monitor = opaque;
+    char line[80];
+
+    (void)hits;
+    if (count && machine->paused) { /* the monitor's watch was first */
+        snprintf(line, sizeof(line), "delete");
+        ck_assert(monitor_command(monitor, line, stderr));
+        ck_assert(monitor_command(monitor, "cont", stderr));
+    }
+    return false;
+}
+
+START_TEST(a_port_is_met)
+{
+    struct machine_stop_watch watch = {.stopped = meet, .opaque = machine->monitor};
+
+    machine_unwatch_stops(machine, &machine->monitor->watch);
+    machine_watch_stops(machine, &watch);
+    machine_watch_stops(machine, &machine->monitor->watch);
+    ck_assert(run("catch port 0x3f8"));
+    ck_assert_int_eq(machine_run(machine), EXIT_POWEROFF);
+    ck_assert(!cpu_has_stops(machine->cpu));
+    machine_unwatch_stops(machine, &watch);
+}
+END_TEST
+
 START_TEST(files)
 {
     char line[200], file[100], bytes[20] = "";
@@ -314,6 +364,8 @@ Suite *monitor_suite(void)
     tcase_add_test(tc, topics);
     tcase_add_test(tc, lines);
     tcase_add_test(tc, stops);
+    tcase_add_test(tc, traces);
+    tcase_add_test(tc, a_port_is_met);
     tcase_add_test(tc, files);
     tcase_add_test(tc, keys_and_log);
     tcase_add_test(tc, completion);

@@ -83,9 +83,14 @@ refuses 'nonsense' "a CPU model that doesn't exist" --cpu nonsense
 refuses 'append' "a command line without a kernel" --append quiet
 refuses 'initrd' "an initrd without a kernel" --initrd "$guests/hello.elf"
 refuses 'debugcon stdio.*already' "the terminal for two ports" --serial stdio --debugcon stdio
-run --accel kvm
-[ "$status" = 5 ] && grep -q -- '--accel jit' "$work/err"
-report $? "--accel kvm answers with what to do"
+if "$oxbow" --version | grep -q '^engine kvm  *yes'; then
+    number=$((number + 1))
+    echo "ok $number - --accel kvm answers with what to do # SKIP it serves here"
+else
+    run --accel kvm
+    [ "$status" = 5 ] && grep -qi '^oxbow: .*kvm' "$work/err"
+    report $? "--accel kvm answers with what to do"
+fi
 
 # Files.
 : >"$work/empty"

@@ -124,11 +124,14 @@ static bool expect(struct tap *tap, struct drive *drive, const char *text, doubl
     return there;
 }
 
-static bool start(struct tap *tap, struct drive *drive, const struct files *files, const char *disk)
+/* `switches`: as for --switch-at; NULL: one engine does it all. */
+static bool start(struct tap *tap, struct drive *drive, const struct files *files, const char *disk,
+                  const char *switches)
 {
     const char *argv[] = {files->oxbow,   "--disk",     disk,
                           "--headless",   "--debugcon", "file:" WORK ".debugcon",
-                          "--screenshot", WORK ".png",  NULL};
+                          "--screenshot", WORK ".png",  switches ? "--switch-at" : NULL,
+                          switches,       "--stats",    NULL};
 
     return tap_ok(tap, drive_start(drive, argv, drive_has_terminal()), "Oxbow starts with %s", disk);
 }
@@ -212,8 +215,8 @@ static void snapshot_session(struct tap *tap, const struct files *files)
     struct drive drive;
     char *output, *drawn = NULL;
 
-    if (start(tap, &drive, files, IMAGE ",snapshot") && log_in(tap, &drive) && RUN(tap, &drive, looks) &&
-        RUN(tap, &drive, writes) && RUN(tap, &drive, reads)) {
+    if (start(tap, &drive, files, IMAGE ",snapshot", NULL) && log_in(tap, &drive) &&
+        RUN(tap, &drive, looks) && RUN(tap, &drive, writes) && RUN(tap, &drive, reads)) {
         /* A cursor that blinks would make pictures of two kinds. */
         drive_command(&drive, "echo 0 >/sys/class/graphics/fbcon/cursor_blink; sleep 1", &output, COMMAND);
         free(output);
@@ -246,18 +249,36 @@ static void check_file(struct tap *tap, const char *name, const char *sum)
     free(output);
 }
 
-/* A reset between two boots, then power off, and a file system without a fault. */
+/* How often --stats says that another engine took over. */
+static int switches(const struct drive *drive)
+{
+    const char *text = strstr(drive->text, " switches of the engine");
+
+    while (text && text > drive->text && text[-1] >= '0' && text[-1] <= '9')
+        text--;
+    return text ? atoi(text) : 0;
+}
+
+/*
+ * A reset between two boots, then power off, and a file system without a fault; all that while translator and
+ * interpreter take turns, if there are both.
+ */
 static void long_session(struct tap *tap, const struct files *files)
 {
     char *sum = NULL;
     struct drive drive;
 
-    if (start(tap, &drive, files, IMAGE) && log_in(tap, &drive) && RUN(tap, &drive, looks) &&
-        RUN(tap, &drive, writes) && RUN(tap, &drive, reads)) {
+    if (start(tap, &drive, files, IMAGE, "every=0.2:auto,interp") && log_in(tap, &drive) &&
+        RUN(tap, &drive, looks) && RUN(tap, &drive, writes) && RUN(tap, &drive, reads)) {
         drive_send(&drive, "reboot\n");
         if (log_in(tap, &drive) && RUN(tap, &drive, looks) && RUN(tap, &drive, reads)) {
             drive_command(&drive, "sha256sum <files/random", &sum, COMMAND);
             leave(tap, &drive, "poweroff\n", "poweroff");
+            char *version;
+            bool both = host(&version, "%s --version | grep -q '^engine jit  *yes'", files->oxbow) == 0;
+            tap_ok(tap, !both || switches(&drive) >= 20, "the engines took turns (%d switches)",
+                   switches(&drive));
+            free(version);
             host_ok(tap, "the BIOS ran twice", "[ $(grep -c '^Running on QEMU' " WORK ".debugcon) = 2 ]");
         }
     }

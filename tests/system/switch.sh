@@ -49,38 +49,38 @@ address() {
     nm "$1" | awk -v name="$2" '$3 == name { print "0x" $1 }'
 }
 
-# --- Conditions. The guest irq makes 17 checks, each from test_begin() to test_end()
+# --- Conditions. The guest integer makes 27 checks, each from test_begin() to test_end()
 
-irq=tests/guest/irq.elf
-run --accel interp --switch-at time=0.05:jit --kernel $irq
+integer=tests/guest/integer.elf
+run --accel interp --switch-at time=0.02:jit --kernel $integer
 [ $status = 1 ] && turns interp 1 && turns jit 1
 report $? "a time comes"
-run --accel jit --switch-at serial='APIC timer, one':interp --kernel $irq
+run --accel jit --switch-at serial='PASS RC':interp --kernel $integer
 [ $status = 1 ] && turns jit 1 && turns interp 1
 report $? "a text comes on the serial port"
-run --accel jit --switch-at serial='one shot
-':interp --kernel $irq
+run --accel jit --switch-at serial='ROL
+PASS':interp --kernel $integer
 [ $status = 1 ] && ! switched 1
 report $? "a text never spans lines"
-run --accel jit --switch-at port=0xe9=0x50:interp --switch-at port=0xe9=10:jit --kernel $irq
+run --accel jit --switch-at port=0xe9=0x50:interp --switch-at port=0xe9=10:jit --kernel $integer
 [ $status = 1 ] && switched 20
 report $? "the guest writes to a port, to and fro"
-run --accel jit --switch-at port=0xea:interp --kernel $irq
+run --accel jit --switch-at port=0xea:interp --kernel $integer
 [ $status = 1 ] && ! switched 1
 report $? "another port is another matter"
-run --accel jit --switch-at addr="$(address $irq test_end)":interp --switch-at addr="$(address $irq test_begin)":jit --kernel $irq
-[ $status = 1 ] && [ "$(sed -n 's/^stats: \([0-9]*\) switches.*/\1/p' "$work/err")" = 33 ]
-report $? "an address is reached: 17 times one, 16 times the other in between"
-run --accel interp --switch-at addr="$(address $irq guest_main)":jit --kernel $irq
+run --accel jit --switch-at addr="$(address $integer test_end)":interp --switch-at addr="$(address $integer test_begin)":jit --kernel $integer
+[ $status = 1 ] && [ "$(sed -n 's/^stats: \([0-9]*\) switches.*/\1/p' "$work/err")" = 53 ]
+report $? "an address is reached: 27 times one, 26 times the other in between"
+run --accel interp --switch-at addr="$(address $integer guest_main)":jit --kernel $integer
 [ $status = 1 ] && turns interp 1 && turns jit 1 && [ "$(sed -n 's/^stats: interp: .* s, \([0-9]*\) instr.*/\1/p' "$work/err")" -lt 100000 ]
 report $? "the instruction at the address is the other engine's"
-run --accel jit --switch-at addr=101830:interp --switch-at addr=0x101830:jit --kernel $irq
+run --accel jit --switch-at addr=101830:interp --switch-at addr=0x101830:jit --kernel $integer
 [ $status = 2 ] && grep -q '^oxbow: --switch-at: address 0x101830 is there twice' "$work/err"
 report $? "an address can't wait for two engines"
-run --accel interp --check=20 --switch-at addr="$(address $irq guest_main)":jit --switch-at time=3:interp --kernel $irq
+run --accel interp --check=20 --switch-at addr="$(address $integer guest_main)":jit --switch-at time=5:interp --kernel $integer
 [ $status = 1 ] && grep -q '^check: [1-9][0-9]* blocks compared' "$work/err"
 report $? "--check compares while the translator has its turn"
-run --accel interp --check --switch-at time=1:interp --kernel $irq
+run --accel interp --check --switch-at time=1:interp --kernel $integer
 [ $status = 2 ] && grep -q '^oxbow: --check: ' "$work/err"
 report $? "--check where no engine translates"
 run --accel jit --jit-dump all,"$work/dump" --switch-at every=0.001:jit,interp --kernel tests/guest/smc.elf

@@ -1,0 +1,112 @@
+#!/bin/sh
+# kvm.sh - the machine under KVM: how runs end, guest programs, an instruction that not every KVM knows, SeaBIOS's menu,
+# and, where kernel code runs natively, all guest programs and a kernel's boot. Runs in the build folder:
+# tests/system/kvm.sh; OXBOW in the environment replaces ./oxbow. Every run is bounded.
+set -u
+oxbow=$(realpath "${OXBOW:-./oxbow}")
+source=${srcdir:-..}
+"$oxbow" accel >/dev/null || exit 99
+if ! "$oxbow" --version | grep -q '^engine kvm  *yes'; then
+    echo "1..0 # SKIP $("$oxbow" accel | sed -n '/^kvm/,/^[^ ]/s/^ *not here: //p')"
+    exit 0
+fi
+native=no
+"$oxbow" accel | grep -q '^ *kernel code runs natively' && native=yes
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '#!/bin/sh\nexec "%s" --accel kvm "$@"\n' "$oxbow" >"$work/oxbow"
+chmod +x "$work/oxbow"
+number=0
+
+# $1: 0 for passed, $2: name
+report() {
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $number - $2"
+    else
+        echo "not ok $number - $2"
+        echo "# exit status $status"
+        sed 's/^/# /' "$work/out" "$work/err" | head -n 60
+    fi
+}
+
+# $1: name, $2: why
+skip() {
+    number=$((number + 1))
+    echo "ok $number - $1 # SKIP $2"
+}
+
+# $1: seconds at most; then arguments
+run() {
+    limit=$1
+    shift
+    timeout $((limit + 20)) "$work/oxbow" --headless --timeout "$limit" "$@" </dev/null >"$work/out" 2>"$work/err"
+    status=$?
+}
+
+# $1: exit status, $2: what is in the output, $3: name
+ends() {
+    [ $status = "$1" ] && { [ -z "$2" ] || grep -q -- "$2" "$work/out"; }
+    report $? "$3"
+}
+
+# What auto takes is what the probe says of kernel code.
+auto=$("$oxbow" accel | sed -n 's/^auto .* which is //p')
+status=0
+"$oxbow" accel >"$work/out" 2>"$work/err"
+[ "$auto" = "$([ $native = yes ] && echo kvm || echo jit)" ] || [ "$auto" = interp ]
+report $? "auto takes KVM where kernel code runs natively"
+
+run 20 --stats tests/system/hello.elf
+ends 0 hello "a guest prints and powers off"
+grep -q '^stats: kvm: .* port' "$work/err"
+report $? "--stats counts exits by reason"
+if [ $native = no ]; then
+    [ "$(grep -c 'runs only user code well' "$work/err")" = 1 ]
+    report $? "one warning where KVM is slow"
+fi
+run 20 --exit-device tests/system/exit.elf
+ends 33 '' "the exit device ends the run"
+run 20 --no-reboot tests/system/reset.elf
+ends 6 start "a reset ends the run"
+run 20 tests/system/crash.elf
+ends 3 '' "a triple fault ends the run"
+run 1 tests/system/hang.elf
+ends 4 '' "a guest that runs in a circle is stopped"
+run 1 tests/system/wait.elf
+ends 4 '' "a guest that halts for good is stopped"
+
+run 60 --exit-device --stats --kernel tests/guest/cmpxchg16b.elf
+ends 1 ' 0 failed' "LOCK CMPXCHG16B in long mode gives the right answers"
+if [ $native = no ]; then
+    grep -q "^stats: kvm: not KVM's.* 0f c7 /1 [0-9]" "$work/err"
+    report $? "--stats says which instruction the software CPU executed"
+fi
+run 100 --exit-device --kernel tests/guest/smc.elf
+ends 1 ' 0 failed' "tests/guest/smc"
+for guest in exceptions general integer irq long modes paging ports string v86; do
+    if [ $native = no ]; then
+        skip "tests/guest/$guest" "kernel code goes through KVM's emulator here, which is not complete"
+        continue
+    fi
+    run 300 --exit-device --kernel tests/guest/$guest.elf
+    ends 1 ' 0 failed' "tests/guest/$guest"
+done
+
+# $1: a test program, $2: name, $3: a check in it that doesn't count
+under_kvm() {
+    OXBOW=$work/oxbow timeout 400 "$1" >"$work/out" 2>"$work/err"
+    status=$?
+    grep -q '^1\.\.' "$work/out" && ! grep '^not ok' "$work/out" | grep -qv -- "${3:-^$}"
+    report $? "$2"
+}
+# Emulated on a busy host, SeaBIOS may find that a floppy drive's time is up, and take the disk.
+floppy=
+[ $native = yes ] || floppy='the floppy disk is chosen'
+under_kvm tests/system/boot_menu "SeaBIOS shows its boot menu and boots from what is chosen" "$floppy"
+if [ $native = yes ]; then
+    under_kvm tests/system/linux_boot "Debian's kernel boots to a shell"
+else
+    skip "Debian's kernel boots to a shell" "kernel code goes through KVM's emulator here: its timer ticks starve it"
+fi
+echo "1..$number"

@@ -22,6 +22,7 @@ struct typist {
     struct console *console;
     struct chardev *chr; /* NULL: nobody there */
     bool echo;
+    bool leaving;     /* once the keys are done with */
     uint8_t in[4096]; /* keys to come */
     size_t in_count;
     char line[LINE];
@@ -260,9 +261,23 @@ void monitor_switch(struct monitor *monitor, struct chardev *chr, bool on)
 
     if (!typist)
         return;
-    typist->chr = on ? chr : NULL;
-    typist->length = typist->in_count = typist->escape = 0;
-    chardev_write(chr, (const uint8_t *)(on ? welcome : "\n"), on ? sizeof(welcome) - 1 : 1);
+    typist->leaving = !on;
+    if (on) {
+        typist->chr = chr;
+        chardev_write(chr, (const uint8_t *)welcome, sizeof(welcome) - 1);
+        return;
+    }
+    monitor->console->due = true;
+    loop_kick(monitor->machine->loop);
+}
+
+/* Keys typed before Ctrl-A C are done with. Machine lock held. */
+static void leave(struct typist *typist)
+{
+    chardev_write(typist->chr, (const uint8_t *)"\n", 1);
+    typist->chr = NULL;
+    typist->length = typist->escape = 0;
+    typist->leaving = false;
 }
 
 static void serve(struct typist *typist)
@@ -280,6 +295,10 @@ static void serve(struct typist *typist)
     pthread_mutex_unlock(&m->lock);
     for (size_t n = 0; n < count; n++)
         type_key(typist, (char)keys[n]);
+    pthread_mutex_lock(&m->lock);
+    if (typist->leaving && !typist->in_count)
+        leave(typist);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void console_say(struct console *console, const char *text)

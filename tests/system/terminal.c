@@ -87,6 +87,33 @@ static void keys_reach_the_guest(struct tap *tap)
     drive_free(&drive);
 }
 
+static void the_monitor(struct tap *tap)
+{
+    struct drive drive;
+
+    tap_ok(tap, start(&drive, "echo", NULL, true) && drive_expect(&drive, "ready", SOON),
+           "a guest to look into");
+    drive_send(&drive, "\001c");
+    tap_ok(tap, drive_expect(&drive, "(oxbow) ", SOON), "Ctrl-A C opens the monitor");
+    drive_send(&drive, "info sta\t\r");
+    tap_ok(tap,
+           drive_expect(&drive, "info status", SOON) && drive_expect(&drive, "The machine is running.", SOON),
+           "Tab completes, Enter runs");
+    drive_send(&drive, "frob\b\b\bx\025\033[A\r");
+    tap_ok(tap, drive_expect(&drive, "The machine is running.", SOON), "the arrow brings the line back");
+    drive_send(&drive, "break next\025break 0x10001f\r");
+    tap_ok(tap, drive_expect(&drive, "Stopped by 1 break 10001f", SOON), "a breakpoint says that it is hit");
+    drive_send(&drive, "delete\rcont\r\001c");
+    drive_send(&drive, "a");
+    tap_ok(tap, drive_expect(&drive, "cont", SOON) && drive_expect(&drive, "a", SOON),
+           "Ctrl-A C goes back to the guest");
+    drive_send(&drive, "\001c");
+    drive_expect(&drive, "(oxbow) ", SOON);
+    drive_send(&drive, "quit\r");
+    tap_ok(tap, drive_wait(&drive, SOON) == 0, "quit ends the run");
+    drive_free(&drive);
+}
+
 static void pipes(struct tap *tap)
 {
     struct drive drive;
@@ -115,6 +142,7 @@ static void pipe_signal(struct tap *tap, int number)
 static void on_terminal(struct tap *tap)
 {
     keys_reach_the_guest(tap);
+    the_monitor(tap);
     leave(tap, "echo", "\001x", 0, 0, "Ctrl-A X");
     leave(tap, "echo", "q", 0, 0, "power-off");
     leave(tap, "echo", NULL, SIGTERM, 128 + SIGTERM, "SIGTERM");

@@ -176,10 +176,24 @@ static bool suits_stops(struct machine *m, const struct engine *to, char *why, s
     return stops_known(to) || !cpu_has_stops(m->cpu);
 }
 
+/* As engine_pick(), which may take its time to find that an engine serves: it is asked once. */
+static const struct engine *pick(struct machine *m, const char *name, char *why, size_t why_size)
+{
+    const struct engine *picked;
+
+    for (unsigned n = 0; engines[n] && n < MACHINE_ENGINES; n++)
+        if (m->engines.of[n].serves && !strcmp(engines[n]->name, name))
+            return engines[n];
+    picked = engine_pick(name, why, why_size);
+    if (picked)
+        turns_of(&m->engines, picked)->serves = true;
+    return picked;
+}
+
 bool machine_switch_engine(struct machine *m, const char *name, char *why, size_t why_size)
 {
     struct engine_account *account = &m->engines;
-    const struct engine *to = engine_pick(name, why, why_size);
+    const struct engine *to = pick(m, name, why, why_size);
     uint64_t begin;
     bool done;
 

@@ -54,6 +54,7 @@ struct shadow_area {
 struct engine_account {
     struct engine_turns {
         uint64_t count, wall, instructions; /* wall: host ns, halted or not */
+        bool serves;                        /* it has said so */
     } of[MACHINE_ENGINES];
     uint64_t since_wall, since_instructions;     /* where the present turn began */
     uint64_t switches, nanoseconds, longest;     /* nanoseconds: from asking to going on */

@@ -114,8 +114,8 @@ const struct option_row option_table[] = {
      "\",FILE\" behind it says where to, instead of standard error.",
      set_dump, AT(jit_dump)},
     {"perf-map", 0, "[=SYMBOLS]", NULL, RUN,
-     "Writes /tmp/perf-PID.map, by which Linux's perf names translated code. SYMBOLS is a file of the guest's symbols as "
-     "nm or System.map has them.",
+     "Writes /tmp/perf-PID.map, by which Linux's perf names translated code. SYMBOLS is a file as "
+     "for --symbols.",
      set_perf, AT(perf_map)},
     {"symbols", 0, "FILE", NULL, RUN,
      "The guest's symbols, for the monitor: an ELF file such as vmlinux, or a list as nm and System.map have it.", set_text,

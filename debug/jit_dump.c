@@ -13,89 +13,17 @@
 #include <unistd.h>
 
 #include "debug/listing.h"
+#include "debug/symbols.h"
 
 #define NAME_MAX_SHOWN 80
-#define AROUND         64u          /* bytes of a thunk's code that are shown */
-#define FURTHEST       (1ull << 20) /* from a symbol to what it names */
-
-struct symbol {
-    uint64_t address;
-    char *name;
-};
+#define AROUND         64u /* bytes of a thunk's code that are shown */
 
 struct jit_dump {
     struct dump_option what;
-    FILE *out;             /* NULL: nothing is printed */
-    FILE *map;             /* NULL: none is written */
-    struct symbol *symbol; /* by address */
-    size_t symbols;
+    FILE *out;               /* NULL: nothing is printed */
+    FILE *map;               /* NULL: none is written */
+    struct symbols *symbols; /* NULL: none */
 };
-
-/* --- Symbols ------------------------------------------------------------------------------------------ */
-
-static int by_address(const void *a, const void *b)
-{
-    const struct symbol *x = a, *y = b;
-
-    return (x->address > y->address) - (x->address < y->address);
-}
-
-static bool add_symbol(struct jit_dump *dump, uint64_t address, const char *name)
-{
-    if (!(dump->symbols & (dump->symbols - 1))) { /* grows by doubling */
-        size_t room = dump->symbols ? 2 * dump->symbols : 1;
-        struct symbol *more = realloc(dump->symbol, room * sizeof(*more));
-        if (!more)
-            return false;
-        dump->symbol = more;
-    }
-    dump->symbol[dump->symbols] = (struct symbol){address, strdup(name)};
-    return dump->symbol[dump->symbols++].name;
-}
-
-/* Lines of address, type and name; of code only (T, t, W, w). */
-static bool read_symbols(struct jit_dump *dump, const char *path, char *why, size_t why_size)
-{
-    FILE *file = fopen(path, "r");
-    char line[512], name[256], type;
-    uint64_t address;
-    bool done = true;
-
-    if (!file) {
-        snprintf(why, why_size, "--perf-map: cannot read %s: %s", path, strerror(errno));
-        return false;
-    }
-    while (done && fgets(line, sizeof(line), file))
-        if (sscanf(line, "%" SCNx64 " %c %255s", &address, &type, name) == 3 && strchr("TtWw", type))
-            done = add_symbol(dump, address, name);
-    fclose(file);
-    if (!done) {
-        snprintf(why, why_size, "out of memory for the symbols of %s", path);
-        return false;
-    }
-    if (!dump->symbols) {
-        snprintf(why, why_size, "--perf-map: %s has no line of address, type and name, as nm prints them",
-                 path);
-        return false;
-    }
-    qsort(dump->symbol, dump->symbols, sizeof(*dump->symbol), by_address);
-    return true;
-}
-
-/* The last symbol that isn't behind `address`, NULL: none near. */
-static const struct symbol *find_symbol(const struct jit_dump *dump, uint64_t address)
-{
-    size_t low = 0, high = dump->symbols;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (dump->symbol[middle].address <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low && address - dump->symbol[low - 1].address < FURTHEST ? &dump->symbol[low - 1] : NULL;
-}
 
 /* --- Blocks ------------------------------------------------------------------------------------------- */
 
@@ -117,12 +45,12 @@ static bool wanted(const struct dump_option *what, const struct cpu_block *block
 
 static void map_block(const struct jit_dump *dump, const struct cpu_block *block)
 {
-    const struct symbol *symbol = find_symbol(dump, block->linear);
+    uint64_t offset;
+    const char *symbol = symbols_code_at(dump->symbols, block->linear, &offset);
     char name[NAME_MAX_SHOWN + 20];
 
     if (symbol)
-        snprintf(name, sizeof(name), "%.*s+0x%" PRIx64, NAME_MAX_SHOWN, symbol->name,
-                 block->linear - symbol->address);
+        snprintf(name, sizeof(name), "%.*s+0x%" PRIx64, NAME_MAX_SHOWN, symbol, offset);
     else
         snprintf(name, sizeof(name), "%016" PRIx64, block->linear);
     fprintf(dump->map, "%" PRIxPTR " %zx guest%u%s:%s\n", (uintptr_t)block->host, block->host_size,
@@ -169,8 +97,14 @@ static bool open_files(struct jit_dump *dump, const struct options *options, cha
     }
     if (!options->perf_map)
         return true;
-    if (options->perf_symbols && !read_symbols(dump, options->perf_symbols, why, why_size))
-        return false;
+    if (options->perf_symbols) {
+        char reason[400];
+
+        dump->symbols = symbols_read(options->perf_symbols, reason, sizeof(reason));
+        snprintf(why, why_size, "--perf-map: %s", reason);
+        if (!dump->symbols)
+            return false;
+    }
     snprintf(path, sizeof(path), "/tmp/perf-%ld.map", (long)getpid());
     /* Not through a link that somebody else has put there. */
     unlink(path);
@@ -205,9 +139,7 @@ void jit_dump_close(struct jit_dump *dump)
         fclose(dump->out);
     if (dump->map)
         fclose(dump->map);
-    for (size_t n = 0; n < dump->symbols; n++)
-        free(dump->symbol[n].name);
-    free(dump->symbol);
+    symbols_free(dump->symbols);
     free(dump);
 }
 

@@ -19,6 +19,7 @@
 struct symbol {
     uint64_t address;
     char *name;
+    bool code;
 };
 
 struct symbols {
@@ -30,7 +31,7 @@ struct symbols {
     bool dwarf_tried;
 };
 
-static bool add(struct symbols *symbols, uint64_t address, const char *name)
+static bool add(struct symbols *symbols, uint64_t address, const char *name, bool code)
 {
     if (symbols->count == symbols->room) {
         size_t room = symbols->room ? 2 * symbols->room : 1024;
@@ -40,7 +41,7 @@ static bool add(struct symbols *symbols, uint64_t address, const char *name)
         symbols->at = more;
         symbols->room = room;
     }
-    symbols->at[symbols->count] = (struct symbol){address, strdup(name)};
+    symbols->at[symbols->count] = (struct symbol){address, strdup(name), code};
     return symbols->at[symbols->count].name && ++symbols->count;
 }
 
@@ -54,7 +55,7 @@ static const char *read_list(struct symbols *symbols, FILE *file)
 
     while (fgets(line, sizeof(line), file))
         if (sscanf(line, "%" SCNx64 " %c %255s", &address, &type, name) == 3 && !strchr("aAUN", type) &&
-            !add(symbols, address, name))
+            !add(symbols, address, name, strchr("TtWw", type)))
             return "out of memory";
     return symbols->count ? NULL
                           : "has no line of address, type and name, as nm prints them, nor is it an ELF file";
@@ -73,7 +74,7 @@ static const char *read_section(struct symbols *symbols, Elf_Scn *section, const
         if (!name || !*name || symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS ||
             (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE))
             continue;
-        if (!add(symbols, symbol.st_value, name))
+        if (!add(symbols, symbol.st_value, name, type != STT_OBJECT))
             return "out of memory";
     }
     return NULL;
@@ -162,7 +163,7 @@ void symbols_free(struct symbols *symbols)
 
 /* --- Looking up ---------------------------------------------------------------------------------- */
 
-const char *symbols_at(const struct symbols *symbols, uint64_t address, uint64_t *offset)
+static const char *name_at(const struct symbols *symbols, uint64_t address, bool code, uint64_t *offset)
 {
     size_t low = 0, high = symbols ? symbols->count : 0;
 
@@ -173,10 +174,22 @@ const char *symbols_at(const struct symbols *symbols, uint64_t address, uint64_t
         else
             high = middle;
     }
+    while (low && code && !symbols->at[low - 1].code && address - symbols->at[low - 1].address < FURTHEST)
+        low--;
     if (!low || address - symbols->at[low - 1].address >= FURTHEST)
         return NULL;
     *offset = address - symbols->at[low - 1].address;
     return symbols->at[low - 1].name;
+}
+
+const char *symbols_at(const struct symbols *symbols, uint64_t address, uint64_t *offset)
+{
+    return name_at(symbols, address, false, offset);
+}
+
+const char *symbols_code_at(const struct symbols *symbols, uint64_t address, uint64_t *offset)
+{
+    return name_at(symbols, address, true, offset);
 }
 
 const char *symbols_format(const struct symbols *symbols, uint64_t address, char *text, size_t size)

@@ -20,6 +20,9 @@ void symbols_free(struct symbols *symbols);
 /* The nearest name at or before the address, and how far behind it the address is; NULL when none is near. */
 const char *symbols_at(const struct symbols *symbols, uint64_t address, uint64_t *offset);
 
+/* The same of names of code alone. */
+const char *symbols_code_at(const struct symbols *symbols, uint64_t address, uint64_t *offset);
+
 /* "name+0x12" or "name"; an empty text when there is none. Returns `text`. */
 const char *symbols_format(const struct symbols *symbols, uint64_t address, char *text, size_t size);
 

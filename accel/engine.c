@@ -14,8 +14,9 @@
 #ifndef HAVE_KVM
 static bool no_kvm(char *why, size_t why_size)
 {
-    snprintf(why, why_size, "KVM is not part of this build, which had no <linux/kvm.h> of Linux 5.14 or newer; use --accel "
-                            "jit or interp");
+    snprintf(why, why_size,
+             "KVM is not part of this build, which had no <linux/kvm.h> of Linux 5.14 or newer; use --accel "
+             "jit or interp");
     return false;
 }
 
@@ -91,5 +92,6 @@ void engine_report(FILE *out)
             (*engine)->report(out);
     }
     chosen = engine_pick("auto", why, sizeof(why));
-    fprintf(out, "%-7s the first of these that serves well, which is %s\n", "auto", chosen ? chosen->name : "none");
+    fprintf(out, "%-7s the first of these that serves well, which is %s\n", "auto",
+            chosen ? chosen->name : "none");
 }

@@ -1,10 +1,10 @@
 /*
- * kvm.c - KVM as an engine: attached, run, kicked. See kvm_internal.h for who has the state when; exits are in
- * kvm_exits.c.
+ * kvm.c - KVM as an engine: attached, run, kicked. See kvm_internal.h for who has the state when; exits are
+ * in kvm_exits.c.
  *
- * A request from outside sets its bit in the CPU and then pokes. The thread says that it is inside before it looks at
- * the bits; so either it sees the bit, or the poke sees that it is inside, makes KVM_RUN return at once
- * (immediate_exit, for when it isn't there yet) and interrupts it by a signal (for when it is).
+ * A request from outside sets its bit in the CPU and then pokes. The thread says that it is inside before it
+ * looks at the bits; so either it sees the bit, or the poke sees that it is inside, makes KVM_RUN return at
+ * once (immediate_exit, for when it isn't there yet) and interrupts it by a signal (for when it is).
  */
 #include "accel/kvm.h"
 
@@ -62,7 +62,8 @@ void kvm_fail(struct kvm *kvm, const char *format, ...)
     free(text);
 }
 
-/* --- Requests from outside ----------------------------------------------------------------------------------- */
+/* --- Requests from outside
+ * ----------------------------------------------------------------------------------- */
 
 static void on_kick(int number)
 {
@@ -93,7 +94,8 @@ static void kvm_kick(struct cpu *cpu)
     cpu_kick(cpu);
 }
 
-/* --- Running --------------------------------------------------------------------------------------------------- */
+/* --- Running
+ * --------------------------------------------------------------------------------------------------- */
 
 /* NMI and INTR to the guest, or an exit as soon as it would take one. The kernel has the state. */
 static void offer_interrupts(struct kvm *kvm, unsigned requests)
@@ -275,7 +277,8 @@ static void kvm_push(struct cpu *cpu)
     kvm_take(kvm); /* refused: the software CPU runs it, see round_trip() */
 }
 
-/* --- Life -------------------------------------------------------------------------------------------------------- */
+/* --- Life
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void release(void *data)
 {
@@ -354,7 +357,8 @@ static bool set_up(struct kvm *kvm, char *why, size_t why_size)
     if (kvm->config.tsc_hz / 1000 != kvm->offer.tsc_khz &&
         ioctl(kvm->fd, KVM_SET_TSC_KHZ, (unsigned long)(kvm->config.tsc_hz / 1000))) {
         snprintf(why, why_size,
-                 "the guest's TSC counts at %llu MHz, and KVM here knows %u MHz only: start the machine with --accel kvm",
+                 "the guest's TSC counts at %llu MHz, and KVM here knows %u MHz only: start the machine with "
+                 "--accel kvm",
                  (unsigned long long)kvm->config.tsc_hz / 1000000, kvm->offer.tsc_khz / 1000);
         return false;
     }

@@ -1,6 +1,7 @@
 /*
- * kvm_cpuid.c - what CPUID says to a guest under KVM: what the software CPU says, without the features that this KVM
- * doesn't offer (KVM_GET_SUPPORTED_CPUID). Those of the interrupt controller and the TSC's MSRs are ours, and stay.
+ * kvm_cpuid.c - what CPUID says to a guest under KVM: what the software CPU says, without the features that
+ * this KVM doesn't offer (KVM_GET_SUPPORTED_CPUID). Those of the interrupt controller and the TSC's MSRs are
+ * ours, and stay.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,15 +21,16 @@ static const struct feature_word {
 } feature_words[] = {
     /* x2APIC and TSC deadline, by MSR exits; OSXSAVE, which KVM keeps up to date; hypervisor */
     {1, 0, ECX, 1u << 21 | 1u << 24 | 1u << 27 | 1u << 31},
-    {1, 0, EDX, 1u << 9 | 1u << 12 | 1u << 14 | 1u << 28}, /* APIC, MTRR, MCA, by exits; HTT: there are several CPUs */
-    {7, 0, EBX, 1u << 1},                                   /* IA32_TSC_ADJUST */
-    {7, 0, ECX, 1u << 4},                                   /* OSPKE */
+    {1, 0, EDX,
+     1u << 9 | 1u << 12 | 1u << 14 | 1u << 28}, /* APIC, MTRR, MCA, by exits; HTT: there are several CPUs */
+    {7, 0, EBX, 1u << 1},                       /* IA32_TSC_ADJUST */
+    {7, 0, ECX, 1u << 4},                       /* OSPKE */
     {7, 0, EDX, 0},
     {7, 1, EAX, 0},
     {0xd, 1, EAX, 0},
-    {0x80000001, 0, ECX, 1u << 1 | 1u << 22},               /* CmpLegacy, topology extensions: only said */
+    {0x80000001, 0, ECX, 1u << 1 | 1u << 22}, /* CmpLegacy, topology extensions: only said */
     {0x80000001, 0, EDX, 1u << 9 | 1u << 12 | 1u << 14},
-    {0x80000007, 0, EDX, 1u << 8},                          /* the TSC is invariant here: else it could not be shared */
+    {0x80000007, 0, EDX, 1u << 8}, /* the TSC is invariant here: else it could not be shared */
     {0x80000008, 0, EBX, 1u << 2 | 1u << 26 | 1u << 29},
 };
 
@@ -65,7 +67,8 @@ static uint32_t supported_word(const struct kvm_cpuid2 *list, const struct featu
 static void append_names(const struct feature_word *word, uint32_t bits, char *names, size_t size)
 {
     for (unsigned bit = 0; bit < 32; bit++) {
-        const char *name = bits >> bit & 1 ? cpu_feature_name(word->leaf, word->subleaf, word->reg, bit) : NULL;
+        const char *name =
+            bits >> bit & 1 ? cpu_feature_name(word->leaf, word->subleaf, word->reg, bit) : NULL;
         size_t used = strlen(names);
 
         if (name)
@@ -83,10 +86,11 @@ void kvm_cpuid_lacking(int device, char *names, size_t names_size)
     free(list);
 }
 
-/* --- The guest's ------------------------------------------------------------------------------------------------ */
+/* --- The guest's
+ * ------------------------------------------------------------------------------------------------ */
 
-static void filter(const struct kvm_cpuid2 *list, uint32_t leaf, uint32_t subleaf, uint32_t out[4], char *lost,
-                   size_t lost_size)
+static void filter(const struct kvm_cpuid2 *list, uint32_t leaf, uint32_t subleaf, uint32_t out[4],
+                   char *lost, size_t lost_size)
 {
     for (unsigned n = 0; n < FEATURE_WORDS; n++) {
         const struct feature_word *word = &feature_words[n];
@@ -165,7 +169,8 @@ bool kvm_cpuid_setup(struct kvm *kvm, char *why, size_t why_size)
         done = KVM_IOCTL(kvm->fd, KVM_SET_CPUID2, mine, why, why_size);
     }
     if (done && lost[0])
-        log_at(kvm->config.log, LOG_INFO, "kvm", "the guest's processor is without what KVM lacks here: %s", lost);
+        log_at(kvm->config.log, LOG_INFO, "kvm", "the guest's processor is without what KVM lacks here: %s",
+               lost);
     free(list);
     free(mine);
     return done;

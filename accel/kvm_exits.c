@@ -1,5 +1,6 @@
 /*
- * kvm_exits.c - why KVM_RUN comes back: a table by reason, a handler each; and what the software CPU does for KVM.
+ * kvm_exits.c - why KVM_RUN comes back: a table by reason, a handler each; and what the software CPU does for
+ * KVM.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ enum outcome {
     LEAVE, /* with what is in *exit */
 };
 
-/* --- Accesses: to ports, chips' memory and MSRs ------------------------------------------------------------------ */
+/* --- Accesses: to ports, chips' memory and MSRs
+ * ------------------------------------------------------------------ */
 
 /* A string instruction comes out once, with all its items. */
 static enum outcome on_io(struct kvm *kvm, enum cpu_exit *exit)
@@ -76,7 +78,8 @@ static enum outcome on_wrmsr(struct kvm *kvm, enum cpu_exit *exit)
     return GO_ON;
 }
 
-/* --- What else the guest does -------------------------------------------------------------------------------------- */
+/* --- What else the guest does
+ * -------------------------------------------------------------------------------------- */
 
 /* The kernel keeps the state; what decides on waking up is looked at here. */
 static enum outcome on_hlt(struct kvm *kvm, enum cpu_exit *exit)
@@ -104,7 +107,8 @@ static enum outcome on_nothing(struct kvm *kvm, enum cpu_exit *exit)
     return GO_ON;
 }
 
-/* --- Instructions that KVM can't do ---------------------------------------------------------------------------------- */
+/* --- Instructions that KVM can't do
+ * ---------------------------------------------------------------------------------- */
 
 static bool is_prefix(uint8_t byte, unsigned bits)
 {
@@ -116,11 +120,12 @@ static bool is_prefix(uint8_t byte, unsigned bits)
 /* Opcodes of which the ModRM byte tells apart what they do. */
 static bool is_group(const uint8_t *opcode, unsigned size)
 {
-    static const uint8_t one[] = {0x80, 0x81, 0x83, 0x8f, 0xc0, 0xc1, 0xc6, 0xc7, 0xd0, 0xd1,
-                                  0xd2, 0xd3, 0xf6, 0xf7, 0xfe, 0xff},
+    static const uint8_t one[] = {0x80, 0x81, 0x83, 0x8f, 0xc0, 0xc1, 0xc6, 0xc7,
+                                  0xd0, 0xd1, 0xd2, 0xd3, 0xf6, 0xf7, 0xfe, 0xff},
                          two[] = {0x00, 0x01, 0x18, 0x71, 0x72, 0x73, 0xae, 0xba, 0xc7};
 
-    return size == 1 ? !!memchr(one, opcode[0], sizeof(one)) : size == 2 && memchr(two, opcode[1], sizeof(two));
+    return size == 1 ? !!memchr(one, opcode[0], sizeof(one))
+                     : size == 2 && memchr(two, opcode[1], sizeof(two));
 }
 
 /* "0f c7 /1" */
@@ -141,7 +146,8 @@ static void opcode_text(struct kvm *kvm, char *text, size_t text_size)
     if (at + size > got)
         snprintf(text, text_size, "not mapped");
     else if (is_group(code + at, size))
-        snprintf(text, text_size, "%s%02x /%u", size == 2 ? "0f " : "", code[at + size - 1], code[at + size] >> 3 & 7);
+        snprintf(text, text_size, "%s%02x /%u", size == 2 ? "0f " : "", code[at + size - 1],
+                 code[at + size] >> 3 & 7);
     else
         for (unsigned n = 0; n < size && 3 * n + 3 < text_size; n++)
             snprintf(text + 3 * n, text_size - 3 * n, n + 1 < size ? "%02x " : "%02x", code[at + n]);
@@ -165,9 +171,10 @@ static void count_opcode(struct kvm *kvm)
 }
 
 /*
- * To bring the state here and back costs some 50 us on the worst of hosts, as much as the software CPU takes for a few
- * hundred instructions one by one. So when KVM gives up again before it has run for longer than that, twice as many
- * are executed here, up to that number: whatever the guest does, it is at most half as fast as in the better place.
+ * To bring the state here and back costs some 50 us on the worst of hosts, as much as the software CPU takes
+ * for a few hundred instructions one by one. So when KVM gives up again before it has run for longer than
+ * that, twice as many are executed here, up to that number: whatever the guest does, it is at most half as
+ * fast as in the better place.
  */
 #define TRIP_NS      50000
 #define PATIENCE_MAX 512
@@ -187,7 +194,8 @@ bool kvm_software(struct kvm *kvm, enum cpu_exit *exit)
     do {
         *exit = cpu_step(kvm->cpu);
         kvm->stats.software++;
-    } while (--left && *exit == CPU_EXIT_KICK && kvm->s->activity == CPU_RUNNING && !atomic_load(&kvm->kicked));
+    } while (--left && *exit == CPU_EXIT_KICK && kvm->s->activity == CPU_RUNNING &&
+             !atomic_load(&kvm->kicked));
     cpu_pull(kvm->cpu);
     kvm->gave_up_at = kvm_host_ns();
     return *exit != CPU_EXIT_KICK;
@@ -210,7 +218,9 @@ static enum outcome on_internal_error(struct kvm *kvm, enum cpu_exit *exit)
     return kvm_software(kvm, exit) ? LEAVE : GO_ON;
 }
 
-/* --- The end ------------------------------------------------------------------------------------------------------------ */
+/* --- The end
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void fail_with_state(struct kvm *kvm, const char *what, uint64_t detail)
 {
@@ -243,7 +253,9 @@ static enum outcome on_unknown(struct kvm *kvm, enum cpu_exit *exit)
     return GO_ON;
 }
 
-/* --- The table ----------------------------------------------------------------------------------------------------------- */
+/* --- The table
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static const struct exit_row {
     const char *name;
@@ -285,7 +297,9 @@ bool kvm_exit(struct kvm *kvm, enum cpu_exit *exit)
     return row->handle(kvm, exit) == LEAVE;
 }
 
-/* --- --stats --------------------------------------------------------------------------------------------------------------- */
+/* --- --stats
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 void kvm_print_stats(const struct kvm *kvm, FILE *out)
 {
@@ -299,8 +313,10 @@ void kvm_print_stats(const struct kvm *kvm, FILE *out)
             fprintf(out, "%s%llu %s", before, (unsigned long long)kvm->stats.exits[n], exit_rows[n].name);
             before = ", ";
         }
-    fprintf(out, "\nstats: kvm: %llu times an instruction was not KVM's, %llu executed by the software CPU; %llu slices of "
-                 "%s by it\n",
+    fprintf(out,
+            "\nstats: kvm: %llu times an instruction was not KVM's, %llu executed by the software CPU; %llu "
+            "slices of "
+            "%s by it\n",
             (unsigned long long)kvm->stats.failures, (unsigned long long)kvm->stats.software,
             (unsigned long long)kvm->stats.unfit, "a state that KVM refuses");
     if (!kvm->stats.failures)
@@ -308,7 +324,8 @@ void kvm_print_stats(const struct kvm *kvm, FILE *out)
     fprintf(out, "stats: kvm: not KVM's");
     before = ": ";
     for (unsigned n = 0; n < KVM_OPCODES && kvm->stats.opcode[n].text[0]; n++) {
-        fprintf(out, "%s%s %llu", before, kvm->stats.opcode[n].text, (unsigned long long)kvm->stats.opcode[n].count);
+        fprintf(out, "%s%s %llu", before, kvm->stats.opcode[n].text,
+                (unsigned long long)kvm->stats.opcode[n].count);
         before = ", ";
     }
     fputc('\n', out);

@@ -1,13 +1,14 @@
 /*
  * kvm_internal.h - what the files of the KVM engine share.
  *
- * The kernel's vCPU and cpu_state() take turns in having the state. kvm->home says that cpu_state() has it: after
- * pull() and push(), and while the software CPU executes what KVM can't. kvm_take() hands it to the kernel, kvm_home()
- * brings it back. What KVM was last seen to have is kept (kvm->raw), so that the way back costs only what has changed.
+ * The kernel's vCPU and cpu_state() take turns in having the state. kvm->home says that cpu_state() has it:
+ * after pull() and push(), and while the software CPU executes what KVM can't. kvm_take() hands it to the
+ * kernel, kvm_home() brings it back. What KVM was last seen to have is kept (kvm->raw), so that the way back
+ * costs only what has changed.
  *
- * The chips are always devices/'s: KVM runs without interrupt controllers of its own. INTR reaches the guest by
- * KVM_INTERRUPT, the APIC's registers by MMIO exits, and all MSRs but those that the processor itself needs by MSR
- * exits, which cpu/msr.c answers.
+ * The chips are always devices/'s: KVM runs without interrupt controllers of its own. INTR reaches the guest
+ * by KVM_INTERRUPT, the APIC's registers by MMIO exits, and all MSRs but those that the processor itself
+ * needs by MSR exits, which cpu/msr.c answers.
  */
 #ifndef ACCEL_KVM_INTERNAL_H
 #define ACCEL_KVM_INTERNAL_H
@@ -22,11 +23,11 @@
 
 #include "accel/engine.h"
 
-#define KVM_SLOTS    64 /* spans of RAM and ROM that the guest can have at once */
-#define KVM_MSRS     16
-#define KVM_OPCODES  32 /* kinds of instructions counted apart */
-#define KVM_REASONS  64
-#define KVM_XSAVE    4096
+#define KVM_SLOTS     64 /* spans of RAM and ROM that the guest can have at once */
+#define KVM_MSRS      16
+#define KVM_OPCODES   32 /* kinds of instructions counted apart */
+#define KVM_REASONS   64
+#define KVM_XSAVE     4096
 #define KVM_LOG_PAGES 8192 /* of a slot with dirty logging: 32 MiB */
 
 /* What KVM offers beyond what can't be done without. */
@@ -88,20 +89,20 @@ struct kvm {
     bool warned_unfit;
     struct kvm_raw raw;
     uint64_t left_clock, left_host; /* when the thread last left the engine: guest's and host's ns */
-    uint8_t cr8;     /* as the kernel has it */
-    bool cr8_stale;  /* the APIC may have another */
+    uint8_t cr8;                    /* as the kernel has it */
+    bool cr8_stale;                 /* the APIC may have another */
 
     struct kvm_slot slot[KVM_SLOTS];
     struct bus_listener listener;
     struct region *logged[4]; /* whose writes are asked for */
 
-    unsigned avx_offset, pkru_offset;   /* in the XSAVE area; 0: KVM has none */
+    unsigned avx_offset, pkru_offset; /* in the XSAVE area; 0: KVM has none */
     unsigned opmask_offset, zmm_high_offset, zmm_more_offset;
-    uint64_t xsave_mask;                /* components to hand over */
+    uint64_t xsave_mask; /* components to hand over */
     bool msr_refused[KVM_MSRS];
 
-    unsigned patience;      /* instructions that the software CPU executes next time KVM can't */
-    uint64_t gave_up_at;    /* host ns when it last did */
+    unsigned patience;   /* instructions that the software CPU executes next time KVM can't */
+    uint64_t gave_up_at; /* host ns when it last did */
 
     struct {
         uint64_t exits[KVM_REASONS], entries, signals, software, failures, unfit, interrupts;
@@ -111,7 +112,8 @@ struct kvm {
 
 /* ioctl() that says what failed: false, and a line in `why`. */
 bool kvm_ioctl(int fd, unsigned long request, const char *name, void *argument, char *why, size_t why_size);
-#define KVM_IOCTL(fd, request, argument, why, why_size) kvm_ioctl(fd, request, #request, argument, why, why_size)
+#define KVM_IOCTL(fd, request, argument, why, why_size)                                                      \
+    kvm_ioctl(fd, request, #request, argument, why, why_size)
 
 uint64_t kvm_host_ns(void);
 
@@ -130,14 +132,16 @@ static inline void kvm_unlock(struct kvm *kvm)
 
 /* kvm.c: the engine can't go on; `format` says why, as printf. */
 void kvm_fail(struct kvm *kvm, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Finishes the access of the last exit, so that the kernel's state is at an instruction boundary. False: failed. */
+/* Finishes the access of the last exit, so that the kernel's state is at an instruction boundary. False:
+ * failed. */
 bool kvm_complete(struct kvm *kvm);
 
 /* kvm_exits.c: does what the exit asks for. True when the engine is to be left, with *exit. */
 bool kvm_exit(struct kvm *kvm, enum cpu_exit *exit);
 /* The same for an exit that completes an access: ports, memory, MSRs. */
 void kvm_access_exit(struct kvm *kvm);
-/* Lets the software CPU execute some instructions or events, one at least; the state is here. As kvm_exit(). */
+/* Lets the software CPU execute some instructions or events, one at least; the state is here. As kvm_exit().
+ */
 bool kvm_software(struct kvm *kvm, enum cpu_exit *exit);
 void kvm_print_stats(const struct kvm *kvm, FILE *out);
 

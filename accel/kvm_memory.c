@@ -1,11 +1,12 @@
 /*
  * kvm_memory.c - the guest's RAM and ROM as KVM's slots, which follow the memory map.
  *
- * Every span of RAM or ROM in the map is a slot; where there is none, accesses come out as MMIO exits and go to the
- * bus, chips and single bytes of ROM included. A change of the map (PAM, BARs) leaves unchanged slots alone.
+ * Every span of RAM or ROM in the map is a slot; where there is none, accesses come out as MMIO exits and go
+ * to the bus, chips and single bytes of ROM included. A change of the map (PAM, BARs) leaves unchanged slots
+ * alone.
  *
- * Who watches RAM for writes asks the bus (bus_collect_written()) before he looks at the pages' flags. The first time, the
- * region's slots get a log of written pages; from then on the log is emptied into the flags.
+ * Who watches RAM for writes asks the bus (bus_collect_written()) before he looks at the pages' flags. The
+ * first time, the region's slots get a log of written pages; from then on the log is emptied into the flags.
  */
 #include <errno.h>
 #include <string.h>
@@ -40,9 +41,9 @@ static unsigned wanted_slots(struct kvm *kvm, struct kvm_slot *slots)
             .address = start,
             .size = end - start,
             .host = region->host + offset,
-            .flags = region->kind == REGION_ROM      ? KVM_MEM_READONLY
-                     : is_logged(kvm, region) ? KVM_MEM_LOG_DIRTY_PAGES
-                                              : 0,
+            .flags = region->kind == REGION_ROM ? KVM_MEM_READONLY
+                     : is_logged(kvm, region)   ? KVM_MEM_LOG_DIRTY_PAGES
+                                                : 0,
             .region = region,
             .offset = offset,
         };
@@ -116,7 +117,8 @@ void kvm_memory_update(struct kvm *kvm)
     kvm_unlock(kvm);
 }
 
-/* --- What the bus tells --------------------------------------------------------------------------------------- */
+/* --- What the bus tells
+ * --------------------------------------------------------------------------------------- */
 
 static void map_changed(void *opaque)
 {
@@ -163,8 +165,8 @@ static void collect_written(void *opaque, struct region *ram)
 bool kvm_memory_setup(struct kvm *kvm, char *why, size_t why_size)
 {
     (void)why, (void)why_size;
-    kvm->listener = (struct bus_listener){
-        .map_changed = map_changed, .collect_written = collect_written, .opaque = kvm};
+    kvm->listener =
+        (struct bus_listener){.map_changed = map_changed, .collect_written = collect_written, .opaque = kvm};
     bus_listen(kvm->config.memory, &kvm->listener);
     return true;
 }

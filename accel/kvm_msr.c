@@ -1,25 +1,31 @@
 /*
  * kvm_msr.c - model-specific registers under KVM.
  *
- * Those that the processor itself needs while it runs the guest are the kernel's, a row each. All others, and all
- * that the kernel would answer with #GP, come out as MSR exits and are answered by cpu/msr.c, so that a guest finds
- * the same registers under each engine. A register of the table that this KVM refuses is treated like those others.
+ * Those that the processor itself needs while it runs the guest are the kernel's, a row each. All others, and
+ * all that the kernel would answer with #GP, come out as MSR exits and are answered by cpu/msr.c, so that a
+ * guest finds the same registers under each engine. A register of the table that this KVM refuses is treated
+ * like those others.
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "accel/kvm_internal.h"
 
-#define ROW(index, member) {index, #member, offsetof(struct cpu_state, member)}
+#define ROW(index, member)                                                                                   \
+    {                                                                                                        \
+        index, #member, offsetof(struct cpu_state, member)                                                   \
+    }
 
 const struct kvm_msr_row kvm_msr_rows[KVM_MSRS] = {
-    ROW(0x174, sysenter_cs),    ROW(0x175, sysenter_esp), ROW(0x176, sysenter_eip),         ROW(0x277, pat),
-    ROW(0xc0000081, star),      ROW(0xc0000082, lstar),   ROW(0xc0000083, cstar),           ROW(0xc0000084, sfmask),
-    ROW(0xc0000103, tsc_aux),   ROW(0xda0, xss),          ROW(0xc0000102, kernel_gs_base),
+    ROW(0x174, sysenter_cs), ROW(0x175, sysenter_esp),        ROW(0x176, sysenter_eip),
+    ROW(0x277, pat),         ROW(0xc0000081, star),           ROW(0xc0000082, lstar),
+    ROW(0xc0000083, cstar),  ROW(0xc0000084, sfmask),         ROW(0xc0000103, tsc_aux),
+    ROW(0xda0, xss),         ROW(0xc0000102, kernel_gs_base),
 };
 
 /* Besides those: what is part of the segments and of sregs. */
-static const uint32_t also_direct[] = {0xc0000080 /* EFER */, 0xc0000100 /* FS_BASE */, 0xc0000101 /* GS_BASE */};
+static const uint32_t also_direct[] = {0xc0000080 /* EFER */, 0xc0000100 /* FS_BASE */,
+                                       0xc0000101 /* GS_BASE */};
 
 static uint64_t get_member(const struct cpu_state *s, unsigned n)
 {
@@ -52,7 +58,8 @@ bool kvm_msr_set_one(int fd, uint32_t index, uint64_t value)
     return ioctl(fd, KVM_SET_MSRS, &msrs) == 1;
 }
 
-/* --- What the guest reaches without an exit ------------------------------------------------------------------ */
+/* --- What the guest reaches without an exit
+ * ------------------------------------------------------------------ */
 
 static void allow(uint8_t *bitmap, uint32_t base, uint32_t size, uint32_t index)
 {
@@ -86,9 +93,9 @@ static bool set_filter(struct kvm *kvm, char *why, size_t why_size)
 
 bool kvm_msr_setup(struct kvm *kvm, char *why, size_t why_size)
 {
-    struct kvm_enable_cap exits = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
-                                   .args = {KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
-                                            KVM_MSR_EXIT_REASON_FILTER}};
+    struct kvm_enable_cap exits = {
+        .cap = KVM_CAP_X86_USER_SPACE_MSR,
+        .args = {KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER}};
     uint64_t value;
 
     for (unsigned n = 0; n < KVM_MSRS; n++) {
@@ -97,13 +104,14 @@ bool kvm_msr_setup(struct kvm *kvm, char *why, size_t why_size)
         kvm->msr_refused[n] = kvm_msr_rows[n].name && !(kvm_msr_get_one(kvm->fd, index, &value) &&
                                                         kvm_msr_set_one(kvm->fd, index, value));
         if (kvm->msr_refused[n])
-            log_at(kvm->config.log, LOG_DEBUG, "kvm", "MSR %#x (%s) can't be set here; the software CPU has it", index,
-                   kvm_msr_rows[n].name);
+            log_at(kvm->config.log, LOG_DEBUG, "kvm",
+                   "MSR %#x (%s) can't be set here; the software CPU has it", index, kvm_msr_rows[n].name);
     }
     return KVM_IOCTL(kvm->vm, KVM_ENABLE_CAP, &exits, why, why_size) && set_filter(kvm, why, why_size);
 }
 
-/* --- To and from the kernel ------------------------------------------------------------------------------------ */
+/* --- To and from the kernel
+ * ------------------------------------------------------------------------------------ */
 
 struct msr_list {
     struct kvm_msrs head;
@@ -122,7 +130,7 @@ bool kvm_msrs_get(struct kvm *kvm, uint64_t values[KVM_MSRS])
     if (ioctl(kvm->fd, KVM_GET_MSRS, &list) != (int)count)
         return false;
     for (unsigned n = 0, k = 0; n < KVM_MSRS; n++)
-        values[n] = !kvm_msr_rows[n].name  ? 0
+        values[n] = !kvm_msr_rows[n].name ? 0
                     : kvm->msr_refused[n] ? get_member(kvm->s, n)
                                           : list.entry[k++].data;
     return true;
@@ -136,12 +144,13 @@ void kvm_msrs_set(struct kvm *kvm, const uint64_t values[KVM_MSRS], const uint64
         if (!row->name || kvm->msr_refused[n] || (before && before[n] == values[n]))
             continue;
         if (!kvm_msr_set_one(kvm->fd, row->index, values[n]))
-            log_at(kvm->config.log, LOG_ERROR, "kvm", "MSR %#x (%s) can't be set to %#llx", row->index, row->name,
-                   (unsigned long long)values[n]);
+            log_at(kvm->config.log, LOG_ERROR, "kvm", "MSR %#x (%s) can't be set to %#llx", row->index,
+                   row->name, (unsigned long long)values[n]);
     }
 }
 
-/* --- Exits ------------------------------------------------------------------------------------------------------- */
+/* --- Exits
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Whether the kernel has the register: then what it refuses is decided on the state that it has. */
 static bool kernel_has(const struct kvm *kvm, uint32_t index)
@@ -190,8 +199,9 @@ void kvm_msr_exit(struct kvm *kvm, bool write)
     bool done;
 
     if (kernel_has(kvm, index)) {
-        log_at(kvm->config.log, LOG_GUEST, "kvm", "%s %#x: the kernel has no such register, or it can't be %#llx",
-               write ? "WRMSR" : "RDMSR", index, (unsigned long long)value);
+        log_at(kvm->config.log, LOG_GUEST, "kvm",
+               "%s %#x: the kernel has no such register, or it can't be %#llx", write ? "WRMSR" : "RDMSR",
+               index, (unsigned long long)value);
         kvm->run->msr.error = 1;
         return;
     }

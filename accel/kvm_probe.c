@@ -1,9 +1,9 @@
 /*
  * kvm_probe.c - what this host's KVM offers, and what it is worth: whether kernel code runs natively on it.
  *
- * On hosts whose processor has no VT-x or AMD-V to offer, /dev/kvm may be there all the same, and run user code
- * natively and everything else in KVM's instruction emulator, a thousand times slower. So a loop is run for a few
- * milliseconds at CPL 0 and one at CPL 3, in a machine of a few pages that is thrown away.
+ * On hosts whose processor has no VT-x or AMD-V to offer, /dev/kvm may be there all the same, and run user
+ * code natively and everything else in KVM's instruction emulator, a thousand times slower. So a loop is run
+ * for a few milliseconds at CPL 0 and one at CPL 3, in a machine of a few pages that is thrown away.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,8 @@
 
 #define DEVICE "/dev/kvm"
 
-/* --- What must be there ------------------------------------------------------------------------------------------- */
+/* --- What must be there
+ * ------------------------------------------------------------------------------------------- */
 
 static const struct {
     int capability;
@@ -38,10 +39,12 @@ static const struct {
 static void explain_open(char *why, size_t why_size)
 {
     if (errno == EACCES || errno == EPERM)
-        snprintf(why, why_size, DEVICE " exists but you may not open it: add yourself to the group kvm; or use --accel jit");
+        snprintf(why, why_size,
+                 DEVICE " exists but you may not open it: add yourself to the group kvm; or use --accel jit");
     else if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
-        snprintf(why, why_size, "there is no " DEVICE ": this host's processor has no VT-x or AMD-V, or it is off in the "
-                                "firmware's settings, or the module kvm_intel or kvm_amd isn't loaded; use --accel jit");
+        snprintf(why, why_size,
+                 "there is no " DEVICE ": this host's processor has no VT-x or AMD-V, or it is off in the "
+                 "firmware's settings, or the module kvm_intel or kvm_amd isn't loaded; use --accel jit");
     else
         snprintf(why, why_size, DEVICE ": %s; use --accel jit", strerror(errno));
 }
@@ -56,16 +59,16 @@ int kvm_open(char *why, size_t why_size)
     }
     version = ioctl(device, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        snprintf(why, why_size, DEVICE " speaks version %d of its interface, and Oxbow %d; use --accel jit", version,
-                 KVM_API_VERSION);
+        snprintf(why, why_size, DEVICE " speaks version %d of its interface, and Oxbow %d; use --accel jit",
+                 version, KVM_API_VERSION);
         close(device);
         return -1;
     }
     for (unsigned n = 0; n < sizeof(needed) / sizeof(needed[0]); n++) {
         if (ioctl(device, KVM_CHECK_EXTENSION, needed[n].capability) > 0)
             continue;
-        snprintf(why, why_size, "this kernel's KVM has no %s, which came with Linux %s; use --accel jit", needed[n].name,
-                 needed[n].since);
+        snprintf(why, why_size, "this kernel's KVM has no %s, which came with Linux %s; use --accel jit",
+                 needed[n].name, needed[n].since);
         close(device);
         return -1;
     }
@@ -115,7 +118,8 @@ void kvm_get_offer(int vm, int fd, struct kvm_offer *offer)
     };
 }
 
-/* --- A machine of six pages: four levels of tables, a page of code and one for the stack ------------------------------ */
+/* --- A machine of six pages: four levels of tables, a page of code and one for the stack
+ * ------------------------------ */
 
 #define PAGE_TABLES 0x0000u
 #define CODE_PAGE   0x4000u
@@ -146,7 +150,8 @@ static void trial_end(struct trial *t)
 
 static void *map(size_t size, int fd)
 {
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+    void *at =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
 
     return at == MAP_FAILED ? NULL : at;
 }
@@ -171,8 +176,8 @@ static bool trial_begin(struct trial *t)
     t->run = map(t->run_size, t->fd);
     kvm_get_offer(t->vm, t->fd, &t->offer);
     return t->run && !ioctl(t->vm, KVM_SET_USER_MEMORY_REGION,
-                            &(struct kvm_userspace_memory_region){.memory_size = TRIAL_SIZE,
-                                                                  .userspace_addr = (uint64_t)(uintptr_t)t->memory});
+                            &(struct kvm_userspace_memory_region){
+                                .memory_size = TRIAL_SIZE, .userspace_addr = (uint64_t)(uintptr_t)t->memory});
 }
 
 /* Each address is itself; everything may be done by everybody. */
@@ -198,7 +203,8 @@ static bool set_state(struct trial *t, unsigned cpl)
 {
     static const uint8_t loop[] = {0xff, 0xc0, 0xeb, 0xfc};
     struct kvm_sregs sregs;
-    struct kvm_segment flat = {.limit = UINT32_MAX, .type = 3, .present = 1, .dpl = (uint8_t)cpl, .db = 1, .s = 1, .g = 1};
+    struct kvm_segment flat = {
+        .limit = UINT32_MAX, .type = 3, .present = 1, .dpl = (uint8_t)cpl, .db = 1, .s = 1, .g = 1};
 
     if (ioctl(t->fd, KVM_GET_SREGS, &sregs))
         return false;
@@ -216,7 +222,8 @@ static bool set_state(struct trial *t, unsigned cpl)
     sregs.cr4 |= CR4_PAE;
     sregs.efer |= EFER_LME | EFER_LMA;
     return !ioctl(t->fd, KVM_SET_SREGS, &sregs) &&
-           !ioctl(t->fd, KVM_SET_REGS, &(struct kvm_regs){.rip = CODE_PAGE, .rsp = TRIAL_SIZE, .rflags = FLAG_1});
+           !ioctl(t->fd, KVM_SET_REGS,
+                  &(struct kvm_regs){.rip = CODE_PAGE, .rsp = TRIAL_SIZE, .rflags = FLAG_1});
 }
 
 static void on_alarm(int number, siginfo_t *info, void *context)
@@ -231,7 +238,8 @@ static void on_alarm(int number, siginfo_t *info, void *context)
 static double trial_speed(struct trial *t, unsigned cpl)
 {
     struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO}, before;
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_ptr = t->run};
+    struct sigevent event = {
+        .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_ptr = t->run};
     struct itimerspec when = {.it_value.tv_nsec = TRIAL_NS, .it_interval.tv_nsec = TRIAL_NS};
     struct kvm_regs regs = {0};
     timer_t timer;
@@ -310,15 +318,18 @@ uint64_t kvm_tsc_now(void)
     return tsc;
 }
 
-/* --- oxbow accel -------------------------------------------------------------------------------------------------------- */
+/* --- oxbow accel
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void say_speed(FILE *out, const char *code, double speed)
 {
     if (speed >= NATIVE)
         fprintf(out, "        %s code runs natively\n", code);
     else if (speed > 0)
-        fprintf(out, "        %s code goes through KVM's instruction emulator, at %.1f million instructions a second\n", code,
-                speed / 1e6);
+        fprintf(out,
+                "        %s code goes through KVM's instruction emulator, at %.1f million instructions a "
+                "second\n",
+                code, speed / 1e6);
     else
         fprintf(out, "        %s code doesn't run\n", code);
 }
@@ -350,7 +361,9 @@ void kvm_report(FILE *out)
     say_speed(out, "user", speeds.user);
     say_speed(out, "kernel", speeds.kernel);
     if (speeds.kernel < NATIVE)
-        fprintf(out, "        so this host's processor has no VT-x or AMD-V to give; \"auto\" takes another engine\n");
+        fprintf(
+            out,
+            "        so this host's processor has no VT-x or AMD-V to give; \"auto\" takes another engine\n");
     if (!trial_begin(&t)) {
         trial_end(&t);
         return;
@@ -359,13 +372,18 @@ void kvm_report(FILE *out)
     if (lacking[0])
         fprintf(out, "        it lacks these features of processors: %s\n", lacking);
     if (!offer.tsc_scaling)
-        fprintf(out, "        a guest's TSC goes at the host's %.3f GHz: it can't be scaled\n", offer.tsc_khz / 1e6);
+        fprintf(out, "        a guest's TSC goes at the host's %.3f GHz: it can't be scaled\n",
+                offer.tsc_khz / 1e6);
     if (offer.tsc_fixed)
-        fprintf(out, "        a guest's TSC shows the host's: it can't be set, nor does it stand while the machine does\n");
+        fprintf(out, "        a guest's TSC shows the host's: it can't be set, nor does it stand while the "
+                     "machine does\n");
     else if (!offer.tsc_offset)
-        fprintf(out, "        no exact TSC offset (Linux 5.16): at a change of engines the guest's TSC may jump a little\n");
+        fprintf(out, "        no exact TSC offset (Linux 5.16): at a change of engines the guest's TSC may "
+                     "jump a little\n");
     if (!offer.emulation_exits)
-        fprintf(out, "        no exits on failed emulation (Linux 5.15): what it can't do in user code raises #UD\n");
+        fprintf(
+            out,
+            "        no exits on failed emulation (Linux 5.15): what it can't do in user code raises #UD\n");
     say_msrs(out, t.fd);
     trial_end(&t);
 }

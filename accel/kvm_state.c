@@ -1,8 +1,8 @@
 /*
  * kvm_state.c - the processor's state between cpu_state() and the kernel, both ways; see kvm_internal.h.
  *
- * What the kernel has no place for stays in cpu_state() while it runs: machine-check and memory-type registers, FCS
- * and FDS, PKRU and vector registers that this KVM doesn't know.
+ * What the kernel has no place for stays in cpu_state() while it runs: machine-check and memory-type
+ * registers, FCS and FDS, PKRU and vector registers that this KVM doesn't know.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 
 #include "accel/kvm_internal.h"
 
-/* --- General registers --------------------------------------------------------------------------------------- */
+/* --- General registers
+ * --------------------------------------------------------------------------------------- */
 
 /* Where struct kvm_regs has them, by their number in encodings. */
 static const uint8_t regs_offset[16] = {
@@ -36,7 +37,8 @@ static void regs_in(struct cpu_state *s, const struct kvm_regs *regs)
     s->rflags = regs->rflags;
 }
 
-/* --- Segments and control registers ------------------------------------------------------------------------------ */
+/* --- Segments and control registers
+ * ------------------------------------------------------------------------------ */
 
 static void segment_out(const struct segment *from, struct kvm_segment *to)
 {
@@ -141,10 +143,21 @@ static void sregs_in(struct kvm *kvm, struct kvm_sregs2 *sregs)
     s->cpl = (s->seg[SS].attr & SEG_DPL) >> SEG_DPL_SHIFT;
 }
 
-/* --- x87 and vector registers: the XSAVE area, in the standard format (SDM 1 13.4) --------------------------------- */
+/* --- x87 and vector registers: the XSAVE area, in the standard format (SDM 1 13.4)
+ * --------------------------------- */
 
-enum { XSAVE_FCW = 0, XSAVE_FSW = 2, XSAVE_FTW = 4, XSAVE_FOP = 6, XSAVE_FIP = 8, XSAVE_FDP = 16, XSAVE_MXCSR = 24,
-       XSAVE_ST = 32, XSAVE_XMM = 160, XSAVE_BV = 512 };
+enum {
+    XSAVE_FCW = 0,
+    XSAVE_FSW = 2,
+    XSAVE_FTW = 4,
+    XSAVE_FOP = 6,
+    XSAVE_FIP = 8,
+    XSAVE_FDP = 16,
+    XSAVE_MXCSR = 24,
+    XSAVE_ST = 32,
+    XSAVE_XMM = 160,
+    XSAVE_BV = 512
+};
 
 #define XCR0_OPMASK   (1u << 5)
 #define XCR0_ZMM_HIGH (1u << 6)
@@ -244,7 +257,8 @@ static void xsave_in(struct kvm *kvm, const uint8_t *area)
         memcpy(&s->pkru, area + kvm->pkru_offset, 4);
 }
 
-/* --- Debug registers ------------------------------------------------------------------------------------------------ */
+/* --- Debug registers
+ * ------------------------------------------------------------------------------------------------ */
 
 static void debug_out(const struct cpu_state *s, struct kvm_debugregs *debug)
 {
@@ -261,7 +275,8 @@ static void debug_in(struct cpu_state *s, const struct kvm_debugregs *debug)
     s->dr[7] = debug->dr7;
 }
 
-/* --- What is between instructions ----------------------------------------------------------------------------------- */
+/* --- What is between instructions
+ * ----------------------------------------------------------------------------------- */
 
 #define SHADOW_STI    1
 #define SHADOW_MOV_SS 2
@@ -296,7 +311,8 @@ static void set_event(struct cpu_state *s, enum event_type type, uint8_t vector)
     s->event_error = 0;
 }
 
-/* Software interrupts and exceptions are left out: RIP is still at their instruction, which raises them again. */
+/* Software interrupts and exceptions are left out: RIP is still at their instruction, which raises them
+ * again. */
 static void events_in(struct cpu_state *s, const struct kvm_vcpu_events *events)
 {
     bool soft = events->exception.nr == 3 || events->exception.nr == 4;
@@ -317,7 +333,8 @@ static void events_in(struct cpu_state *s, const struct kvm_vcpu_events *events)
                 (events->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? SHADOW_MOV_SS : 0);
 }
 
-/* --- Time: both count the same TSC, the kernel by the host's, cpu_state() by the clock ------------------------------- */
+/* --- Time: both count the same TSC, the kernel by the host's, cpu_state() by the clock
+ * ------------------------------- */
 
 #define MSR_TSC 0x10
 
@@ -340,13 +357,37 @@ void kvm_tsc_leave(struct kvm *kvm)
     kvm->left_host = kvm_host_ns();
 }
 
+static bool kernel_tsc(const struct kvm *kvm, uint64_t *tsc)
+{
+    if (!kvm->offer.tsc_fixed)
+        return kvm_msr_get_one(kvm->fd, MSR_TSC, tsc);
+    *tsc = __builtin_ia32_rdtsc();
+    return true;
+}
+
+#define TRIES 5
+#define CLOSE 2000 /* ns */
+
+/*
+ * First the TSC, then the clock: the guest may find that its TSC went slowly, never that it went back. The two are read
+ * again when something came between them: a timer that was set by the one fires by the other, and never too early.
+ */
 void kvm_tsc_home(struct kvm *kvm)
 {
-    uint64_t tsc;
+    uint64_t stood = clock_ns_to_ticks(time_stood(kvm), kvm->config.tsc_hz), best = UINT64_MAX;
 
-    /* First the TSC: the guest may find that it went slowly, never that it went back. */
-    if (kvm_msr_get_one(kvm->fd, MSR_TSC, &tsc))
-        kvm->s->tsc_offset = tsc - clock_ns_to_ticks(time_stood(kvm), kvm->config.tsc_hz) - clock_ticks(kvm);
+    for (unsigned n = 0; n < TRIES && best > CLOSE; n++) {
+        uint64_t before = kvm_host_ns(), tsc, clock, took;
+
+        if (!kernel_tsc(kvm, &tsc))
+            return;
+        clock = clock_ticks(kvm);
+        took = kvm_host_ns() - before;
+        if (took < best)
+            kvm->s->tsc_offset = tsc - stood - clock;
+        if (took < best)
+            best = took;
+    }
     kvm->raw.tsc_offset = kvm->s->tsc_offset;
 }
 
@@ -356,16 +397,31 @@ static struct kvm_device_attr offset_attr(uint64_t *offset)
         .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)(uintptr_t)offset};
 }
 
-/* The kernel's TSC becomes `wanted`. Written as an MSR it is rounded by KVM to what other vCPUs might have. */
+#define MSR_TSC_DEADLINE 0x6e0
+
+/* A TSC that can't be set shows something else than `wanted`: what goes by it is told. */
+static void jump(struct kvm *kvm, uint64_t wanted)
+{
+    uint64_t now, deadline;
+
+    if (!kernel_tsc(kvm, &now))
+        return;
+    kvm->s->tsc_offset += now - wanted;
+    kvm->raw.tsc_offset = kvm->s->tsc_offset;
+    cpu_renew_clock(kvm->cpu);
+    if (cpu_read_msr(kvm->cpu, MSR_TSC_DEADLINE, &deadline) && deadline)
+        cpu_write_msr(kvm->cpu, MSR_TSC_DEADLINE, deadline);
+}
+
+/* The kernel's TSC becomes `wanted`. Written as an MSR it is rounded by KVM to what other vCPUs might have.
+ */
 static void set_tsc(struct kvm *kvm, uint64_t wanted)
 {
     uint64_t offset, now;
     struct kvm_device_attr attr = offset_attr(&offset);
 
-    if (kvm->offer.tsc_fixed) { /* it has jumped ahead: the guest's clock is told */
-        kvm->s->tsc_offset += kvm_msr_get_one(kvm->fd, MSR_TSC, &now) ? now - wanted : 0;
-        kvm->raw.tsc_offset = kvm->s->tsc_offset;
-        cpu_renew_clock(kvm->cpu);
+    if (kvm->offer.tsc_fixed) {
+        jump(kvm, wanted);
         return;
     }
     if (kvm->offer.tsc_offset && !ioctl(kvm->fd, KVM_GET_DEVICE_ATTR, &attr) &&
@@ -397,7 +453,9 @@ void kvm_tsc_return(struct kvm *kvm)
         set_tsc(kvm, tsc - clock_ns_to_ticks(stood, kvm->config.tsc_hz));
 }
 
-/* --- Both ways ---------------------------------------------------------------------------------------------------------- */
+/* --- Both ways
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static bool get(struct kvm *kvm, unsigned long request, const char *name, void *argument)
 {
@@ -418,7 +476,8 @@ bool kvm_home(struct kvm *kvm)
         return true;
     if (!kvm_complete(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
         !get(kvm, KVM_GET_SREGS2, "KVM_GET_SREGS2", &raw->sregs) ||
-        !get(kvm, KVM_GET_XSAVE, "KVM_GET_XSAVE", raw->xsave) || !get(kvm, KVM_GET_XCRS, "KVM_GET_XCRS", &xcrs) ||
+        !get(kvm, KVM_GET_XSAVE, "KVM_GET_XSAVE", raw->xsave) ||
+        !get(kvm, KVM_GET_XCRS, "KVM_GET_XCRS", &xcrs) ||
         !get(kvm, KVM_GET_DEBUGREGS, "KVM_GET_DEBUGREGS", &raw->debug) ||
         !get(kvm, KVM_GET_VCPU_EVENTS, "KVM_GET_VCPU_EVENTS", &raw->events) || !kvm_msrs_get(kvm, raw->msr))
         return false;
@@ -449,7 +508,8 @@ static bool refused(struct kvm *kvm, const char *what)
     if (!kvm->warned_unfit)
         log_at(kvm->config.log, LOG_INFO, "kvm",
                "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx)", what,
-               (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4, (unsigned long long)kvm->s->efer);
+               (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4,
+               (unsigned long long)kvm->s->efer);
     kvm->warned_unfit = kvm->unfit = true;
     return false;
 }

@@ -1,6 +1,6 @@
 /*
- * cmpxchg16b.c - LOCK CMPXCHG16B in long mode: what it stores, loads and says, at CPL 0 and 3. A KVM that emulates kernel
- * code may not know it, and its user then gets the end of the machine or the right answers.
+ * cmpxchg16b.c - LOCK CMPXCHG16B in long mode: what it stores, loads and says, at CPL 0 and 3. A KVM that
+ * emulates kernel code may not know it, and its user then gets the end of the machine or the right answers.
  */
 #include "lib.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_kvm_state.c - KVM as an engine, on a processor without a machine: what goes through push() and pull() comes back
- * bit for bit in every mode, and short programs do what they do under the software CPU.
+ * test_kvm_state.c - KVM as an engine, on a processor without a machine: what goes through push() and pull()
+ * comes back bit for bit in every mode, and short programs do what they do under the software CPU.
  */
 #include <pthread.h>
 
@@ -45,7 +45,8 @@ static uint64_t canonical_any(void)
 /* Everything that has no bearing on whether the state is a possible one. */
 static void scramble(struct cpu_state *s)
 {
-    const uint64_t flags = FLAGS_ARITH | FLAG_IF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_IOPL;
+    const uint64_t flags =
+        FLAGS_ARITH | FLAG_IF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_IOPL;
 
     for (unsigned n = 0; n < 16; n++)
         s->gpr[n] = any();
@@ -130,10 +131,12 @@ START_TEST(state_of_long_mode)
         scramble(s);
         for (unsigned n = 0; n < SEG_COUNT; n++) {
             s->seg[n].limit = UINT32_MAX;
-            s->seg[n].attr = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_G | SEG_DB | cpl << SEG_DPL_SHIFT;
+            s->seg[n].attr =
+                SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_G | SEG_DB | cpl << SEG_DPL_SHIFT;
             s->seg[n].selector = selectors[cpl];
         }
-        s->seg[CS].attr = SEG_P | SEG_S | SEG_CODE | SEG_READABLE | SEG_ACCESSED | SEG_L | SEG_G | cpl << SEG_DPL_SHIFT;
+        s->seg[CS].attr =
+            SEG_P | SEG_S | SEG_CODE | SEG_READABLE | SEG_ACCESSED | SEG_L | SEG_G | cpl << SEG_DPL_SHIFT;
         s->seg[CS].selector = (uint16_t)(8 | cpl);
         s->seg[FS].base = canonical_any();
         s->seg[GS].base = canonical_any();
@@ -219,7 +222,8 @@ START_TEST(between_instructions)
 }
 END_TEST
 
-/* --- Running ------------------------------------------------------------------------------------------------- */
+/* --- Running
+ * ------------------------------------------------------------------------------------------------- */
 
 /* The code, then HLT; in 64-bit mode at CPL 0, a second away from the test's time limit at most. */
 static enum cpu_exit run_code(const uint8_t *code, unsigned size)
@@ -243,7 +247,8 @@ START_TEST(ports_and_halt)
     rig_long_mode(r);
     r->next_read = 7;
     /* mov dx, 0x100; in al, dx; add al, 35; out dx, al; lea rcx, [rax + 1] */
-    ck_assert_int_eq(RUN_KVM(0x66, 0xba, 0x00, 0x01, 0xec, 0x04, 35, 0xee, 0x48, 0x8d, 0x48, 0x01), CPU_EXIT_HALT);
+    ck_assert_int_eq(RUN_KVM(0x66, 0xba, 0x00, 0x01, 0xec, 0x04, 35, 0xee, 0x48, 0x8d, 0x48, 0x01),
+                     CPU_EXIT_HALT);
     ck_assert_uint_eq(r->written_count, 1);
     ck_assert_uint_eq(r->written[0], 42);
     ck_assert_uint_eq(s->gpr[RCX] & 0xff, 43);
@@ -294,7 +299,8 @@ START_TEST(msrs_by_exits)
     s->gpr[RCX] = 0x10;
     s->gpr[RAX] = 0x1000;
     s->gpr[RDX] = 0x12345;
-    ck_assert_int_eq(RUN_KVM(0x0f, 0x30, 0x0f, 0x31, 0x89, 0xd3), CPU_EXIT_HALT); /* wrmsr; rdtsc; mov ebx, edx */
+    ck_assert_int_eq(RUN_KVM(0x0f, 0x30, 0x0f, 0x31, 0x89, 0xd3),
+                     CPU_EXIT_HALT); /* wrmsr; rdtsc; mov ebx, edx */
     ck_assert_uint_ge(s->gpr[RBX], 0x12345);
     ck_assert_uint_le(s->gpr[RBX], 0x12350);
 }
@@ -307,7 +313,8 @@ static void *kick(void *opaque)
     return NULL;
 }
 
-/* A loop without end is left by a kick, whenever it comes; Check's time limit catches the one that is lost. */
+/* A loop without end is left by a kick, whenever it comes; Check's time limit catches the one that is lost.
+ */
 START_TEST(kicks_arrive)
 {
     rig_long_mode(r);
@@ -333,7 +340,8 @@ START_TEST(swaps)
     rig_long_mode(r);
     s->gpr[RCX] = 3000000;
     s->gpr[RAX] = 0;
-    memcpy(r->ram + RIG_CODE, "\x48\x01\xc8\x48\xff\xc9\x75\xf8\xf4", 9); /* add rax, rcx; dec rcx; jnz; hlt */
+    memcpy(r->ram + RIG_CODE, "\x48\x01\xc8\x48\xff\xc9\x75\xf8\xf4",
+           9); /* add rax, rcx; dec rcx; jnz; hlt */
     for (unsigned n = 0; s->activity == CPU_RUNNING && n < 10000; n++) {
         cpu_push(r->cpu);
         cpu_run(r->cpu, 100000);
@@ -367,7 +375,7 @@ Suite *kvm_state_suite(void)
     tcase_add_test(tc, state_of_real_mode);
     tcase_add_test(tc, pdpte_registers);
     tcase_add_test(tc, between_instructions);
-        tcase_add_test(tc, ports_and_halt);
+    tcase_add_test(tc, ports_and_halt);
     tcase_add_test(tc, what_kvm_cannot);
     tcase_add_test(tc, msrs_by_exits);
     tcase_add_test(tc, kicks_arrive);

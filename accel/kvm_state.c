@@ -399,15 +399,12 @@ static struct kvm_device_attr offset_attr(uint64_t *offset)
 
 #define MSR_TSC_DEADLINE 0x6e0
 
-/* A TSC that can't be set shows something else than `wanted`: what goes by it is told. */
-static void jump(struct kvm *kvm, uint64_t wanted)
+/* The TSC can't be set, and has jumped for the guest: what goes by it is told. */
+static void follow_tsc(struct kvm *kvm)
 {
-    uint64_t now, deadline;
+    uint64_t deadline;
 
-    if (!kernel_tsc(kvm, &now))
-        return;
-    kvm->s->tsc_offset += now - wanted;
-    kvm->raw.tsc_offset = kvm->s->tsc_offset;
+    kvm_tsc_home(kvm);
     cpu_renew_clock(kvm->cpu);
     if (cpu_read_msr(kvm->cpu, MSR_TSC_DEADLINE, &deadline) && deadline)
         cpu_write_msr(kvm->cpu, MSR_TSC_DEADLINE, deadline);
@@ -421,7 +418,7 @@ static void set_tsc(struct kvm *kvm, uint64_t wanted)
     struct kvm_device_attr attr = offset_attr(&offset);
 
     if (kvm->offer.tsc_fixed) {
-        jump(kvm, wanted);
+        follow_tsc(kvm);
         return;
     }
     if (kvm->offer.tsc_offset && !ioctl(kvm->fd, KVM_GET_DEVICE_ATTR, &attr) &&

@@ -151,6 +151,8 @@ void kvm_state_setup(struct kvm *kvm);
 bool kvm_home(struct kvm *kvm);
 /* The other way; false, with unfit set, when the kernel refuses. */
 bool kvm_take(struct kvm *kvm);
+/* kvm_tsc.c: the kernel's TSC becomes cpu_state()'s. */
+void kvm_tsc_take(struct kvm *kvm);
 /* cpu_state()'s TSC becomes the kernel's. */
 void kvm_tsc_home(struct kvm *kvm);
 /* The thread leaves the engine; and comes back to it: while the clock stood, the guest's TSC did. */

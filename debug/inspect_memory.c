@@ -264,6 +264,42 @@ bool monitor_disas(struct monitor_call *call)
     return dump_code(call, &place, count > UNITS_MAX ? UNITS_MAX : (unsigned)count);
 }
 
+/* --- Ports --------------------------------------------------------------------------------------- */
+
+/* The port, and by the format how many bytes. */
+static bool take_port(struct monitor_call *call, uint64_t *port, unsigned *size)
+{
+    if (strcmp(call->format, "b") && strcmp(call->format, "h") && strcmp(call->format, "w") && *call->format)
+        return monitor_fail(call, "a port has b, h or w: 1, 2 or 4 bytes, not \"%.20s\"", call->format);
+    *size = *call->format ? unit_size(*call->format) : 1;
+    if (!monitor_value(call, call->argv[1], port))
+        return false;
+    return *port <= UINT16_MAX || monitor_fail(call, "there is no port %" PRIx64, *port);
+}
+
+bool monitor_in(struct monitor_call *call)
+{
+    uint64_t port;
+    unsigned size;
+
+    if (!take_port(call, &port, &size))
+        return false;
+    fprintf(call->out, "port %04" PRIx64 ": 0x%0*" PRIx64 "\n", port, (int)size * 2,
+            bus_read(call->machine->ports, port, size));
+    return true;
+}
+
+bool monitor_out(struct monitor_call *call)
+{
+    uint64_t port, value;
+    unsigned size;
+
+    if (!take_port(call, &port, &size) || !monitor_value(call, call->argv[2], &value))
+        return false;
+    bus_write(call->machine->ports, port, value, size);
+    return true;
+}
+
 /* --- Translations -------------------------------------------------------------------------------- */
 
 bool info_paging(struct monitor_call *call)

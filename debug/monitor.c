@@ -218,7 +218,7 @@ static bool run_row(struct monitor_call *call)
 
 static bool takes_format(const char *name)
 {
-    return !strcmp(name, "x") || !strcmp(name, "xp");
+    return !strcmp(name, "x") || !strcmp(name, "xp") || !strcmp(name, "i") || !strcmp(name, "o");
 }
 
 /* "x/10i" is x with the format 10i, and so is "x /10i". */

@@ -252,6 +252,8 @@ const struct monitor_row monitor_table[] = {
     {"x", "[/FMT] [ADDRESS]", "memory; FMT is a count, a format of xduotcsia, a size of bhwg", monitor_x, 0,
      1, true},
     {"xp", "[/FMT] [ADDRESS]", "the same by physical address", monitor_xp, 0, 1, true},
+    {"i", "[/b|h|w] PORT", "reads a port, as the processor would", monitor_in, 1, 1, true},
+    {"o", "[/b|h|w] PORT VALUE", "writes one", monitor_out, 2, 2, true},
     {"disas", "[ADDRESS [COUNT]]", "instructions; where the processor is, if not said otherwise",
      monitor_disas, 0, 2, true},
     {"print", "VALUE", "a number, $register or symbol, with + and -", print, 1, 1, true},

@@ -98,6 +98,7 @@ bool info_registers(struct monitor_call *call), info_fpu(struct monitor_call *ca
     info_idt(struct monitor_call *call), info_tss(struct monitor_call *call);
 
 /* inspect_memory.c */
+bool monitor_in(struct monitor_call *call), monitor_out(struct monitor_call *call);
 bool monitor_x(struct monitor_call *call), monitor_xp(struct monitor_call *call),
     monitor_disas(struct monitor_call *call), info_mem(struct monitor_call *call),
     info_tlb(struct monitor_call *call), info_paging(struct monitor_call *call),

@@ -133,6 +133,18 @@ START_TEST(dumps)
 }
 END_TEST
 
+START_TEST(ports)
+{
+    ck_assert(run("o/b 0x70 0xf")); /* CMOS: the reason of a shutdown */
+    ck_assert(run("o/b 0x71 0x5a"));
+    is("i/b 0x71", "port 0071: 0x5a\n");
+    is("i /h 0xcf8+4", "port 0cfc: 0xffff\n");
+    refuses("i/g 0x71", "1, 2 or 4 bytes");
+    refuses("i 0x10000", "there is no port 10000");
+    refuses("o 0x70", "o is used so: o [/b|h|w] PORT VALUE");
+}
+END_TEST
+
 START_TEST(code)
 {
     put(PLACE, "\x90\xe8\x0a\0\0\0\xc3", 7);
@@ -360,6 +372,7 @@ Suite *monitor_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, values);
     tcase_add_test(tc, dumps);
+    tcase_add_test(tc, ports);
     tcase_add_test(tc, code);
     tcase_add_test(tc, topics);
     tcase_add_test(tc, lines);

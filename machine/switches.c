@@ -4,16 +4,16 @@
  * Whoever sees that a condition holds asks the CPU to stand still after the present instruction, notes which
  * engine is wanted and wakes the event loop, whose thread makes the switch (switches_poll). Looking costs
  * nothing where nobody asks: a port is watched by an address space that the CPU has in front of the ports'
- * own, the serial port by a stream in front of the host's. An address is a stop of the CPU (cpu.h) while
+ * own, the serial port by who reads along (line_watch.h). An address is a stop of the CPU (cpu.h) while
  * another engine than the wanted one runs, and the switch is made before the CPU goes on.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "accel/engine.h"
+#include "machine/line_watch.h"
 #include "machine/machine.h"
 
-#define LINE_MAX   1024u
 #define PORT_SPACE (1ull << 16)
 
 struct switch_point {
@@ -34,10 +34,7 @@ struct switches {
     struct bus *ports; /* NULL: no port is watched */
     struct machine_stop_watch stops;
 
-    struct chardev serial; /* in front of `host` */
-    struct chardev *host;
-    char line[LINE_MAX];
-    size_t length;
+    struct line_watch serial;
 };
 
 static void ask(struct switches *s, const char *engine)
@@ -116,83 +113,26 @@ static bool watch_ports(struct switches *s)
  */
 
 /* Whether the line ends in the text: when its last character comes, it has come. */
-static bool line_shows(const struct switches *s, const char *text)
+static bool line_shows(const char *line, size_t length, const char *text)
 {
-    size_t length = strlen(text);
+    size_t wanted = strlen(text);
 
-    return length <= s->length && !memcmp(s->line + s->length - length, text, length);
+    return wanted <= length && !memcmp(line + length - wanted, text, wanted);
 }
 
-static void take_character(struct switches *s, char c)
+static void line_grown(void *opaque, const char *line, size_t length, bool ended)
 {
-    bool ends = c == '\n' || c == '\r';
+    struct switches *s = opaque;
 
-    if (ends)
-        s->length = 0;
-    if (s->length == LINE_MAX) { /* the texts are much shorter than half of it */
-        memmove(s->line, s->line + LINE_MAX / 2, LINE_MAX / 2);
-        s->length = LINE_MAX / 2;
-    }
-    if (!ends)
-        s->line[s->length++] = c;
     for (unsigned n = 0; n < s->count; n++) {
         struct switch_point *p = &s->point[n];
 
-        if (ends)
+        if (ended)
             p->seen = false;
-        else if (p->option->kind == SWITCH_SERIAL && !p->seen && (p->seen = line_shows(s, p->option->text)))
+        else if (p->option->kind == SWITCH_SERIAL && !p->seen &&
+                 (p->seen = line_shows(line, length, p->option->text)))
             ask(s, p->option->engines);
     }
-}
-
-static struct switches *of_serial(struct chardev *chr)
-{
-    return (struct switches *)((char *)chr - offsetof(struct switches, serial));
-}
-
-static void serial_write(struct chardev *chr, const uint8_t *data, size_t size)
-{
-    struct switches *s = of_serial(chr);
-
-    chardev_write(s->host, data, size);
-    for (size_t n = 0; n < size; n++)
-        take_character(s, (char)data[n]);
-}
-
-static void serial_room_changed(struct chardev *chr)
-{
-    chardev_room_changed(of_serial(chr)->host);
-}
-
-static void serial_close(struct chardev *chr)
-{
-    struct chardev *host = of_serial(chr)->host;
-
-    host->close(host);
-}
-
-static size_t serial_room(void *opaque)
-{
-    struct char_receiver *to = &((struct switches *)opaque)->serial.receiver;
-
-    return to->room ? to->room(to->opaque) : SIZE_MAX;
-}
-
-static void serial_receive(void *opaque, const uint8_t *data, size_t size)
-{
-    struct char_receiver *to = &((struct switches *)opaque)->serial.receiver;
-
-    if (to->receive)
-        to->receive(to->opaque, data, size);
-}
-
-static void watch_serial(struct switches *s)
-{
-    s->host = s->machine->serial[0];
-    s->host->receiver = (struct char_receiver){serial_room, serial_receive, s};
-    s->serial =
-        (struct chardev){.write = serial_write, .room_changed = serial_room_changed, .close = serial_close};
-    s->machine->serial[0] = &s->serial;
 }
 
 /* --- Addresses --------------------------------------------------------------------------------------------
@@ -307,8 +247,8 @@ static bool arm(struct switches *s, struct switch_point *p)
     case SWITCH_PORT:
         return s->ports || watch_ports(s);
     case SWITCH_SERIAL:
-        if (!s->host)
-            watch_serial(s);
+        if (!s->serial.host)
+            line_watch_insert(&s->serial, &s->machine->serial[0], line_grown, s);
         return true;
     default:
         return true;

@@ -41,7 +41,7 @@ report "host includes core and the OS" \
 report "gui includes core and the OS" \
     "$(others gui '(core|gui)/[^"]*|config\.h' '.*')"
 report "accel includes core and cpu's public headers" \
-    "$(others accel '(core|accel)/[^"]*|cpu/(cpu|state)\.h' "$c_library|$threads|(linux/kvm|sys/[a-z]+|asm/prctl|unistd|fcntl|signal)\.h")"
+    "$(others accel '(core|accel)/[^"]*|cpu/(cpu|state)\.h|config\.h' "$c_library|$threads|(linux/kvm|sys/[a-z]+|asm/prctl|unistd|fcntl|signal)\.h")"
 report "only kvm*.c knows <linux/kvm.h>" \
     "$(grep -rlE --include='*.[ch]' '# *include *<linux/kvm' core cpu accel devices bios gui host machine debug oxbow.c | grep -vE 'accel/kvm[^/]*$')"
 report "debug includes core, cpu's public headers and the machine" \

@@ -303,9 +303,9 @@ bool kvm_exit(struct kvm *kvm, enum cpu_exit *exit)
 
 void kvm_print_stats(const struct kvm *kvm, FILE *out)
 {
-    const char *before = ": ";
+    const char *before = "; exits: ";
 
-    fprintf(out, "stats: kvm: %llu entries, %llu signals, %llu interrupts; exits",
+    fprintf(out, "stats: kvm: %llu entries, %llu signals, %llu interrupts",
             (unsigned long long)kvm->stats.entries, (unsigned long long)kvm->stats.signals,
             (unsigned long long)kvm->stats.interrupts);
     for (unsigned n = 0; n < KVM_REASONS; n++)

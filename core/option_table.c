@@ -118,8 +118,9 @@ const struct option_row option_table[] = {
      "for --symbols.",
      set_perf, AT(perf_map)},
     {"symbols", 0, "FILE", NULL, RUN,
-     "The guest's symbols, for the monitor: an ELF file such as vmlinux, or a list as nm and System.map have it.", set_text,
-     AT(symbols)},
+     "The guest's symbols, for the monitor and crash reports: an ELF file such as vmlinux, or a list as nm and System.map "
+     "have it. Without it, the kernel's own.",
+     set_text, AT(symbols)},
     {"crash-report", 0, "FILE", NULL, RUN,
      "When the guest crashes, writes the report to FILE as well, and its memory and registers to FILE.core, an ELF core file "
      "for gdb and crash.",

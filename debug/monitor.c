@@ -256,6 +256,16 @@ static bool run_words(struct monitor_call *call)
                      : monitor_fail(call, "there is no topic \"%.60s\"; help info lists them", call->argv[0]);
 }
 
+/* Without --symbols the kernel's own names serve, if it has any; they are read when the first command comes. */
+static void learn_names(struct monitor *monitor)
+{
+    char why[400];
+
+    if (!monitor->learned && !monitor->symbols && monitor->machine->kernel_name)
+        monitor->symbols = symbols_read(monitor->machine->kernel_name, why, sizeof(why));
+    monitor->learned = true;
+}
+
 bool monitor_command(struct monitor *monitor, const char *line, FILE *out)
 {
     struct monitor_call call = {.monitor = monitor, .machine = monitor->machine, .out = out, .format = ""};
@@ -263,6 +273,7 @@ bool monitor_command(struct monitor *monitor, const char *line, FILE *out)
 
     if (strlen(line) >= sizeof(copy))
         return monitor_fail(&call, "the line is too long");
+    learn_names(monitor);
     snprintf(copy, sizeof(copy), "%s", line);
     call.rest = line + strspn(line, " \t");
     call.rest += strcspn(call.rest, " \t");
@@ -332,6 +343,7 @@ void monitor_complete(struct monitor *monitor, const char *line,
     char first[32];
     size_t length;
 
+    learn_names(monitor);
     line += strspn(line, " \t");
     length = strcspn(line, " \t/");
     snprintf(first, sizeof(first), "%.*s", (int)(length > 31 ? 31 : length), line);

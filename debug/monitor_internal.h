@@ -43,6 +43,7 @@ struct trace {
 struct monitor {
     struct machine *machine;
     struct symbols *symbols; /* NULL: none */
+    bool learned;            /* the kernel's own names were looked for */
     struct key_queue keys;
     struct console *console;
     struct monitor_place next;

@@ -32,8 +32,9 @@ struct loop {
 
     struct loop_watch *watches;
     unsigned watch_count;
+    struct loop_poller *pollers;
 
-    /* What this sleep polls: slot 0 is wake_fd, slot n belongs to polled[n]. */
+    /* What this sleep polls: slot 0 is wake_fd, slot n belongs to polled[n], or to a poller if that is NULL. */
     struct pollfd *slots;
     struct loop_watch **polled;
     unsigned slot_count, capacity;
@@ -155,10 +156,8 @@ static void reap(struct loop *loop)
     }
 }
 
-static bool reserve_slots(struct loop *loop)
+static bool reserve_slots(struct loop *loop, unsigned need)
 {
-    unsigned need = loop->watch_count + 1;
-
     if (need <= loop->capacity)
         return true;
     unsigned capacity = 2 * need + 6;
@@ -178,7 +177,7 @@ static void fill_slots(struct loop *loop)
 {
     reap(loop);
     loop->slot_count = 0;
-    if (!reserve_slots(loop))
+    if (!reserve_slots(loop, loop->watch_count + 1))
         return;
     loop->slots[0] = (struct pollfd){.fd = loop->wake_fd, .events = POLLIN};
     loop->polled[0] = NULL;
@@ -202,9 +201,60 @@ static void run_watches(struct loop *loop)
     }
     for (unsigned i = 1; i < loop->slot_count; i++) {
         struct loop_watch *watch = loop->polled[i];
+        if (!watch)
+            continue;
         short news = loop->slots[i].revents & (short)(watch->events | POLLERR | POLLHUP | POLLNVAL);
         if (news && watch->events && !watch->dead)
             watch->fn(watch->opaque, news);
+    }
+}
+
+/* --- pollers ------------------------------------------------------------------------------------- */
+
+void loop_add_poller(struct loop *loop, struct loop_poller *poller)
+{
+    poller->next = loop->pollers;
+    loop->pollers = poller;
+    loop_deadline(loop);
+}
+
+void loop_remove_poller(struct loop *loop, struct loop_poller *poller)
+{
+    for (struct loop_poller **link = &loop->pollers; *link; link = &(*link)->next) {
+        if (*link != poller)
+            continue;
+        *link = poller->next;
+        return;
+    }
+}
+
+int loop_poll_fd(struct loop *loop, int fd, short events)
+{
+    if (!loop->slot_count || !reserve_slots(loop, loop->slot_count + 1))
+        return -1;
+    loop->slots[loop->slot_count] = (struct pollfd){.fd = fd, .events = events};
+    loop->polled[loop->slot_count] = NULL;
+    return (int)loop->slot_count++;
+}
+
+short loop_polled(const struct loop *loop, int number)
+{
+    return number > 0 && (unsigned)number < loop->slot_count ? loop->slots[number].revents : 0;
+}
+
+/* How long the sleep may be, at most `ns`. */
+static uint64_t ask_pollers(struct loop *loop, uint64_t ns)
+{
+    for (struct loop_poller *poller = loop->pollers; poller; poller = poller->next)
+        poller->fill(poller->opaque, &ns);
+    return ns;
+}
+
+static void tell_pollers(struct loop *loop)
+{
+    for (struct loop_poller *poller = loop->pollers, *next; poller; poller = next) {
+        next = poller->next;
+        poller->polled(poller->opaque);
     }
 }
 
@@ -314,7 +364,7 @@ bool loop_run_once(struct loop *loop, struct clock *clock, pthread_mutex_t *lock
 {
     take(lock);
     fill_slots(loop);
-    uint64_t ns = time_left(clock);
+    uint64_t ns = ask_pollers(loop, time_left(clock));
     /* Without memory to poll even the eventfd, look again in a moment. */
     if (!loop->slot_count && ns > NS_PER_SEC / 100)
         ns = NS_PER_SEC / 100;
@@ -332,6 +382,7 @@ bool loop_run_once(struct loop *loop, struct clock *clock, pthread_mutex_t *lock
     if (clock && clock_running(clock))
         clock_run(clock);
     run_watches(loop);
+    tell_pollers(loop);
     run_tasks(loop);
     leave(lock);
     return !loop_quitting(loop);

@@ -40,6 +40,24 @@ struct loop_watch *loop_watch_fd(struct loop *loop, int fd, short events,
 void loop_modify(struct loop_watch *watch, short events);
 void loop_unwatch(struct loop_watch *watch);
 
+/*
+ * Somebody whose descriptors are others before every sleep, as a library's are. Zero it, set the functions and opaque.
+ * fill() names them by loop_poll_fd() and may shorten the sleep, *ns; polled() then asks for each by loop_polled(). Both in
+ * the loop's thread, machine lock held.
+ */
+struct loop_poller {
+    void (*fill)(void *opaque, uint64_t *ns);
+    void (*polled)(void *opaque);
+    void *opaque;
+    struct loop_poller *next; /* the loop's own */
+};
+void loop_add_poller(struct loop *loop, struct loop_poller *poller);
+void loop_remove_poller(struct loop *loop, struct loop_poller *poller);
+
+/* From fill(): a number by which to ask, -1 when memory ran out. From polled(): what poll(2) reported; 0 for -1. */
+int loop_poll_fd(struct loop *loop, int fd, short events);
+short loop_polled(const struct loop *loop, int number);
+
 /* Runs the task once, soon; a task already posted is not posted twice. Cancelling one that isn't does
  * nothing. */
 void loop_post(struct loop *loop, struct loop_task *task);

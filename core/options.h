@@ -65,6 +65,32 @@ struct switch_option {
     const char *engines;  /* one; of SWITCH_EVERY several, separated by commas */
 };
 
+#define OPTIONS_NETS     4
+#define OPTIONS_FORWARDS 32
+
+/* A port of the host that leads to one of the guest: [tcp|udp]:[ADDRESS]:PORT-[ADDRESS]:PORT. IPv4, as numbers. */
+struct forward_option {
+    bool udp;
+    uint32_t host_address, guest_address; /* guest_address 0: the first that DHCP gives */
+    uint16_t host_port, guest_port;
+};
+
+/* A network card and where its cable leads: KIND[,NAME=VALUE]... */
+struct net_option {
+    const char *model;
+    uint8_t mac[6]; /* all 0: the card's own */
+    const char *dump; /* NULL: none */
+    /* Of the user network: */
+    bool restricted;
+    uint32_t network, mask; /* IPv4 */
+    const char *hostname, *tftp, *bootfile; /* NULL: none */
+    struct forward_option forward[OPTIONS_FORWARDS];
+    unsigned forwards;
+};
+
+/* A card on a user network, without anything special. */
+extern const struct net_option net_option_usual;
+
 /* What ends the run with a crash report: WHAT[,WHAT]... */
 struct stop_on_option {
     bool panic;          /* a line on the first serial port says so */
@@ -96,6 +122,9 @@ struct options {
     unsigned serials;
     bool serials_weak; /* the next --serial replaces them all */
     const char *debugcon, *parallel;
+    struct net_option net[OPTIONS_NETS];
+    unsigned nets;
+    bool no_net; /* it is none that was asked for; otherwise, with no nets, nothing was said */
     const char *display;
     const char *screenshot;
     const char *control, *monitor, *symbols, *coverage, *crash_report; /* NULL: none */

@@ -22,6 +22,7 @@
 #include "core/device.h"
 #include "core/display.h"
 #include "core/log.h"
+#include "core/net.h"
 #include "core/options.h"
 #include "host/file.h"
 #include "host/loop.h"
@@ -111,6 +112,9 @@ struct machine {
     bool image_is_drive;
     struct block *disk_media[OPTIONS_DISKS];
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
+
+    struct net *net[OPTIONS_NETS]; /* the hosts' ends of the network cards' cables */
+    unsigned nets;
 
     struct host_ram *vram; /* NULL: no graphics adapter */
     struct vga *vga;
@@ -265,6 +269,12 @@ struct block_slot *drives_slot(struct machine *machine, const char *name);
 /* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */
 bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
                    size_t why_size);
+
+/* network.c: the networks that the options name, and their cards; closes them, the cards being gone; gives the cards the
+ * addresses and interrupts that a BIOS would. */
+bool network_build(struct machine *machine, char *why, size_t why_size);
+void network_close(struct machine *machine);
+void network_set_cards(struct machine *machine);
 
 /* stop_on.c: reads along the serial port; when the CPU exists, sets its stops (false: out of memory). */
 bool stop_on_build(struct machine *machine, char *why, size_t why_size);

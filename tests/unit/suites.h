@@ -24,6 +24,7 @@
     X(debug) \
     X(disk) \
     X(dma) \
+    X(e1000) \
     X(fdc) \
     X(fma) \
     X(font) \
@@ -83,6 +84,7 @@
     X(atapi) \
     X(board) \
     X(dma) \
+    X(e1000) \
     X(fdc) \
     X(fw_cfg) \
     X(hpet) \

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "core/bus.h"
 #include "machine/machine.h"
 
@@ -21,6 +22,7 @@
 #define IDE        PCI_FUNCTION(1, 1)
 #define POWER      PCI_FUNCTION(1, 3)
 #define ADAPTER    PCI_FUNCTION(2, 0)
+#define NETWORK    PCI_FUNCTION(3, 0)
 
 #define PCI_FUNCTION(slot, function) ((slot) << 3 | (function))
 
@@ -29,6 +31,8 @@
 #define POWER_PORTS  0x600u
 #define FRAME_BUFFER 0xE0000000u
 #define VGA_PAGE     0xFEBF0000u
+#define NET_PAGE     0xFEB00000u
+#define NET_PORTS    0xC100u
 
 enum space { PORT, MEMORY, CONFIG }; /* CONFIG: `base` is the PCI function */
 
@@ -88,6 +92,12 @@ static const struct target {
     {"vga", MEMORY, VGA_PAGE, 0x1000},
     {"vga", CONFIG, ADAPTER, 256},
     {"fw_cfg", PORT, 0x510, 12},
+    {"e1000", MEMORY, NET_PAGE, 0x20000},
+    {"e1000", MEMORY, NET_PAGE, 0x400},
+    {"e1000", MEMORY, NET_PAGE + 0x2800, 0x30}, /* rings: received, */
+    {"e1000", MEMORY, NET_PAGE + 0x3800, 0x30}, /* and sent */
+    {"e1000", PORT, NET_PORTS, 8},
+    {"e1000", CONFIG, NETWORK, 256},
     {"(memory)", MEMORY, 0, 2 << 20}, /* descriptors for those that fetch them, and shadow RAM */
 };
 
@@ -109,6 +119,9 @@ static const struct {
     {"IDE", PORT, 0xCF8, 0x80000900, 0xCFC, 4, 0xFFFFFFFF, 0x70108086},
     {"power management", PORT, 0xCF8, 0x80000B00, 0xCFC, 4, 0xFFFFFFFF, 0x71138086},
     {"graphics adapter", PORT, 0xCF8, 0x80001000, 0xCFC, 4, 0xFFFFFFFF, 0x11111234},
+#ifdef HAVE_SLIRP
+    {"network card", PORT, 0xCF8, 0x80001800, 0xCFC, 4, 0xFFFFFFFF, 0x100E8086},
+#endif
     {"PIC's mask", PORT, 0x21, 0x5A, 0x21, 1, 0xFF, 0x5A},
     {"DMA page", PORT, 0x87, 0x3C, 0x87, 1, 0xFF, 0x3C},
     {"UART's scratch register", PORT, 0x3FF, 0xA5, 0x3FF, 1, 0xFF, 0xA5},
@@ -162,6 +175,9 @@ static void setup(void)
         {"memory", "8M"},     {"exit-device", "0xF4"}, {"test-device", "yes"},      {"serial", "none"},
         {"serial", "none"},   {"serial", "none"},      {"serial", "none"},          {"parallel", "none"},
         {"debugcon", "none"}, {"display", "none"},     {"screenshot", "/dev/null"},
+#ifdef HAVE_SLIRP
+        {"net", "user,restrict"},
+#endif
     };
     struct machine_config config = {.options = &board.options, .log = &board.log, .serial = &board.serial};
     char why[300] = "";
@@ -230,6 +246,9 @@ static void put_in_place(void)
     configure(ADAPTER, 0x10, FRAME_BUFFER);
     configure(ADAPTER, 0x18, VGA_PAGE);
     configure(ADAPTER, 0x04, 3);
+    configure(NETWORK, 0x10, NET_PAGE);
+    configure(NETWORK, 0x14, NET_PORTS);
+    configure(NETWORK, 0x04, 7);
     configure(IDE, 0x20, BUS_MASTER);
     configure(IDE, 0x40, 0x80008000);
     configure(IDE, 0x04, 5);

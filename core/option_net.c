@@ -1,0 +1,252 @@
+/*
+ * option_net.c - reads the values of --net, KIND[,NAME=VALUE]...; see option_values.h.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/option_values.h"
+
+#define LOOPBACK        0x7F000001u
+#define MASK_BITS_MAX   28 /* room for DHCP's addresses */
+
+const struct net_option net_option_usual = {.model = "e1000", .network = 0x0A000200, .mask = 0xFFFFFF00};
+
+/* One --net while it is read. */
+struct reading {
+    const char *option;
+    struct net_option *net;
+    char *why;
+    size_t why_size;
+};
+
+static bool refuse(const struct reading *r, const char *what, const char *instead)
+{
+    snprintf(r->why, r->why_size, "--%s: \"%.100s\" is not %s", r->option, what, instead);
+    return false;
+}
+
+/* A number up to `most` at *at, which is moved behind it. */
+static bool read_number(const char **at, unsigned long most, unsigned long *number)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)**at))
+        return false;
+    errno = 0;
+    *number = strtoul(*at, &end, 10);
+    *at = end;
+    return !errno && *number <= most;
+}
+
+/* a.b.c.d */
+static bool read_address(const char **at, uint32_t *address)
+{
+    unsigned long part;
+
+    *address = 0;
+    for (unsigned n = 0; n < 4; n++) {
+        if (n && *(*at)++ != '.')
+            return false;
+        if (!read_number(at, 255, &part))
+            return false;
+        *address = *address << 8 | (uint32_t)part;
+    }
+    return true;
+}
+
+/* [ADDRESS]:PORT */
+static bool read_place(const char **at, uint32_t *address, uint16_t *port)
+{
+    unsigned long number;
+
+    if (**at != ':' && !read_address(at, address))
+        return false;
+    if (*(*at)++ != ':' || !read_number(at, UINT16_MAX, &number) || !number)
+        return false;
+    *port = (uint16_t)number;
+    return true;
+}
+
+static bool take_forward(const struct reading *r, char *value)
+{
+    struct forward_option *forward = &r->net->forward[r->net->forwards];
+    const char *at = value;
+
+    if (r->net->forwards == OPTIONS_FORWARDS) {
+        snprintf(r->why, r->why_size, "--%s: there is room for %d hostfwd; leave out \"%.60s\"", r->option,
+                 OPTIONS_FORWARDS, value);
+        return false;
+    }
+    *forward = (struct forward_option){.host_address = LOOPBACK};
+    forward->udp = !strncmp(at, "udp:", 4);
+    if (forward->udp || !strncmp(at, "tcp:", 4))
+        at += 3;
+    else if (*at != ':')
+        return refuse(r, value,
+                      "a forward; give tcp:[ADDRESS]:PORT-[ADDRESS]:PORT, like tcp:127.0.0.1:2222-:22");
+    at++;
+    if (!read_place(&at, &forward->host_address, &forward->host_port) || *at++ != '-' ||
+        !read_place(&at, &forward->guest_address, &forward->guest_port) || *at)
+        return refuse(r, value,
+                      "a forward; give tcp:[ADDRESS]:PORT-[ADDRESS]:PORT, like tcp:127.0.0.1:2222-:22");
+    r->net->forwards++;
+    return true;
+}
+
+static bool take_mac(const struct reading *r, char *value)
+{
+    static const char wanted[] = "an address for a card; give six bytes, like 52:54:00:12:34:56";
+    const char *at = value;
+
+    for (unsigned n = 0; n < 6; n++) {
+        if (!isxdigit((unsigned char)at[0]) || !isxdigit((unsigned char)at[1]) || at[2] != (n < 5 ? ':' : 0))
+            return refuse(r, value, wanted);
+        r->net->mac[n] = (uint8_t)strtoul(at, NULL, 16);
+        at += 3;
+    }
+    for (unsigned n = 0; n < 6; n++)
+        if (r->net->mac[n])
+            return !(r->net->mac[0] & 1) ||
+                   refuse(r, value, "a card's address but a group's: its first byte is odd");
+    return refuse(r, value, wanted);
+}
+
+static bool take_model(const struct reading *r, char *value)
+{
+    r->net->model = value;
+    return !strcmp(value, "e1000") || refuse(r, value, "a card that is here; leave it out or give e1000");
+}
+
+static bool take_restrict(const struct reading *r, char *value)
+{
+    r->net->restricted = options_one_of(value, "yes|on|true|1|y");
+    if (r->net->restricted || options_one_of(value, "no|off|false|0|n"))
+        return true;
+    snprintf(r->why, r->why_size, "--%s: restrict is on or off, not \"%.40s\"", r->option, value);
+    return false;
+}
+
+static bool take_network(const struct reading *r, char *value)
+{
+    const char *at = value;
+    unsigned long bits = 24;
+
+    if (!read_address(&at, &r->net->network) || (*at == '/' && (at++, !read_number(&at, 32, &bits))) || *at ||
+        bits < 8 || bits > MASK_BITS_MAX)
+        return refuse(r, value, "a network; give an address and 8 to 28 bits, like 10.0.2.0/24");
+    r->net->mask = UINT32_MAX << (32 - bits);
+    r->net->network &= r->net->mask;
+    return true;
+}
+
+static bool take_hostname(const struct reading *r, char *value)
+{
+    r->net->hostname = value;
+    for (const char *at = value; *at; at++)
+        if (!isalnum((unsigned char)*at) && *at != '-' && *at != '.')
+            return refuse(r, value, "a name for a host; give letters, digits and hyphens");
+    return strlen(value) < 64 ||
+           refuse(r, value, "short enough for a host's name; give 63 characters at most");
+}
+
+static bool take_tftp(const struct reading *r, char *value)
+{
+    r->net->tftp = value;
+    return true;
+}
+
+static bool take_bootfile(const struct reading *r, char *value)
+{
+    r->net->bootfile = value;
+    return strlen(value) < 128 || refuse(r, value, "short enough for DHCP; give 127 characters at most");
+}
+
+static bool take_dump(const struct reading *r, char *value)
+{
+    r->net->dump = value;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*take)(const struct reading *r, char *value);
+    const char *alone; /* the value when there is none */
+} parts[] = {
+    {"hostfwd", take_forward, NULL},   {"restrict", take_restrict, "on"}, {"net", take_network, NULL},
+    {"hostname", take_hostname, NULL}, {"tftp", take_tftp, NULL},         {"bootfile", take_bootfile, NULL},
+    {"mac", take_mac, NULL},           {"model", take_model, NULL},       {"dump", take_dump, NULL},
+};
+
+/* `alone` is writable for takers, which keep what they are given. */
+static bool take_part(const struct reading *r, char *part)
+{
+    char *equals = strchr(part, '=');
+
+    if (equals)
+        *equals = 0;
+    for (size_t n = 0; n < sizeof(parts) / sizeof(*parts); n++) {
+        if (strcmp(parts[n].name, part))
+            continue;
+        if (equals && equals[1])
+            return parts[n].take(r, equals + 1);
+        if (!equals && parts[n].alone) {
+            char alone[8];
+            snprintf(alone, sizeof(alone), "%s", parts[n].alone);
+            return parts[n].take(r, alone);
+        }
+        snprintf(r->why, r->why_size, "--%s: %s needs a value, %s=VALUE", r->option, part, part);
+        return false;
+    }
+    return refuse(
+        r, part,
+        "part of a network; choose from hostfwd=, restrict, net=, hostname=, tftp=, bootfile=, mac=, "
+        "model=, dump=");
+}
+
+/* The parts behind the kind, cut at commas. */
+static bool take_parts(const struct reading *r, char *text)
+{
+    char *rest = NULL;
+
+    for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest))
+        if (!take_part(r, part))
+            return false;
+    return true;
+}
+
+bool set_net(struct options *options, const struct option_row *row, const char *value, char *why,
+             size_t why_size)
+{
+    const struct reading r = {row->name, &options->net[options->nets], why, why_size};
+    char *text, *comma;
+
+    if (!strcmp(value, "none")) {
+        options->nets = 0;
+        options->no_net = true;
+        return true;
+    }
+    if (options->nets == OPTIONS_NETS) {
+        snprintf(why, why_size, "--%s: the machine has room for %d of them; leave out \"%.60s\"", row->name,
+                 OPTIONS_NETS, value);
+        return false;
+    }
+    text = options_keep(options, value, why, why_size);
+    if (!text)
+        return false;
+    comma = strchr(text, ',');
+    if (comma)
+        *comma++ = 0;
+    if (strcmp(text, "user")) {
+        snprintf(why, why_size, "--%s: there is no network \"%.60s\"; choose from user, none", row->name,
+                 text);
+        return false;
+    }
+    *r.net = net_option_usual;
+    if (comma && !take_parts(&r, comma))
+        return false;
+    options->nets++;
+    options->no_net = false;
+    return true;
+}

@@ -351,6 +351,7 @@ bool kvm_home(struct kvm *kvm)
 {
     struct kvm_raw *raw = &kvm->raw;
     struct kvm_xcrs xcrs = {0};
+    uint64_t apic_base, cr8;
 
     if (kvm->home)
         return true;
@@ -375,7 +376,11 @@ bool kvm_home(struct kvm *kvm)
     kvm_tsc_home(kvm);
     kvm->home = kvm->raw_valid = true;
     /* Compared with what kvm_take() makes of the same state, not with what the kernel answers. */
+    apic_base = raw->sregs.apic_base; /* but for what the APIC has by now */
+    cr8 = raw->sregs.cr8;
     sregs_out(kvm, &raw->sregs);
+    raw->sregs.apic_base = apic_base;
+    raw->sregs.cr8 = cr8;
     xsave_out(kvm, raw->xsave);
     debug_out(kvm->s, &raw->debug);
     events_out(kvm->s, &raw->events);
@@ -387,9 +392,10 @@ static bool refused(struct kvm *kvm, const char *what)
 {
     if (!kvm->warned_unfit)
         log_at(kvm->config.log, LOG_INFO, "kvm",
-               "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx); features that "
-               "\"oxbow accel\" says KVM lacks are turned off by --cpu", what,
-               (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4,
+               "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx); "
+               "features that "
+               "\"oxbow accel\" says KVM lacks are turned off by --cpu",
+               what, (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4,
                (unsigned long long)kvm->s->efer);
     kvm->warned_unfit = kvm->unfit = true;
     return false;

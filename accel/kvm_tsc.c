@@ -1,8 +1,10 @@
 /*
- * kvm_tsc.c - the guest's TSC: the kernel counts it by the host's, cpu_state() by the clock, and both mean the same one.
+ * kvm_tsc.c - the guest's TSC: the kernel counts it by the host's, cpu_state() by the clock, and both mean
+ * the same one.
  *
- * Whoever hands it over reads one first and then the other, in the order in which the guest may find that its TSC went
- * slowly, never that it went back. Some KVMs without VT can't set a guest's TSC: then the clock's side follows it.
+ * Whoever hands it over reads one first and then the other, in the order in which the guest may find that its
+ * TSC went slowly, never that it went back. Some KVMs without VT can't set a guest's TSC: then the clock's
+ * side follows it.
  */
 #include "accel/kvm_internal.h"
 
@@ -39,8 +41,9 @@ static bool kernel_tsc(const struct kvm *kvm, uint64_t *tsc)
 #define CLOSE 2000 /* ns */
 
 /*
- * First the TSC, then the clock: the guest may find that its TSC went slowly, never that it went back. The two are read
- * again when something came between them: a timer that was set by the one fires by the other, and never too early.
+ * First the TSC, then the clock: the guest may find that its TSC went slowly, never that it went back. The
+ * two are read again when something came between them: a timer that was set by the one fires by the other,
+ * and never too early.
  */
 void kvm_tsc_home(struct kvm *kvm)
 {

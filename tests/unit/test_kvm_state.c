@@ -292,6 +292,15 @@ START_TEST(msrs_by_exits)
     ck_assert_int_eq(RUN_KVM(0x0f, 0x30, 0x31, 0xc0, 0x0f, 0x32, 0x89, 0xc3), CPU_EXIT_HALT);
     ck_assert_uint_eq(s->mtrr_def_type, 0xc06);
     ck_assert_uint_eq(s->gpr[RBX], 0xc06);
+    /* The APIC's base, which CPUID goes by: mov ecx, 0x1b; rdmsr; and ah, 0xf7; wrmsr; mov eax, 1; cpuid; mov
+     * esi, edx */
+    rig_long_mode(r);
+    s->activity = CPU_RUNNING;
+    ck_assert_int_eq(RUN_KVM(0xb9, 0x1b, 0, 0, 0, 0x0f, 0x32, 0x80, 0xe4, 0xf7, 0x0f, 0x30, 0xb8, 1, 0, 0, 0,
+                             0x0f, 0xa2, 0x89, 0xd6),
+                     CPU_EXIT_HALT);
+    ck_assert_uint_eq(r->apic_base, 0xfee00100);
+    ck_assert_uint_eq(s->gpr[RSI] & 1u << 9, 0);
     if (kvm->tsc_now())
         return;
     rig_long_mode(r);
@@ -303,6 +312,49 @@ START_TEST(msrs_by_exits)
                      CPU_EXIT_HALT); /* wrmsr; rdtsc; mov ebx, edx */
     ck_assert_uint_ge(s->gpr[RBX], 0x12345);
     ck_assert_uint_le(s->gpr[RBX], 0x12350);
+}
+END_TEST
+
+/* Who watches RAM hears of what the guest wrote, and of nothing else. */
+START_TEST(written_pages)
+{
+    struct region *ram = bus_first(r->memory);
+
+    rig_long_mode(r);
+    bus_collect_written(ram);
+    for (uint64_t page = 0; page < RIG_RAM / BUS_PAGE; page++)
+        bus_take_dirty(ram, page);
+    /* mov byte [0x30000], 1 */
+    ck_assert_int_eq(RUN_KVM(0xc6, 0x04, 0x25, 0x00, 0x00, 0x03, 0x00, 0x01), CPU_EXIT_HALT);
+    bus_collect_written(ram);
+    ck_assert(bus_take_dirty(ram, 0x30));
+    ck_assert(!bus_take_dirty(ram, 0x31));
+    bus_collect_written(ram);
+    ck_assert(!bus_take_dirty(ram, 0x30));
+}
+END_TEST
+
+/* ROM is read and executed in place, and writes to it are lost; where nothing is, all ones are read. */
+START_TEST(rom_and_nothing)
+{
+    struct cpu_state *s = cpu_state(r->cpu);
+    uint8_t *rom = aligned_alloc(4096, 4096);
+
+    memset(rom, 0x77, 4096);
+    ck_assert(bus_map_rom(r->memory, "rom", 0x100000, 4096, rom));
+    region_set(bus_first(r->memory)->next, 0x100000, true, 1);
+    rig_long_mode(r);
+    rig_put64(r, RIG_PT + 8 * 0x101, 0x7ff00000 | 3); /* nothing there */
+    /* mov byte [0x100010], 1; mov ebx, [0x100010]; mov ecx, [0x101000] */
+    ck_assert_int_eq(RUN_KVM(0xc6, 0x04, 0x25, 0x10, 0x00, 0x10, 0x00, 0x01, 0x8b, 0x1c, 0x25, 0x10, 0x00,
+                             0x10, 0x00, 0x8b, 0x0c, 0x25, 0x00, 0x10, 0x10, 0x00),
+                     CPU_EXIT_HALT);
+    ck_assert_uint_eq(s->gpr[RBX], 0x77777777);
+    ck_assert_uint_eq(rom[0x10], 0x77);
+    ck_assert_uint_eq(s->gpr[RCX], UINT32_MAX);
+    kvm->detach(r->cpu);
+    region_set(bus_first(r->memory)->next, 0x100000, false, 1);
+    free(rom);
 }
 END_TEST
 
@@ -378,6 +430,8 @@ Suite *kvm_state_suite(void)
     tcase_add_test(tc, ports_and_halt);
     tcase_add_test(tc, what_kvm_cannot);
     tcase_add_test(tc, msrs_by_exits);
+    tcase_add_test(tc, written_pages);
+    tcase_add_test(tc, rom_and_nothing);
     tcase_add_test(tc, kicks_arrive);
     tcase_add_test(tc, swaps);
     suite_add_tcase(suite, tc);

@@ -104,6 +104,7 @@ struct trace {
     struct jit_block *block; /* its translation, or NULL */
     insn_fn *first;          /* the first instruction's own body, where insn[0] has body_warm or body_translated */
     uint32_t heat;
+    uint32_t far; /* bit n: memory that instruction n accesses is all over the place (jit/address.c) */
     struct insn insn[];
 };
 #define NO_PAGE UINT64_MAX

@@ -99,8 +99,8 @@ void emit_address(struct trans *t, const struct insn *i)
     add_base(t, i);
 }
 
-/* By the one page that is remembered for the stack. */
-static void stack_lookup(struct trans *t, unsigned size, struct later *l, int32_t page)
+/* By the one page that is remembered for the stack, or in a near entry. */
+static void page_lookup(struct trans *t, unsigned size, struct later *l, int32_t page)
 {
     struct emit *e = &t->e;
 
@@ -110,26 +110,55 @@ static void stack_lookup(struct trans *t, unsigned size, struct later *l, int32_
     emit_op(e, E_W, 0x03, H_ADDR, SLOT(page + 8));
 }
 
+void emit_table_index(struct emit *e, bool bmi2, unsigned reg)
+{
+    if (bmi2) { /* RORX reg, r14, 8 */
+        emit_vex(e, E_W | E_F2, 3, 0xf0, reg, 0, REG(H_ADDR));
+        emit8(e, 8);
+    } else {
+        emit_op(e, E_W, 0x8b, reg, REG(H_ADDR));
+        emit_op(e, E_W, 0xc1, 5, REG(reg));
+        emit8(e, 8);
+    }
+    emit_op(e, 0, 0x81, 4, REG(reg));
+    emit32(e, (JIT_TLB_SIZE - 1) * sizeof(struct jit_page));
+}
+
 static void table_lookup(struct trans *t, unsigned size, struct later *l, int32_t table)
 {
     struct emit *e = &t->e;
 
-    if (t->jit->bmi2) { /* RORX r13, r14, 8 */
-        static const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xee, 0x08};
-
-        for (unsigned n = 0; n < sizeof(rorx); n++)
-            emit8(e, rorx[n]);
-    } else {
-        emit_op(e, E_W, 0x8b, H_TMP, REG(H_ADDR));
-        emit_op(e, E_W, 0xc1, 5, REG(H_TMP));
-        emit8(e, 8);
-    }
-    emit_op(e, 0, 0x81, 4, REG(H_TMP));
-    emit32(e, (JIT_TLB_SIZE - 1) * sizeof(struct jit_page));
+    emit_table_index(e, t->jit->bmi2, H_TMP);
     emit_op(e, E_W, 0x2b, H_ADDR, TABLE(H_TMP, table));
     emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
     l->rel = emit_jcc(e, CC_A, NULL);
     emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
+}
+
+/*
+ * The near entry of an operand: accesses of a block that make their addresses alike have one, and so do those of a page
+ * of code that address the same page relative to RIP.
+ */
+static int32_t near_entry(struct trans *t, const struct insn *i, bool write)
+{
+    uint64_t phys = t->block->trace->phys;
+    unsigned n = 0, slot;
+
+    if (i->base == RIP_OFFSET) {
+        uint64_t page = (phys >> 12) + (uint64_t)(int64_t)((i->disp + (int32_t)t->block->page_offset) >> 12);
+
+        slot = (unsigned)(page * 0x9e3779b97f4a7c15 >> 32);
+    } else {
+        uint64_t key = (uint64_t)(int64_t)(i->disp >> 12) << 40 ^ (uint64_t)i->seg << 36 ^ (uint64_t)i->base << 18 ^
+                       (uint64_t)i->index << 2 ^ i->scale;
+
+        while (n < t->near_count && t->near[n] != key)
+            n++;
+        if (n == t->near_count)
+            t->near[t->near_count++] = key;
+        slot = (unsigned)(phys * 0x9e3779b97f4a7c15 >> 32) + n;
+    }
+    return JT(near[t->block->context][write][slot % JIT_NEAR]);
 }
 
 static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned size, bool write, bool stack)
@@ -142,10 +171,16 @@ static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned s
     l->stack = stack;
     if (stack) {
         l->table = JT(stack[context]);
-        stack_lookup(t, size, l, l->table);
+        page_lookup(t, size, l, l->table);
     } else {
         l->table = write ? JT(write[context]) : JT(read[context]);
-        table_lookup(t, size, l, l->table);
+        l->near = t->block->loops && !(t->block->trace->far >> (t->block->trace->count - 1 - i->rest) & 1);
+        if (l->near) {
+            t->jit->sites[site].near = near_entry(t, i, write);
+            page_lookup(t, size, l, t->jit->sites[site].near);
+        } else {
+            table_lookup(t, size, l, l->table);
+        }
     }
     t->host_flags = 0;
     t->jit->sites[site].size = (uint8_t)size;
@@ -159,6 +194,12 @@ void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool writ
 {
     lookup(t, i, size, write,
            i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET && i->seg < FS);
+}
+
+void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write)
+{
+    emit_op(&t->e, t->wide, 0x8b, H_ADDR, REG(reg));
+    lookup(t, i, size, write, false)->seg = (uint8_t)seg;
 }
 
 void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)

@@ -162,16 +162,43 @@ static void clear_slot(struct cpu *cpu, unsigned table, unsigned context, unsign
     }
 }
 
+/* Near entries of pages whose address has `bits` under `mask`; with a mask of 0, all for the first time. */
+static void clear_near(struct cpu *cpu, uint64_t mask, uint64_t bits)
+{
+    struct jit_near *near = &cpu->jt.near[0][0][0];
+    uint64_t *pages = cpu->jt.near_pages, some = 0;
+
+    for (unsigned n = 0; n < JIT_NEAR_PAGES / 64; n++)
+        some |= pages[n];
+    if (!some && mask)
+        return;
+    memset(pages, 0, sizeof(cpu->jt.near_pages));
+    for (unsigned n = 0; n < 2 * JIT_CONTEXTS * JIT_NEAR; n++) {
+        uint64_t page = near[n].page.page, bit = page >> 12 & (JIT_NEAR_PAGES - 1);
+
+        if ((page & mask) == bits)
+            near[n].page = (struct jit_page){JIT_NO_PAGE, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+        else if (page != JIT_NO_PAGE)
+            pages[bit >> 6] |= 1ull << (bit & 63);
+    }
+}
+
+void jit_clear_near(struct cpu *cpu)
+{
+    clear_near(cpu, 1, 0);
+}
+
 /* A page at a place that isn't canonical, and nobody's idea of an address. */
 static void clear_stacks(struct cpu *cpu)
 {
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
-        cpu->jt.stack[c] = (struct jit_page){0x5a3c96e1d2b47000, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+        cpu->jt.stack[c] = (struct jit_page){JIT_NO_PAGE, (uint64_t)(uintptr_t)cpu->jt.nowhere};
 }
 
 void jit_clear_tables(struct cpu *cpu)
 {
     clear_stacks(cpu);
+    clear_near(cpu, 0, 0);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
         for (unsigned n = 0; n < JIT_TLB_SIZE; n++) {
             clear_slot(cpu, JIT_READ, c, n);
@@ -217,6 +244,7 @@ void jit_forget_half(struct cpu *cpu, bool high)
         return;
     f = &cpu->jit->filled[high];
     clear_stacks(cpu);
+    clear_near(cpu, 1ull << 63, (uint64_t)high << 63);
     if (f->count > sizeof(f->slot) / sizeof(f->slot[0])) {
         jit_clear_tables(cpu);
         return;
@@ -229,11 +257,13 @@ void jit_forget_half(struct cpu *cpu, bool high)
 
 void jit_forget_page(struct cpu *cpu, uint64_t linear)
 {
-    unsigned hash = page_hash(linear);
+    unsigned hash = page_hash(linear), near = linear >> 12 & (JIT_NEAR_PAGES - 1);
 
     if (!cpu->jit)
         return;
     clear_stacks(cpu);
+    if (cpu->jt.near_pages[near >> 6] >> (near & 63) & 1)
+        clear_near(cpu, ~(uint64_t)(BUS_PAGE - 1), linear & ~(uint64_t)(BUS_PAGE - 1));
     for (unsigned c = 0; c < JIT_CONTEXTS; c++) {
         clear_slot(cpu, JIT_READ, c, linear >> 12 & (JIT_TLB_SIZE - 1));
         clear_slot(cpu, JIT_WRITE, c, linear >> 12 & (JIT_TLB_SIZE - 1));
@@ -252,6 +282,7 @@ void jit_forget_writes(struct cpu *cpu)
     if (!cpu->jit)
         return;
     clear_stacks(cpu);
+    jit_clear_near(cpu);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned n = 0; n < JIT_TLB_SIZE; n++)
             clear_slot(cpu, JIT_WRITE, c, n);
@@ -275,7 +306,7 @@ void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to)
     x->to = to;
     x->next = to->incoming;
     to->incoming = x;
-    patch(cpu->jit, x, to->code, (uint32_t)(to->trace->phys >> 12));
+    patch(cpu->jit, x, x->from == to ? to->again : to->code, (uint32_t)(to->trace->phys >> 12));
 }
 
 /* Nothing leads to the block any more. More than two addresses are not remembered. */
@@ -307,22 +338,34 @@ void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip)
         block->target_count++;
 }
 
-void jit_drop(struct cpu *cpu, struct trace *t)
+static void unlink_block(struct cpu *cpu, struct jit_block *block)
 {
-    struct jit_block *block = t->block;
-
-    if (t == cpu->trace)
-        cpu->jt.stale = 1;
-    if (!block)
-        return;
-    cpu->jit->stats.dropped++;
     for (struct jit_exit *x = block->incoming; x; x = x->next) {
         x->to = NULL;
         patch(cpu->jit, x, x->stub, UINT32_MAX);
     }
     block->incoming = NULL;
     forget_target(cpu, block);
-    t->block = NULL;
+    block->trace->block = NULL;
+}
+
+void jit_drop(struct cpu *cpu, struct trace *t)
+{
+    if (t == cpu->trace)
+        cpu->jt.stale = 1;
+    if (!t->block)
+        return;
+    cpu->jit->stats.dropped++;
+    unlink_block(cpu, t->block);
+}
+
+void jit_translate_again(struct cpu *cpu, struct trace *t)
+{
+    if (!t->block)
+        return;
+    unlink_block(cpu, t->block);
+    t->insn[0].fn = body_warm;
+    t->heat = cpu->jit->hot;
 }
 
 /* --- Compiling and entering --------------------------------------------------------------------------- */

@@ -273,8 +273,11 @@ static void open_pages(struct cpu *cpu, unsigned context)
         open_page(&c->page[n], &cpu->jt.write[context][c->page[n].linear >> 12 & (JIT_TLB_SIZE - 1)]);
 }
 
-static void close_pages(struct checker *c)
+static void close_pages(struct cpu *cpu)
 {
+    struct checker *c = cpu->checker;
+
+    jit_clear_near(cpu); /* may know a page from what is closed here */
     for (unsigned n = c->page_count; n--;) /* two may share an entry */
         *c->page[n].entry = c->page[n].old;
     *c->stack.entry = c->stack.old;
@@ -356,7 +359,7 @@ static bool translated(struct cpu *cpu, struct trace *t)
     atomic_store_explicit(&cpu->stop_at, UINT64_MAX, memory_order_relaxed);
     faulted = run(cpu, t, true);
     c->pass = PASS_NONE;
-    close_pages(c);
+    close_pages(cpu);
     return faulted;
 }
 
@@ -649,6 +652,10 @@ bool cpu_check(struct cpu *cpu, uint32_t often,
     trace_flush(cpu);
     tlb_flush_all(cpu);
     jit_clear_tables(cpu);
+    /* Entries come and go all the time here: nobody shall ask whether they are any use, as each attempt has to be alike. */
+    for (unsigned context = 0; context < JIT_CONTEXTS; context++)
+        for (unsigned n = 0; n < 2 * JIT_NEAR; n++)
+            cpu->jt.near[context][n / JIT_NEAR][n % JIT_NEAR].left = UINT32_MAX;
     return true;
 }
 

@@ -8,7 +8,7 @@
  *
  *     thunk.c      into translated code, out of it, and calls from it
  *     translate.c  a trace's instructions one by one, by the rules of alu.c, shift.c, move.c, muldiv.c, atomic.c, branch.c,
- *                  system.c, simd.c and x87.c, which share operands.c, address.c and flags.c
+ *                  string.c, system.c, simd.c and x87.c, which share operands.c, address.c and flags.c
  *     block.c      blocks, their links, and how they end
  *     runtime.c    what translated code calls
  *     check.c      blocks compared with the interpreter
@@ -35,6 +35,7 @@ struct jit_site {
     struct jit_block *block;
     const uint8_t *resume; /* with the operand's host address in r14 */
     const uint8_t *next;   /* after the instruction; NULL: leave, the block can't go on */
+    int32_t near; /* its near entry, as a field of struct cpu */
     uint8_t size, way, seg; /* of the access: bytes, enum jit_way, segment */
     bool aligned;      /* it isn't aligned and should be */
     int32_t pop; /* what a branch adds to RSP when its target is not known yet */
@@ -54,7 +55,7 @@ struct jit_exit {
 
 struct jit_block {
     struct trace *trace;
-    const uint8_t *code;
+    const uint8_t *code, *again; /* again: from itself, when its units are loaded */
     struct jit_exit *incoming;
     struct jit_block *next;         /* of all */
     struct jit_exit *exits;         /* an array */
@@ -66,7 +67,7 @@ struct jit_block {
     bool flat32; /* 32-bit code: it relies on flat segments */
     bool fs, gs; /* ... and on FS, GS that reach all addresses, from any base */
     bool xmm, ymm, x87; /* uses XMM registers, AVX, the x87 */
-    bool dropped;
+    bool loops; /* its last instruction leads to the first */
 };
 
 struct jit {
@@ -97,6 +98,8 @@ struct jit {
     const uint8_t *leave;    /* to the caller of enter() */
     const uint8_t *slow;     /* r13: site; r14: linear address */
     const uint8_t *quick[JIT_CONTEXTS][JIT_WAYS]; /* the same, with a look at the interpreter's TLB first */
+    const uint8_t *near[JIT_CONTEXTS][2]; /* r13: site; r14: linear address less the near entry's page. By way */
+    const uint8_t *useless;  /* as slow: the near entry changed often */
     const uint8_t *body;     /* r13: site */
     const uint8_t *resolve;  /* r13: exit */
     const uint8_t *indirect; /* r13: site; r14: RIP */
@@ -147,10 +150,15 @@ void jit_make_thunks(struct jit *jit, struct emit *e);
 /* translate.c: the block's code; false when there is no room. Nothing of the block is linked yet. */
 bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block);
 
+/* address.c */
+void emit_table_index(struct emit *e, bool bmi2, unsigned reg); /* of the address in r14, in its table: in bytes */
+
 /* block.c */
 void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
 bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* its units are allowed */
 void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip); /* indirect branches to `rip` find it */
+void jit_translate_again(struct cpu *cpu, struct trace *t); /* when it runs next; its block may be running */
+void jit_clear_near(struct cpu *cpu);
 void jit_clear_tables(struct cpu *cpu);
 void jit_run_block(struct cpu *cpu, struct trace *t); /* in cpu->trace, and counted; and what it leads to */
 /* A table's slot is in use for an address. */
@@ -169,6 +177,7 @@ void jit_translated(struct cpu *cpu, struct jit_block *block, uint64_t since); /
 
 /* runtime.c: called by thunks. They return where to go on, NULL: leave. */
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);
+const uint8_t *jit_useless(struct cpu *cpu, uint32_t site, uint64_t linear);
 const uint8_t *jit_body(struct cpu *cpu, uint32_t site);
 const uint8_t *jit_resolve(struct cpu *cpu, uint32_t exit);
 const uint8_t *jit_indirect(struct cpu *cpu, uint32_t site, uint64_t rip);

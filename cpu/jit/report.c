@@ -104,10 +104,11 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
                                                 "look again, stack read", "look again, stack write"};
     struct jit *jit = cpu->jit;
     const uint8_t *end = jit->exec + jit->keep;
-    struct thunk thunks[16 + JIT_CONTEXTS * JIT_WAYS] = {
+    struct thunk thunks[16 + JIT_CONTEXTS * (JIT_WAYS + 2)] = {
         {"enter", (const uint8_t *)(uintptr_t)jit->enter},
         {"leave", jit->leave},
         {"slow access", jit->slow},
+        {"useless near entry", jit->useless},
         {"body", jit->body},
         {"resolve", jit->resolve},
         {"indirect", jit->indirect},
@@ -115,7 +116,7 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
         {"load XMM", jit->xmm},
         {"load x87", jit->x87},
     };
-    unsigned count = 9;
+    unsigned count = 10;
 
     jit->watch = *watch;
     if (!watch->thunk)
@@ -123,6 +124,9 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned way = 0; way < JIT_WAYS; way++)
             thunks[count++] = (struct thunk){quick[way], jit->quick[c][way]};
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        for (unsigned way = WAY_READ; way <= WAY_WRITE; way++)
+            thunks[count++] = (struct thunk){way ? "look into the table, write" : "look into the table, read", jit->near[c][way]};
     qsort(thunks, count, sizeof(*thunks), by_address);
     for (unsigned n = 0; n < count; n++) {
         const uint8_t *next = n + 1 < count ? thunks[n + 1].code : end;

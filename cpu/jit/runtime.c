@@ -70,7 +70,6 @@ bool jit_may_load_x87(struct cpu *cpu, uint32_t n)
         make_image(cpu);
         return true;
     }
-    cpu->retired -= site->block->count;
     cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
     return false;
 }
@@ -233,6 +232,28 @@ const uint8_t *jit_slow(struct cpu *cpu, uint32_t n, uint64_t linear)
     return site->resume;
 }
 
+/*
+ * A near entry that changes again and again: the access that was to change it next shall look into the table at once.
+ * When it happens only now and then, an entry that is right in between is worth it.
+ */
+const uint8_t *jit_useless(struct cpu *cpu, uint32_t n, uint64_t linear)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+    struct jit_near *near = (struct jit_near *)(void *)((char *)cpu + site->near);
+
+    if (cpu->retired - near->since < JIT_NEAR_CHANGES * JIT_NEAR_WORTH && !cpu->checker) {
+        struct trace *t = site->block->trace;
+        uint32_t bit = 1u << (t->count - 1 - site->insn->rest);
+
+        if (!(t->far & bit))
+            jit_translate_again(cpu, t);
+        t->far |= bit;
+    }
+    near->since = cpu->retired;
+    near->left = JIT_NEAR_CHANGES;
+    return jit_slow(cpu, n, linear);
+}
+
 /* --- Where to go -------------------------------------------------------------------------------------- */
 
 /* A page of code is at this physical page. */
@@ -349,7 +370,6 @@ bool jit_may_load_xmm(struct cpu *cpu, uint32_t n)
         cpu->jt.ymm_allowed = jit_ymm_allowed(cpu);
         return true;
     }
-    cpu->retired -= site->block->count;
     cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
     return false;
 }

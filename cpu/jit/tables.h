@@ -13,6 +13,12 @@
 #define JIT_TLB_SIZE 1024u /* entries of each data table */
 #define JIT_FETCH_SIZE 256u
 #define JIT_TARGETS 4096u
+#define JIT_NO_PAGE 0x5a3c96e1d2b47000 /* not canonical, and nobody's idea of an address */
+#define JIT_NEAR 64u         /* pages accessed lately, by where from */
+#define JIT_NEAR_PAGES 512u
+#define JIT_NEAR_WORTH 500u /* instructions from one change to the next if it is: a change comes unforeseen, and costs as
+                             * much as several look-ups in the table */
+#define JIT_NEAR_CHANGES 8u  /* of such an entry, until somebody asks whether it is any use */
 
 /*
  * A page of plain memory: linear address of its first byte, and the host's. An entry matches when the access lies
@@ -96,6 +102,12 @@ struct jit_tables {
 
     uint8_t nowhere[4096]; /* what an address that isn't canonical may touch: see clear_stacks() */
     struct jit_page stack[JIT_CONTEXTS]; /* the page that RSP pointed to lately; may be read and written */
+    struct jit_near {
+        struct jit_page page;
+        uint64_t since; /* count of instructions when `left` was JIT_NEAR_CHANGES */
+        uint32_t left;
+    } near[JIT_CONTEXTS][2][JIT_NEAR]; /* for reading, for writing */
+    uint64_t near_pages[JIT_NEAR_PAGES / 64]; /* bits of the page numbers, modulo JIT_NEAR_PAGES, that entries have */
     struct jit_page read[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_page write[JIT_CONTEXTS][JIT_TLB_SIZE];
     struct jit_fetch fetch[JIT_CONTEXTS][JIT_FETCH_SIZE];

@@ -270,6 +270,65 @@ static const uint8_t *make_quick(struct jit *jit, struct emit *e, unsigned conte
     return here;
 }
 
+/*
+ * Before quick: is the page in the table? Then it becomes the near entry's, unless that has often changed, and the access
+ * goes on.
+ */
+static const uint8_t *make_near(struct jit *jit, struct emit *e, unsigned context, unsigned way)
+{
+    static const uint8_t used[] = {H_RAX, H_RCX, H_RDX, H_RSI};
+    const uint8_t *here = emit_here(e);
+    int32_t table = way == WAY_WRITE ? JT(write[context]) : JT(read[context]);
+    uint8_t *miss[2], *useless;
+
+    for (unsigned n = 0; n < sizeof(used); n++)
+        emit_store(e, SLOT(GUEST(used[n])), used[n]);
+    emit_store(e, SLOT(JT(value)), H_TMP);
+    emit_op(e, E_W, 0x69, H_RDX, REG(H_TMP)); /* rdx: the site */
+    emit32(e, sizeof(struct jit_site));
+    emit_mov_imm(e, H_RAX, (uint64_t)(uintptr_t)jit->sites);
+    emit_op(e, E_W, 0x03, H_RDX, REG(H_RAX));
+    emit_op(e, 0, 0x8b, H_RAX, MEM(H_RDX, offsetof(struct jit_site, near))); /* rax: the near entry */
+    emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_RAX, 0));
+    emit_table_index(e, jit->bmi2, H_RCX); /* rcx: the table's, r13: the offset in its page */
+    emit_op(e, E_W, 0x8b, H_TMP, REG(H_ADDR));
+    emit_op(e, E_W, 0x2b, H_TMP, TABLE(H_RCX, table));
+    emit_op(e, E_0F, 0xb6, H_RSI, MEM(H_RDX, offsetof(struct jit_site, size)));
+    emit_op(e, E_W, 0x03, H_RSI, REG(H_TMP));
+    miss[0] = emit_jcc(e, CC_B, NULL);
+    emit_alu_imm(e, E_W, 7, REG(H_RSI), (int32_t)BUS_PAGE);
+    miss[1] = emit_jcc(e, CC_A, NULL);
+    emit_op(e, 0, 0x83, 5, TABLE(H_RAX, offsetof(struct jit_near, left)));
+    emit8(e, 1);
+    useless = emit_jcc(e, CC_B, NULL);
+    emit_op(e, E_W, 0x8b, H_RSI, TABLE(H_RCX, table));
+    emit_op(e, E_W, 0x89, H_RSI, TABLE(H_RAX, 0));
+    emit_op(e, E_W, 0x8b, H_RSI, TABLE(H_RCX, table + 8));
+    emit_op(e, E_W, 0x89, H_RSI, TABLE(H_RAX, 8));
+    emit_op(e, E_W, 0x8b, H_RSI, REG(H_ADDR));
+    emit_op(e, 0, 0xc1, 5, REG(H_RSI));
+    emit8(e, 12);
+    emit_alu_imm(e, 0, 4, REG(H_RSI), JIT_NEAR_PAGES - 1);
+    emit_op(e, E_0F, 0xab, H_RSI, SLOT(JT(near_pages))); /* BTS */
+    emit_op(e, E_W, 0x8b, H_RSI, TABLE(H_RCX, table + 8));
+    emit_lea(e, E_W, H_ADDR, H_TMP, H_RSI, 0, 0);
+    emit_op(e, E_W, 0x8b, H_RDX, MEM(H_RDX, offsetof(struct jit_site, resume)));
+    emit_store(e, SLOT(JT(target)), H_RDX);
+    for (unsigned n = 0; n < sizeof(used); n++)
+        emit_load(e, used[n], SLOT(GUEST(used[n])));
+    jump_field(e, JT(target));
+    for (unsigned k = 0; k < 2; k++) {
+        emit_land(e, k ? useless : miss[0]);
+        if (!k)
+            emit_land(e, miss[1]);
+        for (unsigned n = 0; n < sizeof(used); n++)
+            emit_load(e, used[n], SLOT(GUEST(used[n])));
+        emit_load(e, H_TMP, SLOT(JT(value)));
+        emit_jmp(e, k ? jit->useless : jit->quick[context][way]);
+    }
+    return here;
+}
+
 /* The flags that a comparison or a logical operation left, which most conditions ask for: repeats it and returns. */
 static void repeat_operation(struct emit *e, unsigned op, unsigned size)
 {
@@ -356,12 +415,16 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
     save_x87(e, false);
     pop_callee_saved(e);
     jit->slow = make_call(jit, e, (const void *)(uintptr_t)jit_slow);
+    jit->useless = make_call(jit, e, (const void *)(uintptr_t)jit_useless);
     jit->body = make_call(jit, e, (const void *)(uintptr_t)jit_body);
     jit->resolve = make_call(jit, e, (const void *)(uintptr_t)jit_resolve);
     jit->indirect = make_call(jit, e, (const void *)(uintptr_t)jit_indirect);
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         for (unsigned way = 0; way < JIT_WAYS; way++)
             jit->quick[c][way] = make_quick(jit, e, c, way);
+    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
+        for (unsigned way = WAY_READ; way <= WAY_WRITE; way++)
+            jit->near[c][way] = make_near(jit, e, c, way);
     jit->flags = make_flags(e);
     jit->xmm = make_unit(jit, e, jit_may_load_xmm, load_xmm);
     jit->x87 = make_unit(jit, e, jit_may_load_x87, load_x87);

@@ -6,7 +6,7 @@
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {move_rules, alu_rules, shift_rules, muldiv_rules, atomic_rules, branch_rules, simd_rules, x87_rules, system_rules};
+static const struct rule *const rule_sets[] = {move_rules, alu_rules, shift_rules, muldiv_rules, atomic_rules, branch_rules, simd_rules, x87_rules, string_rules, system_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
@@ -55,6 +55,8 @@ static bool rule_fits(const struct jit *jit, bool cpl0, unsigned word, const str
         return false;
     if (((r->flags & R_CPL0) && !cpl0) || ((r->flags & R_64) && word != SIZE_Q) ||
         ((r->flags & R_ECX) && i->asize == SIZE_W))
+        return false;
+    if ((r->flags & R_ONCE) && (i->flags & (INSN_REP | INSN_REPNE) || i->asize != word || i->seg >= FS))
         return false;
     if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != word)
         return false;
@@ -154,8 +156,10 @@ static void collect(struct trans *t)
         t->block->gs |= i->seg == GS;
         t->rule[t->n] = find_rule(t, i);
         t->n++;
-        if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR)
+        if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR) {
+            t->block->loops = !i->imm;
             break;
+        }
     }
     t->block->count = (uint16_t)t->n;
     t->block->cut = (uint16_t)(trace->count - t->n);
@@ -197,18 +201,14 @@ static void emit_second_page(struct trans *t)
     l->offset = INT32_MIN;
 }
 
-/* What every block begins with: is the CPU wanted elsewhere; counting; XMM registers. */
+/* What every block begins with: XMM registers; is the CPU wanted elsewhere; counting. */
 static void emit_head(struct trans *t)
 {
     struct emit *e = &t->e;
     struct later *l;
 
-    emit_op(e, E_W, 0x3b, H_COUNT, SLOT(offsetof(struct cpu, stop_at)));
-    l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);
-    l->offset = INT32_MIN;
     if (t->block->trace->phys2 != NO_PAGE)
         emit_second_page(t);
-    emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
     t->block->xmm = uses(t, R_XMM);
     t->block->x87 = uses(t, R_X87);
     t->block->ymm = uses(t, R_YMM);
@@ -219,11 +219,15 @@ static void emit_head(struct trans *t)
         emit8(e, 0);
         l = emit_later(t, emit_jcc(e, CC_E, NULL), LATER_TAKEN);
         l->offset = INT32_MIN;
-        l->rest = t->block->count;
     }
     if (t->block->x87) {
         emit_unit(t, JT(x87_live), X87_ABSENT);
     }
+    t->block->again = emit_here(e);
+    emit_op(e, E_W, 0x3b, H_COUNT, SLOT(offsetof(struct cpu, stop_at)));
+    l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);
+    l->offset = INT32_MIN;
+    emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, t->block->count);
 }
 
 static void emit_laters(struct trans *t)
@@ -240,8 +244,6 @@ static void emit_laters(struct trans *t)
         emit_land(e, l->rel);
         if (l->kind == LATER_TAKEN) {
             if (l->offset == INT32_MIN) {
-                if (l->rest)
-                    emit_lea(e, E_W, H_COUNT, H_COUNT, NO_INDEX, 0, -(int32_t)l->rest);
                 emit_leave_at(t, t->block->page_offset);
                 continue;
             }
@@ -250,6 +252,8 @@ static void emit_laters(struct trans *t)
             emit_goto(t, l->offset);
         } else if (l->table == XMM_ABSENT || l->table == X87_ABSENT) {
             emit_thunk(t, l->site, l->table == XMM_ABSENT ? t->jit->xmm : t->jit->x87);
+        } else if (l->near) {
+            emit_thunk(t, l->site, t->jit->near[t->block->context][t->jit->sites[l->site].way]);
         } else {
             if (l->table != NOT_LOOKED_UP)
                 emit_op(e, E_W, 0x03, H_ADDR, l->stack ? SLOT(l->table) : TABLE(H_TMP, l->table));

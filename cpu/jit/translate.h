@@ -14,7 +14,7 @@ struct later {
     uint8_t *rel; /* the jump that leads there */
     uint32_t site;
     int32_t table;  /* SLOW: offset of the table, or the one page, that was looked up */
-    bool stack;
+    bool stack, near;
     int32_t offset; /* TAKEN: where the branch leads, from the block's page */
     unsigned rest;  /* TAKEN: instructions not done */
     struct jit_exit *exit; /* STUB */
@@ -35,6 +35,8 @@ struct trans {
     bool ended;           /* control has left the block */
     bool x87_page;        /* jt.x87_page is the block's */
     unsigned word, wide;  /* of the stack and of branches: 8 and E_W, or 4 and 0 in 32-bit code */
+    uint64_t near[MAX_INSNS]; /* how addresses of this block are made that share an entry */
+    unsigned near_count;
     unsigned later_count;
     struct later later[4 * MAX_INSNS];
 };
@@ -59,6 +61,7 @@ enum rule_flags {
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_X87 = 16384,
     R_64 = 262144,    /* only in 64-bit code */
+    R_ONCE = 1048576, /* string instructions: not repeated, addresses as wide as the mode has them, in flat segments */
     R_ECX = 524288,   /* not with 16-bit addresses */
     R_CPL0 = 32768,   /* only in code of CPL 0 */
     R_YMM = 131072,
@@ -77,7 +80,7 @@ struct rule {
 
 /* translate.c */
 extern const struct rule move_rules[], alu_rules[], shift_rules[], muldiv_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[],
-    system_rules[]; /* each ends with a NULL emit */
+    string_rules[], system_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */
@@ -96,6 +99,8 @@ bool address_supported(const struct insn *i);
 void emit_fixed_address(struct trans *t, const struct insn *i); /* the same of MOV with a fixed address */
 void emit_address(struct trans *t, const struct insn *i);                             /* linear address to r14 */
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
+/* The element at a register of string instructions. */
+void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write);
 void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* the same at RSP */
 
 /* Where a guest register is: the host's, or its field. `offset` as in struct insn. */

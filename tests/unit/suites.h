@@ -36,6 +36,7 @@
     X(i8042) \
     X(inspect_paging) \
     X(ioapic) \
+    X(jit_pages) \
     X(jit_report) \
     X(jit) \
     X(kvm_state) \

@@ -21,8 +21,8 @@ architectures=amd64
 engines=auto
 models="v3 qemu64"
 programs="sums digests ciphers bc awk perl python archives gcc stress-cpu stress-vector stress-system"
-limit=300
-timeout=400
+limit=600
+timeout=1200
 while [ $# -gt 0 ]; do
     case $1 in
     --all)

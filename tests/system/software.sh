@@ -77,7 +77,7 @@ for architecture in $architectures; do
         echo "ok $number - programs for $architecture # SKIP tests/system/make-software-disk makes their disk"
     fi
 done
-[ -n "$usable" ] || skip_all "no disk of programs in $cache; ./setup software makes it, or says why it can't"
+[ -n "$usable" ] || skip_all "no disk of programs in $cache; ./setup check makes it, or says why it can't"
 # shellcheck disable=SC2086 # a command, or nothing
 $as_root unshare --mount --net --pid --fork --kill-child true 2>/dev/null || skip_all "this host lets nobody mount and chroot"
 

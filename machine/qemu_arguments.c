@@ -335,10 +335,11 @@ static bool take_monitor(struct qemu_reader *reader, const struct qemu_argument 
            qemu_take_stream(reader, &(struct qemu_argument){.name = "monitor", .what = "monitor"}, value);
 }
 
-static bool take_network(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
+static bool take_nodefaults(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
 {
-    if (strncmp(value, "none", 4))
-        qemu_note(reader, "-%s %s: this version has no network card", argument->name, value);
+    (void)argument;
+    (void)value;
+    reader->bare = true;
     return true;
 }
 
@@ -381,9 +382,9 @@ static const struct qemu_argument arguments[] = {
     {"vnc", "WHERE", ignore, "there is no VNC here", false},
     {"no-hpet", NULL, ignore, "the machine has one nevertheless", false},
     {"no-acpi", NULL, ignore, "the machine has it nevertheless", false},
-    {"nic", "LIST", take_network, NULL, false},
-    {"netdev", "LIST", take_network, NULL, false},
-    {"net", "LIST", take_network, NULL, false},
+    {"nic", "LIST", qemu_take_nic, NULL, false},
+    {"netdev", "LIST", qemu_take_netdev, NULL, true},
+    {"net", "LIST", qemu_take_net, NULL, false},
     {"chardev", "LIST", qemu_take_chardev, NULL, true},
     {"bios", "FILE", same, "bios", false},
     {"kernel", "FILE", same, "kernel", false},
@@ -404,7 +405,7 @@ static const struct qemu_argument arguments[] = {
     {"rtc", "LIST", ignore, NO_DIFFERENCE, false},
     {"d", "ITEMS", ignore, "there is no such log; see --log, and the monitor's trace", false},
     {"D", "FILE", ignore, NO_DIFFERENCE, false},
-    {"nodefaults", NULL, ignore, NO_DIFFERENCE, false},
+    {"nodefaults", NULL, take_nodefaults, NULL, false},
     {"no-user-config", NULL, ignore, NO_DIFFERENCE, false},
     {"nodefconfig", NULL, ignore, NO_DIFFERENCE, false},
     {"L", "FOLDER", ignore, NO_DIFFERENCE, false},
@@ -485,7 +486,7 @@ static bool add_defaults(struct qemu_reader *reader)
     for (unsigned n = 0; n < reader->drives; n++)
         if (!qemu_plug(reader, &reader->drive[n]))
             return false;
-    return true;
+    return qemu_finish_network(reader);
 }
 
 bool qemu_arguments_read(struct options *options, int argc, char **argv, FILE *notes, char *why,
@@ -496,6 +497,8 @@ bool qemu_arguments_read(struct options *options, int argc, char **argv, FILE *n
 
     for (unsigned n = 0; n < reader.drives; n++)
         qemu_list_free(&reader.drive[n].list);
+    for (unsigned n = 0; n < reader.netdevs; n++)
+        qemu_list_free(&reader.netdev[n]);
     for (unsigned n = 0; n < reader.chardevs; n++)
         qemu_list_free(&reader.chardev[n]);
     return good;

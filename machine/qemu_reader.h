@@ -11,6 +11,7 @@
 
 #define DRIVES_MAX   16
 #define CHARDEVS_MAX 16
+#define NETDEVS_MAX  8
 
 /* A drive, wherever on the command line it is described. */
 struct qemu_drive {
@@ -28,6 +29,11 @@ struct qemu_reader {
     unsigned drives;
     struct qemu_list chardev[CHARDEVS_MAX];
     unsigned chardevs;
+    struct qemu_list netdev[NETDEVS_MAX];
+    unsigned netdevs;
+    char hub[4200];     /* what -net said of card and network, as parts of --net */
+    bool hub_card;      /* -net nic */
+    bool network, bare; /* something was said of networks; -nodefaults */
     unsigned serials;
     bool snapshot, memory, graphic_off, silent;
 };
@@ -57,6 +63,10 @@ bool qemu_set(struct qemu_reader *reader, const char *name, const char *value);
 
 /* qemu_parts.c: drives, streams and devices. */
 qemu_handler qemu_take_disk, qemu_take_drive, qemu_take_chardev, qemu_take_stream, qemu_take_device;
+/* qemu_network.c: cards and networks; a card for -device; what is left when all was read. */
+qemu_handler qemu_take_nic, qemu_take_netdev, qemu_take_net;
+bool qemu_add_card(struct qemu_reader *reader, struct qemu_list *list);
+bool qemu_finish_network(struct qemu_reader *reader);
 /* The drive becomes one of ours. */
 bool qemu_plug(struct qemu_reader *reader, const struct qemu_drive *drive);
 

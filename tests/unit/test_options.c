@@ -290,6 +290,73 @@ START_TEST(nonsense_to_switch_at)
 }
 END_TEST
 
+START_TEST(networks)
+{
+    static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 0xFF};
+
+    ck_assert(PARSE("--stats"));
+    ck_assert(!o.nets && !o.no_net);
+    ck_assert(PARSE("--net", "user", "--net",
+                    "user,mac=52:54:00:01:02:fF,restrict,net=10.1.2.3/16,hostname=ox,tftp=/a,bootfile=b,dump=c.pcap,"
+                    "hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-10.1.0.99:54,hostfwd=tcp::1-:2,hostfwd=::3-:4"));
+    ck_assert_uint_eq(o.nets, 2);
+    ck_assert_uint_eq(o.net[0].network, 0x0A000200);
+    ck_assert_uint_eq(o.net[0].mask, 0xFFFFFF00);
+    ck_assert(!o.net[0].restricted && !o.net[0].dump && !o.net[0].forwards);
+    const struct net_option *net = &o.net[1];
+    ck_assert_mem_eq(net->mac, mac, 6);
+    ck_assert(net->restricted);
+    ck_assert_uint_eq(net->network, 0x0A010000);
+    ck_assert_uint_eq(net->mask, 0xFFFF0000);
+    ck_assert_str_eq(net->hostname, "ox");
+    ck_assert_str_eq(net->tftp, "/a");
+    ck_assert_str_eq(net->bootfile, "b");
+    ck_assert_str_eq(net->dump, "c.pcap");
+    ck_assert_uint_eq(net->forwards, 4);
+    ck_assert(!net->forward[0].udp && net->forward[1].udp);
+    ck_assert_uint_eq(net->forward[0].host_address, 0x7F000001);
+    ck_assert_uint_eq(net->forward[1].host_address, 0);
+    ck_assert_uint_eq(net->forward[1].guest_address, 0x0A010063);
+    ck_assert_uint_eq(net->forward[1].guest_port, 54);
+    ck_assert_uint_eq(net->forward[2].host_address, 0x7F000001); /* this host alone */
+    ck_assert_uint_eq(net->forward[3].host_port, 3);
+    ck_assert(PARSE("--net", "none"));
+    ck_assert(!o.nets && o.no_net);
+}
+END_TEST
+
+START_TEST(nonsense_to_net)
+{
+    static const char *const forwards[] = {"80", "tcp:80", "tcp::80", "tcp::80-", "tcp::80-80", "tcp::0-:80", "tcp::80-:65536",
+                                           "tcp:1.2.3:80-:80", "tcp:1.2.3.256:80-:80", "tcp::80-:80x", "icmp::80-:80"};
+    char value[80], wanted[200];
+
+    for (size_t n = 0; n < sizeof(forwards) / sizeof(*forwards); n++) {
+        snprintf(value, sizeof(value), "user,hostfwd=%s", forwards[n]);
+        snprintf(wanted, sizeof(wanted),
+                 "--net: \"%s\" is not a forward; give tcp:[ADDRESS]:PORT-[ADDRESS]:PORT, like tcp:127.0.0.1:2222-:22",
+                 forwards[n]);
+        REFUSED(wanted, "--net", value);
+    }
+    REFUSED("--net: there is no network \"tap\"; choose from user, none", "--net", "tap,ifname=t");
+    REFUSED("--net: \"52:54:00:01:02\" is not an address for a card; give six bytes, like 52:54:00:12:34:56", "--net",
+            "user,mac=52:54:00:01:02");
+    REFUSED("--net: \"00:00:00:00:00:00\" is not an address for a card; give six bytes, like 52:54:00:12:34:56", "--net",
+            "user,mac=00:00:00:00:00:00");
+    REFUSED("--net: \"03:00:00:00:00:00\" is not a card's address but a group's: its first byte is odd", "--net",
+            "user,mac=03:00:00:00:00:00");
+    REFUSED("--net: \"10.0.0.0/30\" is not a network; give an address and 8 to 28 bits, like 10.0.2.0/24", "--net",
+            "user,net=10.0.0.0/30");
+    REFUSED("--net: restrict is on or off, not \"maybe\"", "--net", "user,restrict=maybe");
+    REFUSED("--net: hostname needs a value, hostname=VALUE", "--net", "user,hostname=");
+    REFUSED("--net: \"a_b\" is not a name for a host; give letters, digits and hyphens", "--net", "user,hostname=a_b");
+    REFUSED("--net: \"ne2k\" is not a card that is here; leave it out or give e1000", "--net", "user,model=ne2k");
+    for (unsigned n = 0; n < OPTIONS_NETS; n++)
+        ck_assert(options_set(&o, "net", "user", why, sizeof(why)));
+    REFUSED("--net: the machine has room for 4 of them; leave out \"user\"", "--net", "user");
+}
+END_TEST
+
 START_TEST(choices_are_listed)
 {
     REFUSED("--display: there is no \"gtk\"; choose from auto, sdl, text, none", "--display", "gtk");
@@ -428,6 +495,8 @@ Suite *options_suite(void)
     tcase_add_loop_test(tcase, nonsense_times_are_refused, 0, 10);
     tcase_add_test(tcase, serial_ports_add_up);
     tcase_add_test(tcase, conditions_to_switch_at);
+    tcase_add_test(tcase, networks);
+    tcase_add_test(tcase, nonsense_to_net);
     tcase_add_test(tcase, nonsense_to_switch_at);
     tcase_add_test(tcase, choices_are_listed);
     tcase_add_test(tcase, unknown_options_get_a_suggestion);

@@ -218,10 +218,53 @@ START_TEST(processors)
     ck_assert_ptr_nonnull(strstr(r.notes, "no q35 yet"));
     done(&r);
     noted("-smp 4,sockets=2", "runs one processor");
-    noted("-nic user,model=e1000", "-nic user,model=e1000");
     refused("-accel xen", "choose from tcg and kvm");
     refused("-M microvm", "no board \"microvm\"");
     refused("-m lots", "is not a size");
+}
+END_TEST
+
+START_TEST(networks)
+{
+    static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
+    struct reading r;
+
+    read_line(&r, "-nic user,model=e1000,id=n0,mac=52:54:00:01:02:03,hostfwd=tcp:127.0.0.1:2222-:22,"
+                  "hostfwd=udp:0.0.0.0:53-10.0.2.15:53,restrict=on,hostname=box -nic user");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_str_eq(r.notes, "");
+    ck_assert_uint_eq(r.options.nets, 2);
+    ck_assert_uint_eq(r.options.net[0].forwards, 2);
+    ck_assert(r.options.net[0].restricted && !r.options.net[1].restricted);
+    ck_assert_mem_eq(r.options.net[0].mac, mac, 6);
+    ck_assert_str_eq(r.options.net[0].hostname, "box");
+    done(&r);
+    read_line(&r, "-device virtio-net-pci,netdev=n1,mac=52:54:00:01:02:03 -netdev user,id=n1,hostfwd=tcp::8080-:80");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_ptr_nonnull(strstr(r.notes, "an e1000 stands in"));
+    ck_assert_ptr_nonnull(strstr(r.notes, "for this host alone"));
+    ck_assert_uint_eq(r.options.nets, 1);
+    ck_assert_uint_eq(r.options.net[0].forward[0].host_port, 8080);
+    ck_assert_mem_eq(r.options.net[0].mac, mac, 6);
+    done(&r);
+    read_line(&r, "-net nic,model=e1000,macaddr=52:54:00:01:02:03 -net user,net=10.5.0.0/16");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_uint_eq(r.options.nets, 1);
+    ck_assert_uint_eq(r.options.net[0].network, 0x0A050000);
+    ck_assert_mem_eq(r.options.net[0].mac, mac, 6);
+    done(&r);
+    for (unsigned n = 0; n < 4; n++) {
+        static const char *const none[] = {"-nic none", "-net none", "-nodefaults", "-netdev user,id=nobody"};
+        read_line(&r, none[n]);
+        ck_assert_msg(r.good && !r.options.nets && r.options.no_net, "%s", none[n]);
+        done(&r);
+    }
+    read_line(&r, "-kernel k");
+    ck_assert(r.good && !r.options.nets && !r.options.no_net); /* the usual card */
+    done(&r);
+    noted("-nic tap,ifname=tap0", "a user network stands in");
+    refused("-device e1000,netdev=n7", "no -netdev with id=n7");
+    refused("-nic user,hostfwd=80", "is not a forward");
 }
 END_TEST
 
@@ -262,6 +305,7 @@ Suite *qemu_arguments_suite(void)
     tcase_add_test(tests, streams);
     tcase_add_test(tests, debuggers);
     tcase_add_test(tests, processors);
+    tcase_add_test(tests, networks);
     tcase_add_test(tests, what_is_not_here);
     tcase_add_test(tests, help_names_every_option);
     suite_add_tcase(suite, tests);

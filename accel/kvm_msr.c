@@ -35,12 +35,15 @@ static uint64_t get_member(const struct cpu_state *s, unsigned n)
     return value;
 }
 
+/* struct kvm_msrs with its entry. */
+struct one_msr {
+    uint32_t count, pad;
+    struct kvm_msr_entry entry;
+};
+
 bool kvm_msr_get_one(int fd, uint32_t index, uint64_t *value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msrs = {.head.nmsrs = 1, .entry.index = index};
+    struct one_msr msrs = {.count = 1, .entry.index = index};
 
     if (ioctl(fd, KVM_GET_MSRS, &msrs) != 1)
         return false;
@@ -50,10 +53,7 @@ bool kvm_msr_get_one(int fd, uint32_t index, uint64_t *value)
 
 bool kvm_msr_set_one(int fd, uint32_t index, uint64_t value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msrs = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
+    struct one_msr msrs = {.count = 1, .entry = {.index = index, .data = value}};
 
     return ioctl(fd, KVM_SET_MSRS, &msrs) == 1;
 }
@@ -113,20 +113,20 @@ bool kvm_msr_setup(struct kvm *kvm, char *why, size_t why_size)
 /* --- To and from the kernel
  * ------------------------------------------------------------------------------------ */
 
-struct msr_list {
-    struct kvm_msrs head;
+struct msr_list { /* struct kvm_msrs, likewise */
+    uint32_t count, pad;
     struct kvm_msr_entry entry[KVM_MSRS];
 };
 
 bool kvm_msrs_get(struct kvm *kvm, uint64_t values[KVM_MSRS])
 {
-    struct msr_list list = {.head.nmsrs = 0};
+    struct msr_list list = {.count = 0};
     unsigned count = 0;
 
     for (unsigned n = 0; n < KVM_MSRS; n++)
         if (kvm_msr_rows[n].name && !kvm->msr_refused[n])
             list.entry[count++].index = kvm_msr_rows[n].index;
-    list.head.nmsrs = count;
+    list.count = count;
     if (ioctl(kvm->fd, KVM_GET_MSRS, &list) != (int)count)
         return false;
     for (unsigned n = 0, k = 0; n < KVM_MSRS; n++)

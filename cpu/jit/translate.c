@@ -12,7 +12,7 @@ static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
     if (r->ext >= 8)
         return (row->sel & (SEL_HAS_EXT | SEL_HAS_RM)) == (SEL_HAS_EXT | SEL_HAS_RM) &&
-               ((row->sel >> 5 & 7) << 3 | (row->sel & 7)) == (unsigned)r->ext;
+               ((row->sel >> 5 & 7u) << 3 | (row->sel & 7u)) == (unsigned)r->ext;
     return r->ext < 0 || ((row->sel & SEL_HAS_EXT) && (row->sel >> 5 & 7) == (unsigned)r->ext);
 }
 

@@ -312,7 +312,8 @@ static void debian_session(struct tap *tap, const struct files *files, unsigned 
         return;
     }
     if (guest(tap, &drive, "both cards get an address by DHCP", "online\n",
-              "mkdir -p /run/systemd/network; printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' >/run/systemd/network/en.network; "
+              "mkdir -p /run/systemd/network; printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' "
+              ">/run/systemd/network/en.network; "
               "systemctl start systemd-networkd && "
               "/lib/systemd/systemd-networkd-wait-online --timeout=60 -i enp0s3 -i enp0s4 && echo online")) {
         guest(tap, &drive, "the first one's", "10.0.2.15", "networkctl status enp0s3 | cat");
@@ -321,8 +322,8 @@ static void debian_session(struct tap *tap, const struct files *files, unsigned 
         check_traffic(tap, &drive, port);
         check_forwards(tap, &drive, tcp, udp);
         guest(tap, &drive, "no errors were counted", NULL,
-              "cat /sys/class/net/en*/statistics/*_errors | grep -v '^0$'; dmesg | grep -iE "
-              "'e1000.*(hang|error|reset)|BUG|WARNING'");
+              "cat /sys/class/net/en*/statistics/*_errors | grep -v '^0$'; "
+              "dmesg | grep -E 'e1000.*(Hang|hang|rror|eset)|BUG:|WARNING:'");
     }
     drive_send(&drive, "poweroff\n");
     tap_ok(tap, drive_wait(&drive, COMMAND) == 0, "poweroff: exit status 0");

@@ -49,6 +49,7 @@
     X(models) \
     X(monitor) \
     X(msr) \
+    X(net) \
     X(options) \
     X(pci) \
     X(pic) \

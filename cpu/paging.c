@@ -778,8 +778,10 @@ void *host_for_write(struct cpu *cpu, const struct insn *i, unsigned seg, uint64
         return NULL;
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_access(cpu, linear, size, true);
-    if (unlikely(cpu->stops))
+    if (unlikely(cpu->stops)) {
+        watched(cpu, i, s, linear, size, false);
         watched(cpu, i, s, linear, size, true);
+    }
     if (unlikely(cpu->checker))
         check_write(cpu, s->region->host + s->offset + (linear & (BUS_PAGE - 1)),
                     s->phys + (linear & (BUS_PAGE - 1)), linear, size);

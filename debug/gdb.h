@@ -46,7 +46,7 @@ struct gdb {
     bool no_ack, running, stepping;
     bool knows_swbreak, knows_hwbreak;
     bool physical;           /* memory is by physical address */
-    int arch;                /* enum gdb_arch as chosen by `monitor arch`; -1: as the CPU has it */
+    unsigned arch;           /* as `monitor arch` chose: 0 as the CPU has it, else 1 + enum gdb_arch */
     enum gdb_arch described; /* what GDB was told */
     unsigned cpu;            /* whose registers are asked for */
     unsigned stopped_cpu;
@@ -55,7 +55,7 @@ struct gdb {
     char *document; /* what qXfer reads piece by piece */
 };
 
-/* A client has come; the CPUs stand still. */
+/* A client has come; the CPUs stand still. Zero it before the first time; what `monitor arch` chose stays. */
 void gdb_open(struct gdb *gdb, const struct gdb_target *target);
 /* It has gone, whether or not it said so: what it set is taken back. The CPUs stand still, or no longer run.
  */
@@ -70,27 +70,5 @@ bool gdb_stopped(struct gdb *gdb, unsigned cpu, enum gdb_reason reason, const st
 
 /* The machine is at its end: tells the client. */
 void gdb_exited(struct gdb *gdb, int status);
-
-/* --- For debug/gdb*.c ----------------------------------------------------------------------------- */
-
-/* gdb_monitor.c: `monitor LINE`; prints what the user sees. */
-void gdb_monitor(struct gdb *gdb, const char *line, FILE *out);
-/* Why the CPU stopped, in a line, for stops that GDB has no word for; false: it has. */
-bool gdb_explain(struct gdb *gdb, const struct cpu_stopped *hit, FILE *out);
-
-/* Guest memory, linear or physical as the session has it. RAM and ROM only. How many bytes, up to what isn't
- * there. */
-size_t gdb_read_memory(struct gdb *gdb, uint64_t address, void *data, size_t size);
-size_t gdb_write_memory(struct gdb *gdb, uint64_t address, const void *data, size_t size);
-
-struct cpu *gdb_cpu(const struct gdb *gdb);
-
-/* Whose stops they are: those of packets `Z0` to `Z4`, and those of `monitor`. */
-#define GDB_OWNERS        6
-#define GDB_OWNER_MONITOR 5
-const void *gdb_owner(const struct gdb *gdb, unsigned n);
-/* On all CPUs; false when memory ran out. */
-bool gdb_add_stop(struct gdb *gdb, const struct cpu_stop *stop);
-bool gdb_remove_stop(struct gdb *gdb, const struct cpu_stop *stop); /* false: it isn't there */
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * gdb_monitor.c - GDB's `monitor` commands: what a CPU has to say that GDB's own commands don't ask for.
  */
-#include "debug/gdb.h"
+#include "debug/gdb_internal.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 
 struct words {
     char text[512];
-    char *word[WORDS + 1]; /* NULL behind the last */
+    char *word[WORDS + 1]; /* NULL where there are no more */
     unsigned count;
 };
 
@@ -26,6 +26,7 @@ static void split(struct words *w, const char *line)
     char *at = w->text;
 
     snprintf(w->text, sizeof(w->text), "%s", line);
+    memset(w->word, 0, sizeof(w->word));
     w->count = 0;
     while (w->count < WORDS) {
         at += strspn(at, " \t");
@@ -36,7 +37,6 @@ static void split(struct words *w, const char *line)
         if (*at)
             *at++ = 0;
     }
-    w->word[w->count] = NULL;
 }
 
 /* 0x, decimal or octal as C has it; the whole word. */
@@ -393,9 +393,9 @@ static void arch(struct gdb *g, struct words *w, FILE *out)
 {
     static const char *const names[] = {"auto", "x86-64", "i386"};
 
-    for (int n = 0; w->word[1] && n < 3; n++)
+    for (unsigned n = 0; w->word[1] && n < 3; n++)
         if (!strcmp(w->word[1], names[n])) {
-            g->arch = n - 1;
+            g->arch = n;
             fprintf(out, "in effect when GDB reads the description again: disconnect and connect, or "
                          "`unset tdesc filename`\n");
             return;

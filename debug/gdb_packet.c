@@ -80,7 +80,7 @@ enum gdb_event gdb_receive(struct gdb_reader *r, uint8_t byte)
         inside(r, byte);
         return GDB_NOTHING;
     case FIRST_DIGIT:
-        r->sent_sum = (uint8_t)(digit << 4);
+        r->sent_sum = (uint8_t)((unsigned)digit << 4);
         r->too_long |= digit < 0;
         r->state = SECOND_DIGIT;
         return GDB_NOTHING;

@@ -1,7 +1,8 @@
 /*
  * gdb_server.c - sockets, and what a session wants of the machine; see gdb_server.h.
  *
- * What the event loop reports is only noted; gdb_server_poll(), outside the machine lock, accepts, reads, answers.
+ * What the event loop reports is only noted; gdb_server_poll(), outside the machine lock, accepts, reads,
+ * answers.
  */
 #include "debug/gdb_server.h"
 
@@ -283,7 +284,8 @@ static bool listen_at(struct gdb_server *s, const char *where, char *why, size_t
     return !wrong;
 }
 
-struct gdb_server *gdb_server_open(struct machine *m, const char *where, bool wait, char *why, size_t why_size)
+struct gdb_server *gdb_server_open(struct machine *m, const char *where, bool wait, char *why,
+                                   size_t why_size)
 {
     struct gdb_server *s = calloc(1, sizeof(*s));
     int fd;

@@ -30,6 +30,7 @@
     X(font) \
     X(fpu) \
     X(fw_cfg) \
+    X(gdb) \
     X(host_chardev) \
     X(host_loop) \
     X(hpet) \

@@ -17,8 +17,6 @@
 
 #define PATIENCE 20 /* seconds */
 
-static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
-
 static pthread_mutex_t lock;
 static struct loop *loop;
 static struct clock *guest;
@@ -72,16 +70,6 @@ static void teardown(void)
     loop_free(loop);
     pthread_mutex_destroy(&lock);
 }
-
-/* Turns the loop until the card has `count` frames. */
-static void turn(unsigned count)
-{
-    for (time_t end = time(NULL) + PATIENCE; card.count < count && time(NULL) < end;)
-        loop_run_once(loop, guest, &lock);
-    ck_assert_uint_ge(card.count, count);
-}
-
-static const struct net_user_options usual = {.network = 0x0A000200, .mask = 0xFFFFFF00};
 
 /* --- a network that echoes, for the dump */
 
@@ -147,6 +135,18 @@ START_TEST(dump)
 END_TEST
 
 #ifdef HAVE_SLIRP
+
+static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
+
+static const struct net_user_options usual = {.network = 0x0A000200, .mask = 0xFFFFFF00};
+
+/* Turns the loop until the card has `count` frames. */
+static void turn(unsigned count)
+{
+    for (time_t end = time(NULL) + PATIENCE; card.count < count && time(NULL) < end;)
+        loop_run_once(loop, guest, &lock);
+    ck_assert_uint_ge(card.count, count);
+}
 
 static void ask_for(struct net *net, uint8_t host)
 {

@@ -99,6 +99,12 @@ static bool is_behind(const struct net_user *user)
     return user->received.count > QUEUE_MAX / 2;
 }
 
+/* The card writes what it receives into the guest's memory, which stands still while the machine does. */
+static bool may_deliver(const struct net_user *user)
+{
+    return clock_running(user->clock) && net_can_receive(&user->net);
+}
+
 /* A card that receives may be ready again at once and say so: that is for the loop here, not for a call
  * within a call. */
 static void deliver(struct net *net)
@@ -109,7 +115,7 @@ static void deliver(struct net *net)
     if (user->delivering)
         return;
     user->delivering = true;
-    while (user->received.first && net_can_receive(net)) {
+    while (user->received.first && may_deliver(user)) {
         struct frame *frame = queue_take(&user->received);
         net_receive(net, frame->data, frame->size);
         free(frame);
@@ -143,7 +149,7 @@ static ssize_t send_to_card(const void *data, size_t size, void *opaque)
 {
     struct net_user *user = opaque;
 
-    if (!user->received.first && net_can_receive(&user->net))
+    if (!user->received.first && may_deliver(user))
         net_receive(&user->net, data, size);
     else
         queue_put(&user->received, data, size);
@@ -262,6 +268,7 @@ static void fill(void *opaque, uint64_t *ns)
     struct net_user *user = opaque;
     uint32_t ms = *ns / NS_PER_MS < UINT32_MAX ? (uint32_t)(*ns / NS_PER_MS) : UINT32_MAX, before = ms;
 
+    deliver(&user->net); /* what waited for the machine to go on */
     user->filled = !is_behind(user);
     if (!user->filled)
         return;

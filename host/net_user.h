@@ -6,7 +6,7 @@
  * reaches this host's loopback by; host 3 the name server; DHCP gives addresses from host 15 on. IPv4 alone.
  *
  * It runs in the event loop: what the card sends waits for the loop's next turn, what the network sends waits
- * while the card has no room. More than a thousand frames either way are dropped.
+ * while the card has no room or the machine is paused. More than a thousand frames either way are dropped.
  */
 #ifndef HOST_NET_USER_H
 #define HOST_NET_USER_H

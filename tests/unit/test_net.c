@@ -212,6 +212,25 @@ START_TEST(frames_wait)
 }
 END_TEST
 
+/* While the machine is paused nothing changes in it. */
+START_TEST(paused)
+{
+    struct net *net = open_user(&usual);
+
+    clock_stop(guest);
+    ask_for(net, 2);
+    for (unsigned n = 0; n < 10; n++) {
+        loop_kick(loop);
+        loop_run_once(loop, guest, &lock);
+    }
+    net_ready(net);
+    ck_assert_uint_eq(card.count, 0);
+    clock_start(guest);
+    turn(1);
+    net->close(net);
+}
+END_TEST
+
 /* A flood is dropped, not kept; and closing with frames under way loses nothing but them. */
 START_TEST(floods)
 {
@@ -283,6 +302,7 @@ Suite *net_suite(void)
 #ifdef HAVE_SLIRP
     tcase_add_test(tcase, router_answers);
     tcase_add_test(tcase, frames_wait);
+    tcase_add_test(tcase, paused);
     tcase_add_test(tcase, floods);
     tcase_add_test(tcase, forwards);
     tcase_add_test(tcase, folders);

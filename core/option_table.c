@@ -79,11 +79,10 @@ const struct option_row option_table[] = {
     {"parallel", 0, "WHERE", NULL, WIRES,
      "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
     {"net", 0, "NETWORK", NULL, WIRES,
-     "Adds a network card, up to four: user is a network of the guest's own, from which it reaches what this user reaches "
-     "(this host as 10.0.2.2). Behind it, with commas between: hostfwd=tcp:127.0.0.1:2222-:22 leads a port of the host to "
-     "one of the guest's (or udp; any number of them), restrict lets the guest reach nobody, net=CIDR, hostname=NAME, "
-     "tftp=FOLDER and bootfile=NAME say what DHCP and TFTP give, mac=ADDRESS and model=e1000 what the card is, dump=FILE "
-     "writes all frames for Wireshark. One card on a user network is there unless --net none is given.",
+     "Adds a network card: user, a network of the guest's own, or none (without --net there is one). Behind it, with commas: "
+     "hostfwd=tcp:127.0.0.1:2222-:22 leads a port of the host to the guest's (or udp; several), restrict (the guest reaches "
+     "nobody), net=CIDR, hostname=NAME, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, model=e1000, dump=FILE (all frames, for "
+     "Wireshark). Up to four.",
      set_net, AT(net)},
     {"display", 0, "KIND", "auto", WIRES,
      "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this "

@@ -519,10 +519,47 @@ static unsigned first_difference(const image host, unsigned size)
     return n;
 }
 
+/*
+ * The operation from the same state here and there; what differs is in `text`, which is empty otherwise. A
+ * host that gives our thread's processor to another meanwhile may find other components in their initial
+ * state afterwards.
+ */
+static void compare_with_host(enum op op, const image from, const image area, uint32_t mask, char *text,
+                              size_t size)
+{
+    image host_state, host_area;
+    uint32_t in_use = 0;
+    unsigned k;
+
+    memcpy(host_area, area, sizeof(image));
+    memset(host_state, 0, sizeof(image));
+    bool ok = host_run(op, from, host_area, mask, host_state, &in_use);
+
+    *text = 0;
+    memcpy(r->ram + AREA, from, sizeof(image));
+    ck_assert_int_eq(load(7, false), OK);
+    /* The host may say "in use" of what is in its initial state, but not the other way round. */
+    if (ok && (xsave_in_use(cpu) & 7 & ~in_use))
+        snprintf(text, size, "the host has other components in use");
+    memcpy(r->ram + AREA, area, sizeof(image));
+    if (our_run(op, mask) != ok)
+        snprintf(text, size, "the host %s", ok ? "doesn't fault" : "faults");
+    k = first_difference(host_area, sizeof(image));
+    if (k != sizeof(image))
+        snprintf(text, size, "byte %u of the area differs", k);
+    if (!ok || *text)
+        return;
+    memset(r->ram + AREA, 0, sizeof(image));
+    ck_assert_int_eq(store(7, XSAVE_PLAIN), OK);
+    k = first_difference(host_state, 832);
+    if (k != 832)
+        snprintf(text, size, "byte %u of the state differs", k);
+}
+
 START_TEST(as_the_host_does)
 {
-    image from, area, host_state, host_area;
-    uint32_t in_use = 0;
+    image from, area;
+    char text[80];
 
     if (!host_has_it())
         return;
@@ -531,33 +568,14 @@ START_TEST(as_the_host_does)
     for (unsigned n = 0; n < 2000; n++) {
         enum op op = random_word() % OP_COUNT;
         uint32_t mask = random_word() & 7;
-        unsigned k;
-        bool ok;
+        unsigned tries = 0;
 
         random_area(from, true);
         random_area(area, false);
-        memcpy(host_area, area, sizeof(image));
-        memset(host_state, 0, sizeof(image));
-        ok = host_run(op, from, host_area, mask, host_state, &in_use);
-
-        memcpy(r->ram + AREA, from, sizeof(image));
-        ck_assert_int_eq(load(7, false), OK);
-        /* The host may say "in use" of what is in its initial state, but not the other way round. */
-        if (ok)
-            ck_assert_uint_eq(xsave_in_use(cpu) & 7 & ~in_use, 0);
-        memcpy(r->ram + AREA, area, sizeof(image));
-        ck_assert_msg(our_run(op, mask) == ok, "seed %d case %u: op %d mask %u: the host %s", _i, n, op, mask,
-                      ok ? "doesn't fault" : "faults");
-        k = first_difference(host_area, sizeof(image));
-        ck_assert_msg(k == sizeof(image), "seed %d case %u: op %d mask %u: byte %u of the area differs", _i,
-                      n, op, mask, k);
-        if (!ok)
-            continue;
-        memset(r->ram + AREA, 0, sizeof(image));
-        ck_assert_int_eq(store(7, XSAVE_PLAIN), OK);
-        k = first_difference(host_state, 832);
-        ck_assert_msg(k == 832, "seed %d case %u: op %d mask %u: byte %u of the state differs", _i, n, op,
-                      mask, k);
+        do /* a difference counts when the host repeats it */
+            compare_with_host(op, from, area, mask, text, sizeof(text));
+        while (*text && ++tries < 4);
+        ck_assert_msg(!*text, "seed %d case %u: op %d mask %u: %s", _i, n, op, mask, text);
     }
 }
 END_TEST

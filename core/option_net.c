@@ -8,8 +8,8 @@
 
 #include "core/option_values.h"
 
-#define LOOPBACK        0x7F000001u
-#define MASK_BITS_MAX   28 /* room for DHCP's addresses */
+#define LOOPBACK      0x7F000001u
+#define MASK_BITS_MAX 27 /* room for DHCP's addresses, 15 to 30 */
 
 const struct net_option net_option_usual = {.model = "e1000", .network = 0x0A000200, .mask = 0xFFFFFF00};
 
@@ -135,7 +135,7 @@ static bool take_network(const struct reading *r, char *value)
 
     if (!read_address(&at, &r->net->network) || (*at == '/' && (at++, !read_number(&at, 32, &bits))) || *at ||
         bits < 8 || bits > MASK_BITS_MAX)
-        return refuse(r, value, "a network; give an address and 8 to 28 bits, like 10.0.2.0/24");
+        return refuse(r, value, "a network; give an address and 8 to 27 bits, like 10.0.2.0/24");
     r->net->mask = UINT32_MAX << (32 - bits);
     r->net->network &= r->net->mask;
     return true;

@@ -245,8 +245,9 @@ static void e1000_loaded(void *device)
     struct e1000 *card = device;
     struct e1000_packet *packet = &card->packet;
 
-    if (packet->size > sizeof(packet->data))
-        packet->size = 0;
+    if (packet->size > NET_FRAME_MAX - VLAN_TAG_SIZE ||
+        (packet->segmented && e1000_segments_too_long(&packet->segmentation)))
+        packet->dropped = true;
     if (card->received.latest != CLOCK_NEVER)
         timer_arm(&card->received.timer, card->received.due);
     if (card->sent.latest != CLOCK_NEVER)

@@ -139,12 +139,11 @@ struct e1000_packet {
     bool started, segmented, dropped;
     uint8_t popts, command; /* of the first data descriptor */
     uint16_t special;       /* VLAN tag */
-    uint32_t size;          /* bytes in `data` */
+    uint32_t size;          /* bytes of it in `buffer` */
     uint32_t left;          /* bytes of payload still to come, of TSO */
     uint32_t segments;      /* sent */
     uint8_t header[HEADER_MAX + 1];
-    uint8_t space[VLAN_TAG_SIZE]; /* for a tag; `data` follows */
-    uint8_t data[NET_FRAME_MAX];
+    uint8_t buffer[VLAN_TAG_SIZE + NET_FRAME_MAX]; /* the frame, behind room for a tag */
 };
 
 /* The EEPROM's three wires (5.3). */
@@ -238,6 +237,7 @@ void e1000_phy_access(struct e1000 *card, uint32_t mdic);
 /* e1000_transmit.c: works through the ring, as far as one turn goes. */
 extern const struct field e1000_packet_fields[];
 void e1000_transmit(struct e1000 *card);
+bool e1000_segments_too_long(const struct e1000_context *context);
 
 /* e1000_receive.c: for a net_receiver and for loopback. RDT moved, or the receiver was enabled. */
 bool e1000_ready(void *card);

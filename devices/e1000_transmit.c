@@ -71,7 +71,7 @@ const struct field e1000_packet_fields[] = {
     FIELD(struct e1000_packet, left),
     FIELD(struct e1000_packet, segments),
     FIELD_ARRAY(struct e1000_packet, header),
-    FIELD_ARRAY(struct e1000_packet, data),
+    FIELD_ARRAY(struct e1000_packet, buffer),
     FIELD_END,
 };
 
@@ -80,19 +80,26 @@ static uint8_t command_of(const struct descriptor *d)
     return (uint8_t)(d->word[2] >> 24);
 }
 
+static uint8_t *frame_of(struct e1000_packet *p)
+{
+    return p->buffer + VLAN_TAG_SIZE;
+}
+
 /* --- big-endian numbers in the frame; beyond its end there is nothing to change */
 
 static uint32_t get16(const struct e1000_packet *p, size_t at)
 {
-    return at + 2 <= p->size ? (uint32_t)p->data[at] << 8 | p->data[at + 1] : 0;
+    const uint8_t *frame = p->buffer + VLAN_TAG_SIZE;
+
+    return at + 2 <= p->size ? (uint32_t)frame[at] << 8 | frame[at + 1] : 0;
 }
 
 static void put16(struct e1000_packet *p, size_t at, uint32_t value)
 {
     if (at + 2 > p->size)
         return;
-    p->data[at] = (uint8_t)(value >> 8);
-    p->data[at + 1] = (uint8_t)value;
+    frame_of(p)[at] = (uint8_t)(value >> 8);
+    frame_of(p)[at + 1] = (uint8_t)value;
 }
 
 static void add32(struct e1000_packet *p, size_t at, uint32_t more)
@@ -109,7 +116,7 @@ static void put_checksum(struct e1000_packet *p, size_t at, size_t start, size_t
     size_t stop = end && end < p->size ? end + 1 : p->size;
 
     if (start < stop && at + 2 <= p->size)
-        put16(p, at, (uint16_t)~e1000_fold(e1000_sum(p->data + start, stop - start)));
+        put16(p, at, (uint16_t)~e1000_fold(e1000_sum(frame_of(p) + start, stop - start)));
 }
 
 /* --- frames */
@@ -126,11 +133,11 @@ static void count_frame(struct e1000 *card, const uint8_t *frame, size_t size)
         e1000_count(card, memcmp(frame, "\xFF\xFF\xFF\xFF\xFF\xFF", NET_ADDRESS_SIZE) ? MPTC : BPTC);
 }
 
-/* What is in `data` goes onto the wire; with a tag, two addresses move in front of it, into `space`. */
+/* The frame goes onto the wire; with a tag, two addresses move in front of it. */
 static void send_frame(struct e1000 *card)
 {
     struct e1000_packet *p = &card->packet;
-    uint8_t *frame = p->data;
+    uint8_t *frame = frame_of(p);
     size_t size = p->size;
 
     if (size < NET_HEADER_SIZE)
@@ -144,7 +151,7 @@ static void send_frame(struct e1000 *card)
 
         frame -= VLAN_TAG_SIZE;
         size += VLAN_TAG_SIZE;
-        memmove(frame, p->data, 2 * NET_ADDRESS_SIZE);
+        memmove(frame, frame_of(p), 2 * NET_ADDRESS_SIZE);
         frame[12] = (uint8_t)(type >> 8);
         frame[13] = (uint8_t)type;
         frame[14] = (uint8_t)(p->special >> 8);
@@ -180,7 +187,7 @@ static void finish_segment(struct e1000_packet *p, bool last)
     if (c->command & TUCMD_TCP) {
         add32(p, c->tucss + 4u, p->segments * c->mss);
         if (!last && c->tucss + 13u < p->size)
-            p->data[c->tucss + 13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+            frame_of(p)[c->tucss + 13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     } else {
         put16(p, c->tucss + 4u, p->size - c->tucss);
     }
@@ -196,7 +203,7 @@ static void send_segment(struct e1000 *card, bool last)
 
     finish_segment(p, last);
     send_frame(card);
-    memcpy(p->data, p->header, header);
+    memcpy(frame_of(p), p->header, header);
     p->size = header;
     p->segments++;
 }
@@ -222,6 +229,11 @@ static void end_packet(struct e1000 *card)
 
 /* --- descriptors */
 
+bool e1000_segments_too_long(const struct e1000_context *c)
+{
+    return c->mss + c->hdrlen > NET_FRAME_MAX - VLAN_TAG_SIZE;
+}
+
 static void begin_packet(struct e1000 *card, const struct descriptor *d)
 {
     struct e1000_packet *p = &card->packet;
@@ -234,14 +246,14 @@ static void begin_packet(struct e1000 *card, const struct descriptor *d)
     p->size = p->segments = 0;
     p->special = (uint16_t)(d->word[3] >> 16);
     p->left = c->paylen;
-    p->dropped = p->segmented && (c->mss < MSS_MIN || c->hdrlen < NET_HEADER_SIZE ||
-                                  c->mss + c->hdrlen > NET_FRAME_MAX - VLAN_TAG_SIZE);
+    p->dropped =
+        p->segmented && (c->mss < MSS_MIN || c->hdrlen < NET_HEADER_SIZE || e1000_segments_too_long(c));
 }
 
 /* Takes `size` bytes from memory to the frame's end; they fit. */
 static uint64_t fetch(struct e1000 *card, uint64_t from, uint32_t size)
 {
-    bus_read_block(card->wires.memory, from, card->packet.data + card->packet.size, size);
+    bus_read_block(card->wires.memory, from, frame_of(&card->packet) + card->packet.size, size);
     card->packet.size += size;
     return from + size;
 }
@@ -264,7 +276,7 @@ static void add_segments(struct e1000 *card, uint64_t from, uint32_t size)
         from = fetch(card, from, part);
         size -= part;
         if (p->size == c->hdrlen)
-            memcpy(p->header, p->data, c->hdrlen);
+            memcpy(p->header, frame_of(p), c->hdrlen);
     }
     size = least(size, p->left);
     p->left -= size;

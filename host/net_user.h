@@ -30,7 +30,7 @@ struct net_user_forward {
 };
 
 struct net_user_options {
-    uint32_t network, mask;      /* IPv4; at most 28 bits of mask */
+    uint32_t network, mask;      /* IPv4; at most 27 bits of mask */
     bool restricted;             /* the guest reaches nobody, but for answers on forwarded ports */
     const char *hostname;        /* what DHCP tells the guest; NULL: nothing */
     const char *tftp, *bootfile; /* the folder that TFTP serves, what DHCP says to boot from it; NULL: none */

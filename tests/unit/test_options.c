@@ -345,8 +345,8 @@ START_TEST(nonsense_to_net)
             "user,mac=00:00:00:00:00:00");
     REFUSED("--net: \"03:00:00:00:00:00\" is not a card's address but a group's: its first byte is odd", "--net",
             "user,mac=03:00:00:00:00:00");
-    REFUSED("--net: \"10.0.0.0/30\" is not a network; give an address and 8 to 28 bits, like 10.0.2.0/24", "--net",
-            "user,net=10.0.0.0/30");
+    REFUSED("--net: \"10.0.0.0/28\" is not a network; give an address and 8 to 27 bits, like 10.0.2.0/24", "--net",
+            "user,net=10.0.0.0/28");
     REFUSED("--net: restrict is on or off, not \"maybe\"", "--net", "user,restrict=maybe");
     REFUSED("--net: hostname needs a value, hostname=VALUE", "--net", "user,hostname=");
     REFUSED("--net: \"a_b\" is not a name for a host; give letters, digits and hyphens", "--net", "user,hostname=a_b");

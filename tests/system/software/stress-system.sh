@@ -38,8 +38,8 @@ stress sigsegv 100
     stress pkey 100
     stress personality 10
     stress fault 100
-    # glibc has registered its own otherwise.
+    # glibc has registered its own otherwise. In 32 bits it takes minutes, everywhere.
     export GLIBC_TUNABLES="${GLIBC_TUNABLES:+$GLIBC_TUNABLES:}glibc.pthread.rseq=0"
-    stress rseq 1
+    [ "$(getconf LONG_BIT)" = 32 ] || stress rseq 1
 }
 exit 0

@@ -1,6 +1,6 @@
 #!/bin/sh
-# crash.sh - crash reports: their cause, code and stack with names, the core file, and --stop-on. Runs in the build folder:
-# tests/system/crash.sh; OXBOW in the environment replaces ./oxbow.
+# crash_report.sh - crash reports: their cause, code and stack with names, the core file, and --stop-on. Runs in the build folder:
+# tests/system/crash_report.sh; OXBOW in the environment replaces ./oxbow.
 set -u
 oxbow=${OXBOW:-./oxbow}
 guests=tests/system

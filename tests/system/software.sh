@@ -8,6 +8,8 @@
 #     tests/system/software.sh --all          all of it, under each engine, with each processor model, amd64 and i386
 #     tests/system/software.sh --all -a i386 -e jit -c v3 "python gcc"
 #                                             some of that: architectures, engines, models, programs
+#     tests/system/software.sh --all -a i386 -k 686
+#                                             Debian's kernel without PAE
 #
 # The programs are tests/system/software/*.sh; the trees they run in are what tests/system/make-software-disk makes. Running
 # them on the host takes root, or a sudo that doesn't ask. OXBOW in the environment replaces ./oxbow, CACHE replaces cache/.
@@ -20,6 +22,7 @@ FULL=
 architectures=amd64
 engines=auto
 models="v3 qemu64"
+kernel=
 programs="sums digests ciphers bc awk perl python archives gcc stress-cpu stress-vector stress-system"
 limit=600
 timeout=1200
@@ -37,6 +40,7 @@ while [ $# -gt 0 ]; do
     -a) architectures=$2 && shift ;;
     -e) engines=$2 && shift ;;
     -c) models=$2 && shift ;;
+    -k) kernel=-$2 && shift ;;
     *) programs=$1 ;;
     esac
     shift
@@ -147,7 +151,7 @@ guest() {
     tar -C "$disks/guest" -c . >"$disks/programs.img"
     truncate -s 64M "$disks/result.img"
     timeout $((timeout + 20)) "$oxbow" --headless --no-reboot --stats --timeout $timeout -m 1G --accel "$3" --cpu "$2" \
-        --kernel "$folder/vmlinuz" --initrd "$folder/initrd.gz" --disk "$folder/disk.img,snapshot" \
+        --kernel "$folder/vmlinuz$kernel" --initrd "$folder/initrd$kernel.gz" --disk "$folder/disk.img,snapshot" \
         --disk "$disks/programs.img,readonly" --disk "$disks/result.img" \
         --append "console=ttyS0 quiet oops=panic panic=-1" </dev/null >"$disks/result/console" 2>&1
     status=$?
@@ -157,7 +161,7 @@ guest() {
 
 # $1: architecture, $2: level, $3: engine. Each program's output, the host's and the guest's.
 compare() {
-    name="$1, $2, $3"
+    name="$1$kernel, $2, $3"
     guest "$1" "$2" "$3"
     ran=$?
     report $ran "$name: the guest runs"
@@ -165,7 +169,7 @@ compare() {
         echo "# exit status $status"
         tail -n 40 "$work/$1/result/console" | sed 's/^/# /'
     fi
-    keep=$results/$1-$2-$3
+    keep=$results/$1$kernel-$2-$3
     for program in $programs; do
         if cmp -s "$work/$1/$2/out/$program" "$work/$1/result/out/$program"; then
             report 0 "$name: $program"

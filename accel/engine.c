@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "accel/engine.h"
 #include "accel/software.h"
@@ -40,6 +41,14 @@ const struct engine *const engines[] = {
 static bool well_served(const struct engine *engine, char *why, size_t why_size)
 {
     return engine->probe(why, why_size) && !(engine->user_only && engine->user_only());
+}
+
+uint64_t engine_host_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
 const struct engine *engine_pick(const char *name, char *why, size_t why_size)

@@ -80,6 +80,9 @@ uint64_t engine_tsc_hz(void);
 /* What it must show now for the same reason; 0: anything. */
 uint64_t engine_tsc_now(void);
 
+/* The host's monotonic time, for engines. */
+uint64_t engine_host_ns(void);
+
 /* All engines with what the host offers them or lacks, and which one "auto" takes. */
 void engine_report(FILE *out);
 

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "accel/host_fault.h"
@@ -20,14 +19,6 @@ static void set_gs(void *base)
 {
     syscall(SYS_arch_prctl, ARCH_SET_GS, base);
     host_fault_thread(base);
-}
-
-static uint64_t now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
 }
 
 static void release(struct cpu_code *code)
@@ -43,7 +34,7 @@ static void release(struct cpu_code *code)
  */
 static bool code_new(struct cpu_code *code, size_t size)
 {
-    *code = (struct cpu_code){.size = size, .set_gs = set_gs, .now = now, .release = release};
+    *code = (struct cpu_code){.size = size, .set_gs = set_gs, .now = engine_host_ns, .release = release};
     code->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (code->write == MAP_FAILED)
         return false;

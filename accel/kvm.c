@@ -22,14 +22,6 @@
 
 #define KICK_SIGNAL SIGRTMIN
 
-uint64_t kvm_host_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 bool kvm_ioctl(int fd, unsigned long request, const char *name, void *argument, char *why, size_t why_size)
 {
     if (ioctl(fd, request, argument) >= 0)

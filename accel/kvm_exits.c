@@ -181,7 +181,7 @@ static void count_opcode(struct kvm *kvm)
 
 static void set_patience(struct kvm *kvm)
 {
-    if (!kvm->patience || kvm_host_ns() - kvm->gave_up_at > 2 * TRIP_NS)
+    if (!kvm->patience || engine_host_ns() - kvm->gave_up_at > 2 * TRIP_NS)
         kvm->patience = 1;
     else if (kvm->patience < PATIENCE_MAX)
         kvm->patience *= 2;
@@ -197,7 +197,7 @@ bool kvm_software(struct kvm *kvm, enum cpu_exit *exit)
     } while (--left && *exit == CPU_EXIT_KICK && kvm->s->activity == CPU_RUNNING &&
              !atomic_load(&kvm->kicked));
     cpu_pull(kvm->cpu);
-    kvm->gave_up_at = kvm_host_ns();
+    kvm->gave_up_at = engine_host_ns();
     return *exit != CPU_EXIT_KICK;
 }
 

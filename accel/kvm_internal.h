@@ -115,8 +115,6 @@ bool kvm_ioctl(int fd, unsigned long request, const char *name, void *argument, 
 #define KVM_IOCTL(fd, request, argument, why, why_size)                                                      \
     kvm_ioctl(fd, request, #request, argument, why, why_size)
 
-uint64_t kvm_host_ns(void);
-
 /* The machine lock, if the CPU is in a machine. */
 static inline void kvm_lock(struct kvm *kvm)
 {

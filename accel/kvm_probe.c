@@ -252,13 +252,13 @@ static double trial_speed(struct trial *t, unsigned cpl)
     if (sigaction(SIGRTMIN + 1, &action, &before))
         return 0;
     t->run->immediate_exit = 0;
-    start = kvm_host_ns();
+    start = engine_host_ns();
     if (!timer_create(CLOCK_MONOTONIC, &event, &timer)) {
         if (!timer_settime(timer, 0, &when, NULL))
             result = ioctl(t->fd, KVM_RUN, 0);
         timer_delete(timer);
     }
-    start = kvm_host_ns() - start;
+    start = engine_host_ns() - start;
     t->run->immediate_exit = 0;
     sigaction(SIGRTMIN + 1, &before, NULL);
     if (result >= 0 || ioctl(t->fd, KVM_GET_REGS, &regs) || !start)

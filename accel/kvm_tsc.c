@@ -18,7 +18,7 @@ static uint64_t clock_ticks(const struct kvm *kvm)
 /* Host ns in which the guest's clock stood, since the thread left the engine. */
 static uint64_t time_stood(const struct kvm *kvm)
 {
-    uint64_t host = kvm_host_ns() - kvm->left_host, clock = clock_now(kvm->config.clock) - kvm->left_clock;
+    uint64_t host = engine_host_ns() - kvm->left_host, clock = clock_now(kvm->config.clock) - kvm->left_clock;
 
     return kvm->left_host && host > clock + 100000 ? host - clock : 0; /* the two are not read at once */
 }
@@ -26,7 +26,7 @@ static uint64_t time_stood(const struct kvm *kvm)
 void kvm_tsc_leave(struct kvm *kvm)
 {
     kvm->left_clock = clock_now(kvm->config.clock);
-    kvm->left_host = kvm_host_ns();
+    kvm->left_host = engine_host_ns();
 }
 
 static bool kernel_tsc(const struct kvm *kvm, uint64_t *tsc)
@@ -50,12 +50,12 @@ void kvm_tsc_home(struct kvm *kvm)
     uint64_t stood = clock_ns_to_ticks(time_stood(kvm), kvm->config.tsc_hz), best = UINT64_MAX;
 
     for (unsigned n = 0; n < TRIES && best > CLOSE; n++) {
-        uint64_t before = kvm_host_ns(), tsc, clock, took;
+        uint64_t before = engine_host_ns(), tsc, clock, took;
 
         if (!kernel_tsc(kvm, &tsc))
             return;
         clock = clock_ticks(kvm);
-        took = kvm_host_ns() - before;
+        took = engine_host_ns() - before;
         if (took < best)
             kvm->s->tsc_offset = tsc - stood - clock;
         if (took < best)

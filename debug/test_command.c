@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -297,17 +296,9 @@ static void done(void *opaque, const struct test_case *test)
     print_result(command, test);
 }
 
-static double seconds_now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / (double)NS_PER_SEC;
-}
-
 static int run_cases(struct command *command)
 {
-    double began = seconds_now();
+    uint64_t began = test_now();
     char why[300];
 
     command->terminal = isatty(STDERR_FILENO) && !command->tap;
@@ -322,7 +313,7 @@ static int run_cases(struct command *command)
     if (ended < 0)
         complain("%s", why);
     test_print_differences(command->cases, command->count, command->tap ? "# " : "", stdout);
-    double seconds = seconds_now() - began;
+    double seconds = (double)(test_now() - began) / (double)NS_PER_SEC;
     struct test_totals totals = test_count(command->cases, command->count);
     printf("%s%zu passed, %zu failed, %zu skipped", command->tap ? "# " : "", totals.passed, totals.failed,
            totals.skipped);

@@ -49,7 +49,7 @@ struct tests {
     sigset_t old_mask;
 };
 
-static uint64_t now(void)
+uint64_t test_now(void)
 {
     struct timespec time;
 
@@ -101,7 +101,7 @@ static void stop(struct job *job)
         return;
     kill(job->pid, SIGTERM);
     job->ending = true;
-    job->deadline = now() + GRACE;
+    job->deadline = test_now() + GRACE;
 }
 
 static bool matches(const regex_t *pattern, const char *line, size_t length)
@@ -217,7 +217,7 @@ static void finish(const struct test_plan *plan, struct job *job)
     }
     close_fd(job, PROCESS);
     waitpid(job->pid, &wait_status, 0);
-    job->test->seconds = (double)(now() - job->began) / (double)NS_PER_SEC;
+    job->test->seconds = (double)(test_now() - job->began) / (double)NS_PER_SEC;
     examine_lines(plan, job);
     judge(plan, job, wait_status);
     munmap(job->end, sizeof(*job->end));
@@ -308,7 +308,7 @@ static bool start(struct tests *tests, struct job *job, struct test_case *test)
     fcntl(job->fd[SERIAL], F_SETFL, O_NONBLOCK);
     fcntl(job->fd[ERRORS], F_SETFL, O_NONBLOCK);
     job->test = test;
-    job->began = now();
+    job->began = test_now();
     job->deadline = job->began + tests->plan->timeout;
     return true;
 }
@@ -330,7 +330,7 @@ static void overdue(const struct test_plan *plan, struct job *job)
 static int wait_once(struct tests *tests, struct test_case **finished)
 {
     struct pollfd polled[1 + POLLED * TEST_JOBS_MAX];
-    uint64_t deadline = UINT64_MAX, time = now();
+    uint64_t deadline = UINT64_MAX, time = test_now();
     int timeout = -1;
 
     polled[0] = (struct pollfd){tests->signals, POLLIN, 0};
@@ -362,7 +362,7 @@ static int wait_once(struct tests *tests, struct test_case **finished)
             if (mine[which].revents && !take(job, which))
                 close_fd(job, which);
         examine_lines(tests->plan, job);
-        if (now() >= job->deadline)
+        if (test_now() >= job->deadline)
             overdue(tests->plan, job);
         if (mine[PROCESS].revents && !*finished) {
             *finished = job->test;

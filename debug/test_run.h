@@ -64,6 +64,9 @@ int test_run(const struct test_plan *plan, struct test_case *cases, size_t count
              void (*done)(void *opaque, const struct test_case *test), void *opaque, char *why,
              size_t why_size);
 
+/* The host's monotonic time, in ns. */
+uint64_t test_now(void);
+
 void test_case_free(struct test_case *test);
 
 #endif

@@ -4,9 +4,6 @@
  * A line is "directive: name=value, name=value"; what is behind # is a comment. Values may be in double
  * quotes.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "machine/bochsrc.h"

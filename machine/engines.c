@@ -12,20 +12,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "accel/engine.h"
 #include "debug/difference.h"
 #include "debug/jit_dump.h"
+#include "host/time.h"
 #include "machine/machine.h"
-
-static uint64_t host_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 /* --- Taking hold of the CPU -------------------------------------------------------------------------------
  */
@@ -199,7 +191,7 @@ bool machine_switch_engine(struct machine *m, const char *name, char *why, size_
 
     if (!to || to == m->vcpu.engine)
         return to;
-    begin = host_now();
+    begin = host_monotonic();
     vcpu_hold_for(&m->vcpu, VCPU_SWITCHING);
     vcpu_wait(&m->vcpu);
     done = suits_stops(m, to, why, why_size) && change(m, to, why, why_size);
@@ -208,7 +200,7 @@ bool machine_switch_engine(struct machine *m, const char *name, char *why, size_
     else
         switches_set_stops(m, m->vcpu.engine);
     vcpu_release_for(&m->vcpu, VCPU_SWITCHING);
-    begin = host_now() - begin;
+    begin = host_monotonic() - begin;
     account->switches++;
     account->nanoseconds += begin;
     if (begin > account->longest)

@@ -69,15 +69,21 @@ void stops_set_clock(struct machine *m)
     pthread_mutex_unlock(&m->lock);
 }
 
-void machine_stop(struct machine *m)
+/* All of the machine, with the state pulled. */
+static void stand_still(struct machine *m)
 {
-    if (m->stopped)
-        return;
     m->stopped = true;
     vcpu_hold_for(&m->vcpu, VCPU_STOPPED);
     vcpu_wait(&m->vcpu);
     m->vcpu.engine->pull(m->cpu);
     stops_set_clock(m);
+}
+
+void machine_stop(struct machine *m)
+{
+    if (m->stopped)
+        return;
+    stand_still(m);
 }
 
 void machine_go(struct machine *m, bool step)
@@ -115,11 +121,7 @@ void stops_poll(struct machine *m)
 
     if (!__atomic_exchange_n(&m->stop_noted, false, __ATOMIC_ACQ_REL))
         return;
-    m->stopped = true;
-    vcpu_hold_for(&m->vcpu, VCPU_STOPPED);
-    vcpu_wait(&m->vcpu);
-    m->vcpu.engine->pull(m->cpu);
-    stops_set_clock(m);
+    stand_still(m);
     count = cpu_stopped(m->cpu, hits, CPU_STOP_HITS);
     for (struct machine_stop_watch *watch = m->stop_watches, *next; watch; watch = next) {
         next = watch->next;

@@ -9,18 +9,11 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "host/time.h"
 #include "machine/vcpu.h"
 
 /* Instructions between looks at what others want, should a kick come in between two runs. */
 #define BUDGET (1u << 20)
-
-static uint64_t host_now(clockid_t id)
-{
-    struct timespec now;
-
-    clock_gettime(id, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 /* A wire of the CPU changed. */
 static void wake(void *opaque)
@@ -43,12 +36,12 @@ static void sleep_halted(struct vcpu *vcpu)
 static void stand_still(struct vcpu *vcpu)
 {
     vcpu->standing = true;
-    vcpu->wall += host_now(CLOCK_MONOTONIC) - vcpu->ran_since;
+    vcpu->wall += host_monotonic() - vcpu->ran_since;
     pthread_cond_broadcast(&vcpu->changed);
     while (vcpu->hold && !vcpu->quit)
         pthread_cond_wait(&vcpu->changed, &vcpu->lock);
     vcpu->standing = false;
-    vcpu->ran_since = host_now(CLOCK_MONOTONIC);
+    vcpu->ran_since = host_monotonic();
 }
 
 static enum cpu_exit make_step(struct vcpu *vcpu)
@@ -78,7 +71,7 @@ static void *run(void *opaque)
 
     pthread_mutex_lock(&vcpu->lock);
     vcpu->host_id = gettid();
-    vcpu->ran_since = host_now(CLOCK_MONOTONIC);
+    vcpu->ran_since = host_monotonic();
     while (!vcpu->quit) {
         if (vcpu->hold) {
             stand_still(vcpu);
@@ -175,16 +168,17 @@ void vcpu_step(struct vcpu *vcpu)
 
 uint64_t vcpu_wall(const struct vcpu *vcpu)
 {
-    return vcpu->wall + (vcpu->standing ? 0 : host_now(CLOCK_MONOTONIC) - vcpu->ran_since);
+    return vcpu->wall + (vcpu->standing ? 0 : host_monotonic() - vcpu->ran_since);
 }
 
 struct vcpu_times vcpu_get_times(const struct vcpu *vcpu)
 {
     struct vcpu_times times = {.wall = (double)vcpu->wall / (double)NS_PER_SEC};
+    struct timespec busy;
     clockid_t id;
 
-    if (vcpu->started && !pthread_getcpuclockid(vcpu->thread, &id))
-        times.busy = (double)host_now(id) / (double)NS_PER_SEC;
+    if (vcpu->started && !pthread_getcpuclockid(vcpu->thread, &id) && !clock_gettime(id, &busy))
+        times.busy = (double)busy.tv_sec + (double)busy.tv_nsec / (double)NS_PER_SEC;
     return times;
 }
 

@@ -6,19 +6,12 @@ oxbow=${OXBOW:-./oxbow}
 guests=tests/system
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# stdout: /' "$work/out" | head -n 20
-        sed 's/^/# stderr: /' "$work/err" | head -n 40
-    fi
+details() {
+    echo "# exit status $status"
+    sed 's/^/# stdout: /' "$work/out" | head -n 20
+    sed 's/^/# stderr: /' "$work/err" | head -n 40
 }
 
 # Runs Oxbow with these arguments; $status, $work/out and $work/err are what came of it.

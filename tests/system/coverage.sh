@@ -7,18 +7,11 @@ guest=tests/system/echo.elf
 source=$(cd "$(dirname "$0")" && pwd)/small.S
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        sed 's/^/# stderr: /' "$work/err" | head -n 10
-        sed 's/^/# /' "$work/info" | head -n 60
-    fi
+details() {
+    sed 's/^/# stderr: /' "$work/err" | head -n 10
+    sed 's/^/# /' "$work/info" | head -n 60
 }
 
 # Runs the guest, which sends "q" back and then ends: $1 is the file, and then options.

@@ -6,24 +6,11 @@ oxbow=${OXBOW:-./oxbow}
 guests=tests/system
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# /' "$work/err" | head -n 70
-    fi
-}
-
-# $1: why, $2: name
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $2 # SKIP $1"
+details() {
+    echo "# exit status $status"
+    sed 's/^/# /' "$work/err" | head -n 70
 }
 
 # Runs a kernel: $1, and then options; $status and $work/err are what came of it.
@@ -56,7 +43,7 @@ if command -v gdb >/dev/null; then
     grep -qE 'start \(\) at .*small\.S' "$work/gdb" && grep -q '= 0x12345678$' "$work/gdb"
     report $? "gdb opens the core file of a 32-bit kernel: registers, memory, lines"
 else
-    skip "there is no gdb" "gdb opens the core file of a 32-bit kernel: registers, memory, lines"
+    skip "gdb opens the core file of a 32-bit kernel: registers, memory, lines" "there is no gdb"
 fi
 
 for engine in $engines; do
@@ -72,7 +59,7 @@ for engine in $engines; do
         [ -n "$bytes" ] && case "$code" in "$bytes"*) true ;; *) false ;; esac
         report $? "... whose core file gdb reads by its page tables"
     else
-        skip "there is no gdb" "... whose core file gdb reads by its page tables"
+        skip "... whose core file gdb reads by its page tables" "there is no gdb"
     fi
 done
 

@@ -7,19 +7,12 @@ guests=tests/system
 work=$(mktemp -d)
 machine=
 trap 'if [ -n "$machine" ]; then kill "$machine" 2>/dev/null; fi; rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# stdout: /' "$work/out" | head -n 20
-        sed 's/^/# stderr: /' "$work/err" | head -n 20
-    fi
+details() {
+    echo "# exit status $status"
+    sed 's/^/# stdout: /' "$work/out" | head -n 20
+    sed 's/^/# stderr: /' "$work/err" | head -n 20
 }
 
 # Waits up to 60 s until the command succeeds.

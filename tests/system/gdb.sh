@@ -12,17 +12,10 @@ fi
 work=$(mktemp -d)
 machine=
 trap '[ -z "$machine" ] || kill "$machine" 2>/dev/null; rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        tail -n 60 "$work/gdb" "$work/err" | sed 's/^/# /'
-    fi
+details() {
+    tail -n 60 "$work/gdb" "$work/err" | sed 's/^/# /'
 }
 
 # Starts a guest ($1) with these arguments, held at its first instruction, and waits for the socket.

@@ -8,26 +8,14 @@ work=$(mktemp -d)
 as_user=
 pid=
 trap '[ -z "$pid" ] || kill $pid 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
-number=0
 status=
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# stdout: /' "$work/out" | head -n 40
-        sed 's/^/# stderr: /' "$work/err" | head -n 20
-    fi
-}
+. "$(dirname "$0")/tap.sh"
 
-# $1: name, $2: why
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
+details() {
+    echo "# exit status $status"
+    sed 's/^/# stdout: /' "$work/out" | head -n 40
+    sed 's/^/# stderr: /' "$work/err" | head -n 20
 }
 
 # Runs Oxbow with these arguments to its end; $status, $work/out and $work/err are what came of it.

@@ -16,24 +16,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 printf '#!/bin/sh\nexec "%s" --accel kvm "$@"\n' "$oxbow" >"$work/oxbow"
 chmod +x "$work/oxbow"
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# /' "$work/out" "$work/err" | head -n 60
-    fi
-}
-
-# $1: name, $2: why
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
+details() {
+    echo "# exit status $status"
+    sed 's/^/# /' "$work/out" "$work/err" | head -n 60
 }
 
 # $1: seconds at most; then arguments

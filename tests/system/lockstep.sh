@@ -12,18 +12,11 @@ if ! "$oxbow" --version | grep -q '^engine jit  *yes'; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# /' "$work/err" | head -n 100
-    fi
+details() {
+    echo "# exit status $status"
+    sed 's/^/# /' "$work/err" | head -n 100
 }
 
 # Runs Oxbow with these arguments to its end.
@@ -48,8 +41,7 @@ if [ -r "$kernel" ] && [ -r "$initrd" ]; then
     run --check=20 -m 256M --kernel "$kernel" --initrd "$initrd" --append console=ttyS0 --timeout 20
     ends 4 10000 "a kernel boots for 20 seconds"
 else
-    number=$((number + 1))
-    echo "ok $number - a kernel boots for 20 seconds # SKIP no $kernel and $initrd; ./setup check fetches them"
+    skip "a kernel boots for 20 seconds" "no $kernel and $initrd; ./setup check fetches them"
 fi
 
 run --accel interp --check --kernel tests/guest/long.elf

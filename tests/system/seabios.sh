@@ -13,19 +13,12 @@ fi
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill $pid 2>/dev/null; rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# stderr: /' "$work/err" | head -n 20
-        sed 's/^/# debug port: /' "$work/debug" | tail -n 60
-    fi
+details() {
+    echo "# exit status $status"
+    sed 's/^/# stderr: /' "$work/err" | head -n 20
+    sed 's/^/# debug port: /' "$work/debug" | tail -n 60
 }
 
 # Runs Oxbow with these arguments to its end.

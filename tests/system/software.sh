@@ -45,22 +45,13 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-number=0
 
 skip_all() {
     echo "1..0 # SKIP $*"
     exit 0
 }
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-    fi
-}
+. "$(dirname "$0")/tap.sh"
 
 if grep -q '^OXBOW_FLAGS = .*-DOXBOW_SANITIZED' Makefile 2>/dev/null; then
     skip_all "with sanitizers it takes too long"
@@ -77,8 +68,7 @@ for architecture in $architectures; do
     if [ -r "$cache/software-$architecture/disk.img" ]; then
         usable="$usable $architecture"
     elif [ -n "$FULL" ]; then
-        number=$((number + 1))
-        echo "ok $number - programs for $architecture # SKIP tests/system/make-software-disk makes their disk"
+        skip "programs for $architecture" "tests/system/make-software-disk makes their disk"
     fi
 done
 [ -n "$usable" ] || skip_all "no disk of programs in $cache; ./setup check makes it, or says why it can't"

@@ -12,19 +12,13 @@ if ! "$oxbow" --version | grep -q '^engine jit  *yes'; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
 status=
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        grep -hvE '^PASS' "$work/out" "$work/err" | sed 's/^/# /' | head -n 40
-    fi
+. "$(dirname "$0")/tap.sh"
+
+details() {
+    echo "# exit status $status"
+    grep -hvE '^PASS' "$work/out" "$work/err" | sed 's/^/# /' | head -n 40
 }
 
 # Runs Oxbow with these arguments to its end.
@@ -116,8 +110,7 @@ torture interp interp,jit max
 if "$oxbow" --version | grep -q '^engine kvm  *yes'; then
     torture kvm interp,jit,kvm qemu64
 else
-    number=$((number + 2))
-    echo "ok $((number - 1)) - torture under interp,jit,kvm # SKIP no KVM on this host"
-    echo "ok $number - its clock is the host's, within 1% # SKIP no KVM on this host"
+    skip "torture under interp,jit,kvm" "no KVM on this host"
+    skip "its clock is the host's, within 1%" "no KVM on this host"
 fi
 echo "1..$number"

@@ -6,19 +6,12 @@ oxbow=${OXBOW:-./oxbow}
 guests=tests/system
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+. "$(dirname "$0")/tap.sh"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        echo "# exit status $status"
-        sed 's/^/# stdout: /' "$work/out" | head -n 40
-        sed 's/^/# stderr: /' "$work/err" | head -n 10
-    fi
+details() {
+    echo "# exit status $status"
+    sed 's/^/# stdout: /' "$work/out" | head -n 40
+    sed 's/^/# stderr: /' "$work/err" | head -n 10
 }
 
 # Runs `oxbow test` with these arguments; $status, $work/out and $work/err are what came of it.
@@ -84,8 +77,7 @@ if command -v python3 >/dev/null; then
     python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$work/junit.xml" 2>"$work/err"
     report $? "... and is XML"
 else
-    number=$((number + 1))
-    echo "ok $number - ... and is XML # SKIP there is no python3"
+    skip "... and is XML" "there is no python3"
 fi
 
 # Interrupted: what runs is ended, what did not run is counted.

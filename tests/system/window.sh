@@ -5,7 +5,7 @@
 set -u
 demo=${WINDOW_DEMO:-tests/system/window_demo}
 case $demo in /*) ;; *) demo=$PWD/$demo ;; esac
-number=0
+. "$(dirname "$0")/tap.sh"
 
 skip_all() {
     echo "1..0 # SKIP $1"
@@ -22,21 +22,9 @@ pids= window=none mark=0
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 99
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        tail -n +$((mark + 1)) out | head -n 40 | sed 's/^/# says: /'
-        sed 's/^/# stderr: /' err | head -n 20
-    fi
-}
-
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
+details() {
+    tail -n +$((mark + 1)) out | head -n 40 | sed 's/^/# says: /'
+    sed 's/^/# stderr: /' err | head -n 20
 }
 
 # Runs a command until it succeeds, for 20 seconds at most.

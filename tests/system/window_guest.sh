@@ -9,8 +9,6 @@ video=tests/guest/boot/video.img
 keys=tests/guest/boot/keys.img
 compare=tests/system/png_compare
 golden=${srcdir:-..}/tests/golden
-number=0
-
 skip_all() {
     echo "1..0 # SKIP $1"
     exit 0
@@ -29,15 +27,10 @@ pids=
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 : >"$work/report"
 
-# $1: 0 for passed, $2: name
-report() {
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        sed 's/^/# /' "$work/report" "$work/err" "$work/difference" 2>/dev/null | tail -n 20
-    fi
+. "$(dirname "$0")/tap.sh"
+
+details() {
+    sed 's/^/# /' "$work/report" "$work/err" "$work/difference" 2>/dev/null | tail -n 20
 }
 
 # Runs a command until it succeeds, for 60 seconds at most.

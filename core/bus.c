@@ -704,3 +704,28 @@ void bus_write_block(struct bus *bus, uint64_t addr, const void *data, size_t si
         size -= part;
     }
 }
+
+uint8_t *bus_dma(struct bus *bus, uint64_t addr, size_t *size)
+{
+    struct answer at = bus_search(bus, addr);
+
+    if (!at.region || at.region->kind != REGION_RAM) {
+        *size = 0;
+        return NULL;
+    }
+    if (*size > at.span)
+        *size = at.span;
+    return at.region->host + at.offset;
+}
+
+void bus_dma_written(struct bus *bus, uint64_t addr, size_t size)
+{
+    while (size) {
+        struct answer at = bus_search(bus, addr);
+        uint64_t part = block_part(&at, addr, size);
+        if (at.region && at.region->kind == REGION_RAM)
+            bus_ram_written(bus, at.region, at.offset, part);
+        addr += part;
+        size -= part;
+    }
+}

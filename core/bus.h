@@ -111,6 +111,15 @@ void bus_read_block(struct bus *bus, uint64_t addr, void *data, size_t size);
 void bus_write_block(struct bus *bus, uint64_t addr, const void *data, size_t size);
 
 /*
+ * RAM for a chip that masters the bus for longer than a block: its bytes at `addr`, and in *size, cut down where
+ * need be, how many lie in one piece. NULL, and *size 0, where no RAM answers. The pointer stays good as long as
+ * the bus. Whoever has written through it says so by bus_dma_written(), after the bytes and before the guest is
+ * told.
+ */
+uint8_t *bus_dma(struct bus *bus, uint64_t addr, size_t *size);
+void bus_dma_written(struct bus *bus, uint64_t addr, size_t size);
+
+/*
  * What answers at `addr`: the region (NULL when nothing does), and in *offset where in it. Stable until a map
  * change. Takes no lock; safe beside map changes made by other threads in the sense that old or new map is
  * seen.

@@ -126,6 +126,35 @@ START_TEST(rom_ignores_writes)
 }
 END_TEST
 
+START_TEST(dma_reaches_ram_alone)
+{
+    struct region *region = bus_map_ram(bus, "ram", 0, RAM_SIZE, ram);
+    size_t size = 2 * RAM_SIZE;
+
+    bus_map(bus, "chip", 0x1000, 0x100, &dword_ops, &chip);
+    ck_assert_ptr_eq(bus_dma(bus, 0x800, &size), ram + 0x800);
+    ck_assert_uint_eq(size, 0x800);
+    size = 16;
+    ck_assert_ptr_eq(bus_dma(bus, 0x1100, &size), ram + 0x1100);
+    ck_assert_uint_eq(size, 16);
+    ck_assert_ptr_null(bus_dma(bus, 0x1004, &size));
+    ck_assert_uint_eq(size, 0);
+    size = 1;
+    ck_assert_ptr_null(bus_dma(bus, RAM_SIZE, &size));
+    ck_assert_uint_eq(size, 0);
+
+    /* What was written through it is dirty, up to the chip and behind it, and nothing else is. */
+    for (uint64_t page = 0; page < RAM_SIZE / BUS_PAGE; page++)
+        bus_take_dirty(region, page);
+    bus_tracking_armed(region);
+    bus_dma_written(bus, 0xff0, 0x200);
+    ck_assert(bus_take_dirty(region, 0));
+    ck_assert(bus_take_dirty(region, 1));
+    for (uint64_t page = 2; page < RAM_SIZE / BUS_PAGE; page++)
+        ck_assert(!bus_take_dirty(region, page));
+}
+END_TEST
+
 START_TEST(priority_and_order)
 {
     bus_map_ram(bus, "ram", 0, RAM_SIZE, ram);
@@ -421,6 +450,7 @@ Suite *core_bus_suite(void)
     tcase_add_test(tc, track_becomes_dirty);
     tcase_add_test(tc, map_changes_tell_once);
     tcase_add_test(tc, chip_aimed_at_itself_stops);
+    tcase_add_test(tc, dma_reaches_ram_alone);
     tcase_add_test(tc, many_regions);
     tcase_add_test(tc, find_beside_changes);
     suite_add_tcase(suite, tc);

@@ -2,7 +2,7 @@
  * block.h - a disk, as controllers see it: an array of bytes read and written in requests that complete
  * later.
  *
- * Backends (host/disk.c and, later, image formats) do the work on threads of their own and complete requests
+ * Backends (host/disk.c) do the work on threads of their own and complete requests
  * in the event loop. A controller never waits: it submits, and goes on when done() is called.
  *
  * Locking: submit is called, and done() is called, with the machine lock held. done() is never called from
@@ -14,15 +14,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
-enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
+enum block_op {
+    BLOCK_READ,
+    BLOCK_WRITE,
+    BLOCK_FLUSH,
+    BLOCK_DISCARD,      /* nobody needs what is there; reads as before, or as zeroes */
+    BLOCK_WRITE_ZEROES, /* reads as zeroes; that takes no space where the backend can do so */
+};
 
-/* The submitter owns the request and its data, and leaves both alone until done(). */
+/*
+ * The submitter owns the request, its pieces and its data, and leaves all alone until done(). Any number of
+ * requests may be under way.
+ */
 struct block_request {
     enum block_op op;
     uint64_t offset; /* bytes from the start; a multiple of 512 */
     size_t size;     /* bytes; a multiple of 512; 0 for a flush */
-    void *data;
+    void *data;      /* of reads and writes, in one piece; */
+    /* or in pieces of any alignment that add up to `size`, unless this is NULL. At most BLOCK_PIECES. */
+    const struct iovec *iov;
+    unsigned iov_count;
+    bool keep_space; /* of BLOCK_WRITE_ZEROES: later writes there must not fail for want of space */
     /* error is 0 or an errno value. A write is durable only after a later flush. */
     void (*done)(struct block_request *request, int error);
     void *opaque;      /* the submitter's */
@@ -30,11 +44,15 @@ struct block_request {
     int backend_error; /* both */
 };
 
+#define BLOCK_PIECES 1024
+
 struct block {
     const struct block_ops *ops;
     const char *name; /* for messages: the file's name */
     uint64_t size;    /* bytes, a multiple of 512 */
     bool read_only;
+    bool can_discard; /* discarding gives space back to the host */
+    uint32_t sector;  /* the medium's natural block, 512 or 4096, for controllers that report it; 0: 512 */
 };
 
 struct block_ops {

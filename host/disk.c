@@ -82,7 +82,7 @@ static void take_out(struct request_list *list, struct block_request *request, s
 static bool conflict(const struct block_request *earlier, const struct block_request *later)
 {
     if (later->op == BLOCK_FLUSH)
-        return earlier->op == BLOCK_WRITE;
+        return earlier->op != BLOCK_READ && earlier->op != BLOCK_FLUSH;
     if (earlier->op == BLOCK_FLUSH || (earlier->op == BLOCK_READ && later->op == BLOCK_READ))
         return false;
     return earlier->offset < later->offset + later->size && later->offset < earlier->offset + earlier->size;
@@ -113,15 +113,42 @@ static struct block_request *pick(struct host_disk *disk)
     return NULL;
 }
 
+/* The image's functions want whole sectors, which pieces need not be. */
+static int transfer(struct host_disk *disk, const struct block_request *request)
+{
+    bool reading = request->op == BLOCK_READ;
+    uint8_t *data = request->data, *at;
+    int error = 0;
+
+    if (request->iov || request->op == BLOCK_WRITE_ZEROES) {
+        data = calloc(1, request->size ? request->size : 1);
+        if (!data)
+            return ENOMEM;
+    }
+    at = data;
+    for (unsigned i = 0; request->iov && !reading && i < request->iov_count; at += request->iov[i++].iov_len)
+        memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
+    error = reading ? disk_image_read(&disk->image, request->offset, data, request->size)
+                    : disk_image_write(&disk->image, request->offset, data, request->size);
+    at = data;
+    for (unsigned i = 0; request->iov && reading && i < request->iov_count; at += request->iov[i++].iov_len)
+        memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
+    if (data != request->data)
+        free(data);
+    return error;
+}
+
 static int perform(struct host_disk *disk, const struct block_request *request)
 {
     switch (request->op) {
     case BLOCK_READ:
-        return disk_image_read(&disk->image, request->offset, request->data, request->size);
     case BLOCK_WRITE:
-        return disk_image_write(&disk->image, request->offset, request->data, request->size);
+    case BLOCK_WRITE_ZEROES:
+        return transfer(disk, request);
     case BLOCK_FLUSH:
         return disk_image_flush(&disk->image);
+    case BLOCK_DISCARD:
+        return 0;
     }
     return EINVAL;
 }
@@ -129,7 +156,7 @@ static int perform(struct host_disk *disk, const struct block_request *request)
 /* A dying disk fails thousands of requests: say so now and then. */
 static void complain(struct host_disk *disk, const struct block_request *request, int error)
 {
-    static const char *const verbs[] = {"reading", "writing", "flushing"};
+    static const char *const verbs[] = {"reading", "writing", "flushing", "discarding", "zeroing"};
     uint64_t now = host_monotonic();
     char more[48] = "";
 
@@ -309,7 +336,10 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
         free_disk(disk);
         return NULL;
     }
-    disk->block = (struct block){&disk_ops, disk->path, disk->image.size, disk->image.read_only};
+    disk->block = (struct block){.ops = &disk_ops,
+                                 .name = disk->path,
+                                 .size = disk->image.size,
+                                 .read_only = disk->image.read_only};
     while (disk->threads < WORKERS && !error)
         error = start_worker(disk);
     if (error) {

@@ -29,7 +29,7 @@ c_library='(assert|ctype|errno|fenv|float|inttypes|limits|math|setjmp|stdalign|s
 threads='pthread\.h|sched\.h'
 
 report "core includes the C library only" \
-    "$(others core 'core/[^"]*' "$c_library|$threads|getopt\.h")"
+    "$(others core 'core/[^"]*' "$c_library|$threads|getopt\.h|sys/uio\.h")"
 report "cpu includes core" \
     "$(others cpu '(core|cpu)/[^"]*' "$c_library|$threads|[a-z]*intrin\.h")"
 report "devices include core" \

@@ -75,7 +75,7 @@ static const struct block_ops fake_ops = {fake_submit, fake_close};
 static inline void fake_init(struct fake *fake, uint64_t size, uint64_t stored)
 {
     memset(fake, 0, sizeof(*fake));
-    fake->block = (struct block){&fake_ops, "fake", size, false};
+    fake->block = (struct block){.ops = &fake_ops, .name = "fake", .size = size};
     fake->stored = stored;
     fake->data = malloc(stored);
     fake->bad = UINT64_MAX;

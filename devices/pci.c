@@ -5,11 +5,14 @@
 
 #include <stdlib.h>
 
+#include "core/bus.h"
 #include "core/log.h"
 
 struct pci_bus {
     struct log *log;
     struct pci_function *functions[256]; /* by devfn */
+    void (*message)(void *opaque, uint64_t address, uint32_t data);
+    void *message_opaque;
 };
 
 struct pci_bus *pci_bus_new(struct log *log)
@@ -31,6 +34,7 @@ bool pci_bus_add(struct pci_bus *bus, unsigned slot, unsigned number, struct pci
     if (slot > 31 || number > 7 || bus->functions[PCI_DEVFN(slot, number)])
         return false;
     bus->functions[PCI_DEVFN(slot, number)] = function;
+    function->bus = bus;
     return true;
 }
 
@@ -39,6 +43,19 @@ void pci_bus_remove(struct pci_bus *bus, struct pci_function *function)
     for (unsigned i = 0; i < 256; i++)
         if (bus->functions[i] == function)
             bus->functions[i] = NULL;
+}
+
+void pci_bus_on_message(struct pci_bus *bus, void (*fn)(void *opaque, uint64_t address, uint32_t data),
+                        void *opaque)
+{
+    bus->message = fn;
+    bus->message_opaque = opaque;
+}
+
+void pci_bus_message(struct pci_bus *bus, uint64_t address, uint32_t data)
+{
+    if (bus->message)
+        bus->message(bus->message_opaque, address, data);
 }
 
 static struct pci_function *find(struct pci_bus *bus, unsigned bus_number, unsigned devfn, unsigned reg,
@@ -121,4 +138,20 @@ uint64_t pci_bar_address(const struct pci_function *function, unsigned n)
         bar |= (uint64_t)pci_get(function, PCI_BAR(n + 1), 4) << 32;
     bar &= io ? ~3ull : ~15ull;
     return bar && (pci_get(function, PCI_COMMAND, 2) & enable) ? bar : PCI_BAR_UNMAPPED;
+}
+
+void pci_add_capability(struct pci_function *function, uint8_t id, unsigned reg)
+{
+    pci_set(function, reg, id, 1);
+    pci_set(function, reg + 1, function->config[PCI_CAPABILITIES], 1);
+    pci_set(function, PCI_CAPABILITIES, reg, 1);
+    function->config[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
+}
+
+void pci_move_region(struct region *region, uint64_t base, bool enabled)
+{
+    if (!enabled)
+        base = region->base;
+    if (region->base != base || region->enabled != enabled)
+        region_set(region, base, enabled, -1);
 }

@@ -42,6 +42,9 @@
 #define PCI_COMMAND_MASTER       0x0004
 #define PCI_COMMAND_INTX_DISABLE 0x0400
 
+#define PCI_STATUS_CAPABILITIES 0x0010
+#define PCI_STATUS_INTERRUPT    0x0008 /* INTx# would be asserted (PCI 2.3) */
+
 #define PCI_BAR_IO       0x1 /* types for pci_init_bar() */
 #define PCI_BAR_MEMORY32 0x0
 #define PCI_BAR_MEMORY64 0x4 /* takes this BAR and the next */
@@ -52,6 +55,7 @@
 
 struct pci_bus;
 struct log;
+struct region;
 
 struct pci_function {
     const char *name;
@@ -62,6 +66,7 @@ struct pci_function {
                     unsigned size); /* before a read: refresh config[]; may be NULL */
     void (*written)(void *dev, unsigned reg, unsigned size); /* after a write changed config[]; may be NULL */
     void *dev;
+    struct pci_bus *bus; /* set by pci_bus_add() */
 };
 
 /* An empty bus, number 0. NULL when memory ran out. Functions belong to their chips. */
@@ -71,6 +76,11 @@ void pci_bus_free(struct pci_bus *bus);
 /* Plugs a function in at slot 0-31, function 0-7. False when the place is taken or doesn't exist. */
 bool pci_bus_add(struct pci_bus *bus, unsigned slot, unsigned number, struct pci_function *function);
 void pci_bus_remove(struct pci_bus *bus, struct pci_function *function);
+
+/* Who takes functions' memory writes that are interrupts (pci_msi.h). A NULL `fn` removes it. */
+void pci_bus_on_message(struct pci_bus *bus, void (*fn)(void *opaque, uint64_t address, uint32_t data),
+                        void *opaque);
+void pci_bus_message(struct pci_bus *bus, uint64_t address, uint32_t data);
 
 /*
  * One configuration access of 1, 2 or 4 bytes within a 32-bit register. Where there is no function reads give
@@ -96,6 +106,15 @@ void pci_init_bar(struct pci_function *function, unsigned n, uint64_t size, unsi
  * 0.
  */
 uint64_t pci_bar_address(const struct pci_function *function, unsigned n);
+
+/* Puts a capability (PCI 3.0, 6.7) whose registers begin at `reg` before the others in the list. */
+void pci_add_capability(struct pci_function *function, uint8_t id, unsigned reg);
+
+/*
+ * A BAR's region goes where the BAR says, below RAM and the board's own chips: one that is aimed at them reaches
+ * nothing. What doesn't change costs nothing.
+ */
+void pci_move_region(struct region *region, uint64_t base, bool enabled);
 
 /*
  * Which of the interrupt router's four inputs (0-3: PIRQA-PIRQD) pin 1-4 of a slot is wired to: each slot is

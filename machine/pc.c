@@ -157,6 +157,16 @@ static int pic_vector(void *opaque)
     return m->pic ? pic_acknowledge(m->pic) : -1;
 }
 
+/* Messages that aim elsewhere than at the APICs would be mere writes to memory; no driver wants that. */
+static void pci_message(void *opaque, uint64_t address, uint32_t data)
+{
+    struct machine *m = opaque;
+
+    if (address >> 20 != 0xFEE || !apic_bus_msi(m->apic_bus, address, data))
+        log_at(m->log, LOG_GUEST, "pci", "no APIC takes message 0x%x to 0x%llx", data,
+               (unsigned long long)address);
+}
+
 static void lapic_moved(void *opaque, uint64_t base, bool enabled)
 {
     struct machine *m = opaque;
@@ -308,6 +318,8 @@ static bool wire_bridges(struct machine *m)
         isa[n] = isa_input(m, n, ISA_PCI);
     m->pci_bus = pci_bus_new(m->log);
     m->acpi_pm = acpi_pm_new(m->clock, m->ports, &acpi_wires, m->log);
+    if (m->pci_bus)
+        pci_bus_on_message(m->pci_bus, pci_message, m);
     if (!add(m, &acpi_pm_class, m->acpi_pm) || !m->pci_bus ||
         !add(m, &pci_host_class, pci_host_new(m->ports, m->pci_bus, &pci_wires, m->log)))
         return false;

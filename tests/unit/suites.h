@@ -53,6 +53,7 @@
     X(net) \
     X(options) \
     X(pci) \
+    X(pci_msi) \
     X(pic) \
     X(piix) \
     X(pit) \
@@ -95,6 +96,7 @@
     X(ioapic) \
     X(lapic) \
     X(pci) \
+    X(pci_msi) \
     X(pic) \
     X(piix) \
     X(pit) \

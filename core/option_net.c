@@ -3,6 +3,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,11 @@
 #define LOOPBACK      0x7F000001u
 #define MASK_BITS_MAX 27 /* room for DHCP's addresses, 15 to 30 */
 
-const struct net_option net_option_usual = {.model = "e1000", .network = 0x0A000200, .mask = 0xFFFFFF00};
+const struct net_option net_option_usual = {
+    .kind = NET_USER, .model = "e1000", .network = 0x0A000200, .mask = 0xFFFFFF00};
+
+/* By enum net_kind. */
+static const char *const kinds[] = {"user", "tap", "socket"};
 
 /* One --net while it is read. */
 struct reading {
@@ -151,58 +156,92 @@ static bool take_hostname(const struct reading *r, char *value)
            refuse(r, value, "short enough for a host's name; give 63 characters at most");
 }
 
-static bool take_tftp(const struct reading *r, char *value)
-{
-    r->net->tftp = value;
-    return true;
-}
-
 static bool take_bootfile(const struct reading *r, char *value)
 {
     r->net->bootfile = value;
     return strlen(value) < 128 || refuse(r, value, "short enough for DHCP; give 127 characters at most");
 }
 
-static bool take_dump(const struct reading *r, char *value)
+static bool take_ifname(const struct reading *r, char *value)
 {
-    r->net->dump = value;
+    r->net->ifname = value;
+    return strlen(value) < 16 ||
+           refuse(r, value, "short enough for an interface's name; give 15 characters at most");
+}
+
+#define TEXT(member) NULL, offsetof(struct net_option, member)
+#define USER         (1u << NET_USER)
+#define TAP          (1u << NET_TAP)
+#define SOCKET       (1u << NET_SOCKET)
+#define ANY          (USER | TAP | SOCKET)
+
+static const struct part {
+    const char *name;
+    unsigned kinds;                                     /* that have it */
+    bool (*take)(const struct reading *r, char *value); /* NULL: it is kept as it is, */
+    size_t text;                                        /* here */
+    const char *alone;                                  /* the value when there is none */
+} parts[] = {
+    {"hostfwd", USER, take_forward, 0, NULL},
+    {"restrict", USER, take_restrict, 0, "on"},
+    {"net", USER, take_network, 0, NULL},
+    {"hostname", USER, take_hostname, 0, NULL},
+    {"tftp", USER, TEXT(tftp), NULL},
+    {"bootfile", USER, take_bootfile, 0, NULL},
+    {"ifname", TAP, take_ifname, 0, NULL},
+    {"script", TAP, TEXT(script), NULL},
+    {"downscript", TAP, TEXT(downscript), NULL},
+    {"path", SOCKET, TEXT(path), NULL},
+    {"mac", ANY, take_mac, 0, NULL},
+    {"model", ANY, take_model, 0, NULL},
+    {"dump", ANY, TEXT(dump), NULL},
+};
+
+#define PARTS (sizeof(parts) / sizeof(*parts))
+
+static bool take_value(const struct reading *r, const struct part *part, char *value)
+{
+    if (part->take)
+        return part->take(r, value);
+    *(const char **)((char *)r->net + part->text) = value;
     return true;
 }
 
-static const struct {
-    const char *name;
-    bool (*take)(const struct reading *r, char *value);
-    const char *alone; /* the value when there is none */
-} parts[] = {
-    {"hostfwd", take_forward, NULL},   {"restrict", take_restrict, "on"}, {"net", take_network, NULL},
-    {"hostname", take_hostname, NULL}, {"tftp", take_tftp, NULL},         {"bootfile", take_bootfile, NULL},
-    {"mac", take_mac, NULL},           {"model", take_model, NULL},       {"dump", take_dump, NULL},
-};
+/* What there is to choose from. */
+static bool refuse_part(const struct reading *r, const char *name)
+{
+    char names[200] = "";
+    size_t used = 0;
+
+    for (size_t n = 0; n < PARTS; n++)
+        if (parts[n].kinds >> r->net->kind & 1)
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s%s", used ? ", " : "",
+                                     parts[n].name, parts[n].alone ? "" : "=");
+    snprintf(r->why, r->why_size, "--%s: \"%.60s\" is not part of a %s network; choose from %s", r->option,
+             name, kinds[r->net->kind], names);
+    return false;
+}
 
 /* `alone` is writable for takers, which keep what they are given. */
-static bool take_part(const struct reading *r, char *part)
+static bool take_part(const struct reading *r, char *text)
 {
-    char *equals = strchr(part, '=');
+    char *equals = strchr(text, '='), alone[8];
 
     if (equals)
         *equals = 0;
-    for (size_t n = 0; n < sizeof(parts) / sizeof(*parts); n++) {
-        if (strcmp(parts[n].name, part))
+    for (const struct part *part = parts; part < parts + PARTS; part++) {
+        if (strcmp(part->name, text) || !(part->kinds >> r->net->kind & 1))
             continue;
         if (equals && equals[1])
-            return parts[n].take(r, equals + 1);
-        if (!equals && parts[n].alone) {
-            char alone[8];
-            snprintf(alone, sizeof(alone), "%s", parts[n].alone);
-            return parts[n].take(r, alone);
+            return take_value(r, part, equals + 1);
+        if (!equals && part->alone) {
+            snprintf(alone, sizeof(alone), "%s", part->alone);
+            return take_value(r, part, alone);
         }
-        snprintf(r->why, r->why_size, "--%s: %s needs a value, %s=VALUE", r->option, part, part);
+        snprintf(r->why, r->why_size, "--%s: %s needs a value, %s=VALUE", r->option, text, text);
         return false;
     }
-    return refuse(
-        r, part,
-        "part of a network; choose from hostfwd=, restrict, net=, hostname=, tftp=, bootfile=, mac=, "
-        "model=, dump=");
+    return refuse_part(r, text);
 }
 
 /* The parts behind the kind, cut at commas. */
@@ -214,6 +253,22 @@ static bool take_parts(const struct reading *r, char *text)
         if (!take_part(r, part))
             return false;
     return true;
+}
+
+/* KIND, or socket:PATH. False: there is no such kind. */
+static bool take_kind(struct net_option *net, char *kind)
+{
+    *net = net_option_usual;
+    if (!strncmp(kind, "socket:", 7) && kind[7]) {
+        net->path = kind + 7;
+        kind[6] = 0;
+    }
+    for (unsigned n = 0; n < sizeof(kinds) / sizeof(*kinds); n++)
+        if (!strcmp(kinds[n], kind)) {
+            net->kind = (enum net_kind)n;
+            return true;
+        }
+    return false;
 }
 
 bool set_net(struct options *options, const struct option_row *row, const char *value, char *why,
@@ -238,14 +293,18 @@ bool set_net(struct options *options, const struct option_row *row, const char *
     comma = strchr(text, ',');
     if (comma)
         *comma++ = 0;
-    if (strcmp(text, "user")) {
-        snprintf(why, why_size, "--%s: there is no network \"%.60s\"; choose from user, none", row->name,
+    if (!take_kind(r.net, text)) {
+        snprintf(why, why_size,
+                 "--%s: there is no network \"%.60s\"; choose from user, tap, socket:PATH, none", row->name,
                  text);
         return false;
     }
-    *r.net = net_option_usual;
     if (comma && !take_parts(&r, comma))
         return false;
+    if (r.net->kind == NET_SOCKET && !r.net->path) {
+        snprintf(why, why_size, "--%s: socket needs a path, socket:PATH", row->name);
+        return false;
+    }
     options->nets++;
     options->no_net = false;
     return true;

@@ -79,10 +79,12 @@ const struct option_row option_table[] = {
     {"parallel", 0, "WHERE", NULL, WIRES,
      "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
     {"net", 0, "NETWORK", NULL, WIRES,
-     "Adds a network card: user, a network of the guest's own, or none (without --net there is one). Behind it, with commas: "
-     "hostfwd=tcp:127.0.0.1:2222-:22 leads a port of the host to the guest's (or udp; several), restrict (the guest reaches "
-     "nobody), net=CIDR, hostname=NAME, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, model=e1000, dump=FILE (all frames, for "
-     "Wireshark). Up to four.",
+     "Adds a network card: user, a network of the guest's own; tap, an interface of the host; socket:PATH, a cable to "
+     "another Oxbow with the same PATH; or none (without --net there is a user network). Behind it, with commas: "
+     "mac=ADDRESS, model=e1000, dump=FILE (all frames, for Wireshark). Of user: hostfwd=tcp:127.0.0.1:2222-:22 leads a port "
+     "of the host to the guest's (or udp; several), restrict (the guest reaches nobody), net=CIDR, hostname=NAME, "
+     "tftp=FOLDER, bootfile=NAME. Of tap: ifname=NAME, script=FILE and downscript=FILE, which are run with the name when "
+     "it starts and in the end. Up to four.",
      set_net, AT(net)},
     {"display", 0, "KIND", "auto", WIRES,
      "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this "

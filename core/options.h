@@ -75,8 +75,11 @@ struct forward_option {
     uint16_t host_port, guest_port;
 };
 
+enum net_kind { NET_USER, NET_TAP, NET_SOCKET };
+
 /* A network card and where its cable leads: KIND[,NAME=VALUE]... */
 struct net_option {
+    enum net_kind kind;
     const char *model;
     uint8_t mac[6]; /* all 0: the card's own */
     const char *dump; /* NULL: none */
@@ -86,6 +89,8 @@ struct net_option {
     const char *hostname, *tftp, *bootfile; /* NULL: none */
     struct forward_option forward[OPTIONS_FORWARDS];
     unsigned forwards;
+    const char *ifname, *script, *downscript; /* of tap; NULL: none */
+    const char *path;                         /* of a socket */
 };
 
 /* A card on a user network, without anything special. */

@@ -7,6 +7,8 @@
 #include "devices/e1000.h"
 #include "devices/piix.h"
 #include "host/net_dump.h"
+#include "host/net_socket.h"
+#include "host/net_tap.h"
 #include "host/net_user.h"
 #include "machine/machine.h"
 
@@ -75,9 +77,23 @@ static struct net *open_user(struct machine *m, const struct net_option *o, char
 }
 #endif
 
+static struct net *open_tap(struct machine *m, const struct net_option *o, char *why, size_t why_size)
+{
+    const struct net_tap_options tap = {.ifname = o->ifname, .script = o->script, .downscript = o->downscript};
+
+    return net_tap_open(&tap, m->loop, m->clock, m->log, why, why_size);
+}
+
+static struct net *open_socket(struct machine *m, const struct net_option *o, char *why, size_t why_size)
+{
+    return net_socket_open(o->path, m->loop, m->clock, m->log, why, why_size);
+}
+
 static struct net *open_net(struct machine *m, const struct net_option *o, char *why, size_t why_size)
 {
-    struct net *net = open_user(m, o, why, why_size), *dump;
+    static struct net *(*const open[])(struct machine *, const struct net_option *, char *, size_t) = {
+        [NET_USER] = open_user, [NET_TAP] = open_tap, [NET_SOCKET] = open_socket};
+    struct net *net = open[o->kind](m, o, why, why_size), *dump;
 
     if (!net || !o->dump)
         return net;

@@ -1,10 +1,18 @@
-/* The user network and the dump, against a card that keeps what it gets. */
+/* The user network, cables to other machines and to the host, and the dump, against a card that keeps what it
+ * gets. */
 #include <arpa/inet.h>
 #include <check.h>
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +20,8 @@
 #include "core/log.h"
 #include "host/loop.h"
 #include "host/net_dump.h"
+#include "host/net_socket.h"
+#include "host/net_tap.h"
 #include "host/net_user.h"
 #include "host/time.h"
 
@@ -131,6 +141,318 @@ START_TEST(dump)
     ck_assert_uint_eq(words[38], 60);
     net->close(net);
     ck_assert_ptr_null(echoed_to);
+}
+END_TEST
+
+/* --- a cable to another machine */
+
+static struct folder {
+    char path[32], socket[48];
+} folder;
+static char logged[200];
+
+static void keep_line(void *opaque, enum log_level level, const char *line)
+{
+    (void)opaque;
+    if (level == LOG_WARN)
+        snprintf(logged, sizeof(logged), "%s", line);
+}
+
+static void make_folder(void)
+{
+    strcpy(folder.path, "/tmp/oxbow-net-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder.path));
+    snprintf(folder.socket, sizeof(folder.socket), "%s/s", folder.path);
+    logged[0] = 0;
+    quiet.tap = keep_line;
+}
+
+/* Nothing of the socket is left. */
+static void remove_folder(void)
+{
+    ck_assert_int_eq(rmdir(folder.path), 0);
+}
+
+static struct net *open_socket(void)
+{
+    struct net *net = net_socket_open(folder.socket, loop, guest, &quiet, why, sizeof(why));
+
+    ck_assert_msg(net, "%s", why);
+    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    return net;
+}
+
+/* Turns the loop until it is so. */
+#define TURN_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        for (time_t end = time(NULL) + PATIENCE; !(condition) && time(NULL) < end;)                          \
+            turn_once();                                                                                     \
+        ck_assert(condition);                                                                                \
+    } while (0)
+
+static void wake_up(void *opaque)
+{
+    (void)opaque;
+}
+
+/* A sleep that another's silence doesn't make endless. */
+static void turn_once(void)
+{
+    struct timer timer;
+
+    timer_init(&timer, guest, "patience", wake_up, NULL);
+    if (clock_running(guest))
+        timer_arm(&timer, clock_now(guest) + NS_PER_SEC / 20);
+    else
+        loop_kick(loop);
+    loop_run_once(loop, guest, &lock);
+    timer_disarm(&timer);
+}
+
+static void send_sized(struct net *net, size_t size, uint8_t with)
+{
+    static uint8_t frame[NET_FRAME_MAX];
+
+    memset(frame, with, sizeof(frame));
+    pthread_mutex_lock(&lock);
+    net_send(net, frame, size);
+    pthread_mutex_unlock(&lock);
+}
+
+START_TEST(two_machines)
+{
+    make_folder();
+    struct net *a = open_socket();
+    ck_assert(!a->up); /* there is nobody yet */
+    struct net *b = open_socket();
+    ck_assert(b->up);
+    TURN_UNTIL(a->up);
+    send_sized(a, 60, 1);
+    send_sized(b, NET_HEADER_SIZE, 2);
+    send_sized(b, NET_FRAME_MAX, 3);
+    TURN_UNTIL(card.count == 3);
+    ck_assert_uint_eq(card.size[0] + card.size[1],
+                      60 + NET_HEADER_SIZE); /* the third is larger than is kept */
+    unsigned first = card.size[0] == 60 ? 0 : 1;
+    ck_assert_uint_eq(card.frame[first][59], 1);
+    ck_assert_uint_eq(card.frame[!first][13], 2);
+
+    /* The peer goes and comes back, */
+    b->close(b);
+    TURN_UNTIL(!a->up);
+    send_sized(a, 60, 1); /* lost */
+    b = open_socket();
+    TURN_UNTIL(a->up && b->up);
+    /* and so does the one that listened; then the other does. */
+    a->close(a);
+    TURN_UNTIL(!b->up);
+    TURN_UNTIL(access(folder.socket, F_OK) == 0);
+    a = open_socket();
+    TURN_UNTIL(a->up && b->up);
+    send_sized(a, 100, 4);
+    TURN_UNTIL(card.count == 4);
+    ck_assert_uint_eq(card.size[3], 100);
+    a->close(a);
+    b->close(b);
+    remove_folder();
+}
+END_TEST
+
+/* What a card has no room for waits, and what nobody takes is lost; nothing blocks. */
+START_TEST(cable_is_full)
+{
+    make_folder();
+    struct net *a = open_socket(), *b = open_socket();
+
+    TURN_UNTIL(a->up);
+    card.full = true;
+    for (unsigned n = 0; n < 20000; n++)
+        send_sized(a, 1000, 5);
+    for (unsigned n = 0; n < 10; n++) {
+        loop_kick(loop);
+        loop_run_once(loop, guest, &lock);
+    }
+    ck_assert_uint_eq(card.count, 0);
+    card.full = false;
+    clock_stop(guest);
+    turn_once();
+    ck_assert_uint_eq(card.count, 0);
+    clock_start(guest);
+    net_ready(b);
+    TURN_UNTIL(card.count > 100);
+    send_sized(b, 60, 6);
+    unsigned before = card.count;
+    TURN_UNTIL(card.count > before);
+    b->close(b);
+    a->close(a);
+    remove_folder();
+}
+END_TEST
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(address.sun_path, path);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* A size that no frame has ends the connection; so does the next one, later. */
+START_TEST(lying_peers)
+{
+    static const uint8_t lies[][8] = {{0, 0, 0, 13}, {0, 0, 0x40, 1}, {0xFF, 0xFF, 0xFF, 0xFF}, {0}};
+    uint8_t truth[4 + 60] = {0, 0, 0, 60, 1, 2, 3};
+    char byte, *line = logged;
+
+    make_folder();
+    struct net *net = open_socket();
+    for (unsigned n = 0; n < 4; n++) {
+        int liar = connect_to(folder.socket);
+        TURN_UNTIL(net->up);
+        ck_assert_int_eq(send(liar, truth, n < 2 ? sizeof(truth) : 0, 0), n < 2 ? sizeof(truth) : 0);
+        logged[0] = 0;
+        ck_assert_int_eq(send(liar, lies[n], 8, 0), 8);
+        TURN_UNTIL(*line);
+        ck_assert_msg(strstr(line, "which there is not; it is cut off"), "%s", line);
+        ck_assert(!net->up);
+        ck_assert_int_eq(recv(liar, &byte, 1, 0) <= 0, 1);
+        close(liar);
+    }
+    ck_assert_uint_eq(card.count, 2);
+    net->close(net);
+    remove_folder();
+}
+END_TEST
+
+START_TEST(no_such_cable)
+{
+    char path[200] = "/tmp/";
+
+    memset(path + 5, 'x', sizeof(path) - 6);
+    ck_assert_ptr_null(net_socket_open(path, loop, guest, &quiet, why, sizeof(why)));
+    ck_assert_msg(strstr(why, "too long for a socket's path"), "%s", why);
+    ck_assert_ptr_null(net_socket_open("/nowhere/s", loop, guest, &quiet, why, sizeof(why)));
+    ck_assert_str_eq(why, "socket:/nowhere/s: No such file or directory");
+    ck_assert_ptr_null(net_socket_open("/dev/null", loop, guest, &quiet, why, sizeof(why)));
+    ck_assert_str_eq(why, "socket:/dev/null: exists and is not a socket");
+}
+END_TEST
+
+/* --- an interface of the host, in a network that is this process's alone */
+
+#define NEED(condition)                                                                                      \
+    if (!(condition))                                                                                        \
+    return __LINE__
+
+/* A socket that sees the interface, which is up from now on; -1: there is none. */
+static int look_at(const char *name)
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+
+    strcpy(request.ifr_name, name);
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request))
+        return -1;
+    request.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &request) || ioctl(fd, SIOCGIFINDEX, &request))
+        return -1;
+    where.sll_ifindex = request.ifr_ifindex;
+    return bind(fd, (struct sockaddr *)&where, sizeof(where)) ? -1 : fd;
+}
+
+/* Whether the interface passes on a frame of ours, among those that the kernel sends by itself. */
+static bool hears(int fd, const uint8_t *frame, size_t size)
+{
+    uint8_t heard[2048];
+    struct timeval patience = {.tv_sec = PATIENCE};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    for (ssize_t got; (got = recv(fd, heard, sizeof(heard), 0)) > 0;)
+        if (got == (ssize_t)size && !memcmp(heard, frame, size))
+            return true;
+    return false;
+}
+
+/* The line that failed; 0: none. */
+static int use_tap(void)
+{
+    struct net_tap_options options = {.ifname = "ox0", .script = "/bin/true", .downscript = "/bin/false"};
+    uint8_t frame[100] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2, 1, 2, 3, 4, 5, 0x88, 0xB5, 42};
+    time_t end = time(NULL) + PATIENCE;
+    bool came = false;
+
+    options.script = "/bin/false";
+    NEED(!net_tap_open(&options, loop, guest, &quiet, why, sizeof(why)));
+    NEED(!strcmp(why, "tap: script /bin/false: it ended with status 1"));
+    options.script = "/bin/true";
+    struct net *net = net_tap_open(&options, loop, guest, &quiet, why, sizeof(why));
+    NEED(net);
+    NEED(strstr(logged, "the interface ox0 is down"));
+    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    NEED(!net_tap_open(&options, loop, guest, &quiet, why, sizeof(why)));
+    NEED(!strcmp(why, "tap: ox0 is in use by another program"));
+    options.ifname = "lo";
+    NEED(!net_tap_open(&options, loop, guest, &quiet, why, sizeof(why)));
+    NEED(!strcmp(why, "tap: lo is not a TAP interface; name another with ifname="));
+    net_send(net, frame, sizeof(frame)); /* lost: it is down */
+    int eye = look_at("ox0");
+    NEED(eye >= 0);
+    net_send(net, frame, sizeof(frame));
+    NEED(hears(eye, frame, sizeof(frame)));
+    card.full = true;
+    NEED(send(eye, frame, sizeof(frame), 0) == sizeof(frame));
+    turn_once();
+    NEED(!card.count);
+    card.full = false;
+    net_ready(net);
+    while (!came && time(NULL) < end) {
+        turn_once();
+        for (unsigned n = 0; n < card.count && n < 8; n++)
+            came |= card.size[n] == sizeof(frame) && !memcmp(card.frame[n], frame, sizeof(frame));
+        if (!came)
+            card.count = 0;
+    }
+    NEED(came);
+    close(eye);
+    net->close(net);
+    NEED(strstr(logged, "/bin/false: it ended with status 1"));
+    return 0;
+}
+
+START_TEST(tap)
+{
+    int status, here[2];
+
+    ck_assert_int_eq(pipe(here), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        quiet.tap = keep_line;
+        int line =
+            unshare(CLONE_NEWUSER | CLONE_NEWNET) || access("/dev/net/tun", R_OK | W_OK) ? -1 : use_tap();
+        ssize_t ignored = write(here[1], &line, sizeof(line));
+        (void)ignored;
+        _exit(0);
+    }
+    ck_assert_int_eq(read(here[0], &status, sizeof(status)), sizeof(status));
+    waitpid(pid, NULL, 0);
+    close(here[0]);
+    close(here[1]);
+    if (status < 0)
+        puts("net: no namespace or no /dev/net/tun for a TAP interface; not tested");
+    else
+        ck_assert_msg(!status, "line %d: %s", status, why);
+}
+END_TEST
+
+START_TEST(tap_errors)
+{
+    struct net_tap_options options = {.ifname = "a234567890123456"};
+
+    ck_assert_ptr_null(net_tap_open(&options, loop, guest, &quiet, why, sizeof(why)));
+    ck_assert_msg(strstr(why, "is too long"), "%s", why);
 }
 END_TEST
 
@@ -299,6 +621,12 @@ Suite *net_suite(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, dump);
+    tcase_add_test(tcase, two_machines);
+    tcase_add_test(tcase, cable_is_full);
+    tcase_add_test(tcase, lying_peers);
+    tcase_add_test(tcase, no_such_cable);
+    tcase_add_test(tcase, tap);
+    tcase_add_test(tcase, tap_errors);
 #ifdef HAVE_SLIRP
     tcase_add_test(tcase, router_answers);
     tcase_add_test(tcase, frames_wait);

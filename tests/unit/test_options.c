@@ -338,7 +338,14 @@ START_TEST(nonsense_to_net)
                  forwards[n]);
         REFUSED(wanted, "--net", value);
     }
-    REFUSED("--net: there is no network \"tap\"; choose from user, none", "--net", "tap,ifname=t");
+    REFUSED("--net: there is no network \"bridge\"; choose from user, tap, socket:PATH, none", "--net", "bridge,br=b");
+    REFUSED("--net: there is no network \"socket:\"; choose from user, tap, socket:PATH, none", "--net", "socket:");
+    REFUSED("--net: socket needs a path, socket:PATH", "--net", "socket,mac=52:54:00:01:02:03");
+    REFUSED("--net: \"hostfwd\" is not part of a tap network; choose from ifname=, script=, downscript=, mac=, model=, "
+            "dump=",
+            "--net", "tap,hostfwd=tcp::1-:1");
+    REFUSED("--net: \"a123456789012345\" is not short enough for an interface's name; give 15 characters at most",
+            "--net", "tap,ifname=a123456789012345");
     REFUSED("--net: \"52:54:00:01:02\" is not an address for a card; give six bytes, like 52:54:00:12:34:56", "--net",
             "user,mac=52:54:00:01:02");
     REFUSED("--net: \"00:00:00:00:00:00\" is not an address for a card; give six bytes, like 52:54:00:12:34:56", "--net",
@@ -354,6 +361,23 @@ START_TEST(nonsense_to_net)
     for (unsigned n = 0; n < OPTIONS_NETS; n++)
         ck_assert(options_set(&o, "net", "user", why, sizeof(why)));
     REFUSED("--net: the machine has room for 4 of them; leave out \"user\"", "--net", "user");
+}
+END_TEST
+
+START_TEST(other_networks)
+{
+    ck_assert(PARSE("--net", "tap,ifname=t0,script=/up,downscript=/down,dump=d", "--net", "tap", "--net", "socket:/a=b",
+                    "--net", "socket,model=e1000,path=/c"));
+    ck_assert_int_eq(o.net[0].kind, NET_TAP);
+    ck_assert_str_eq(o.net[0].ifname, "t0");
+    ck_assert_str_eq(o.net[0].script, "/up");
+    ck_assert_str_eq(o.net[0].downscript, "/down");
+    ck_assert_str_eq(o.net[0].dump, "d");
+    ck_assert_int_eq(o.net[1].kind, NET_TAP);
+    ck_assert_ptr_null(o.net[1].ifname);
+    ck_assert_int_eq(o.net[2].kind, NET_SOCKET);
+    ck_assert_str_eq(o.net[2].path, "/a=b");
+    ck_assert_str_eq(o.net[3].path, "/c");
 }
 END_TEST
 
@@ -496,6 +520,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, serial_ports_add_up);
     tcase_add_test(tcase, conditions_to_switch_at);
     tcase_add_test(tcase, networks);
+    tcase_add_test(tcase, other_networks);
     tcase_add_test(tcase, nonsense_to_net);
     tcase_add_test(tcase, nonsense_to_switch_at);
     tcase_add_test(tcase, choices_are_listed);

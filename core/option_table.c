@@ -25,8 +25,11 @@ const struct option_row option_table[] = {
     {"append", 0, "TEXT", NULL, BOOT, "The kernel's command line.", set_text, AT(append)},
 
     {"disk", 0, "FILE", NULL, BOOT,
-     "A raw disk image or block device; up to four. With \",readonly\" behind it the guest can't write, with "
-     "\",snapshot\" what it writes is gone at the end.",
+     "A disk image (raw, qcow2, or another format that is recognised) or block device; up to 16. Behind it, with "
+     "commas: readonly (the guest can't write), snapshot (what it writes is gone at the end), "
+     "if=ide|virtio|ahci|nvme (how it is connected; ide, of which there are four), format=NAME (it isn't guessed), "
+     "discard=off (what the guest discards keeps its space), iops=N and bps=SIZE (limits a second), backing=yes or "
+     "backing=FILE (a qcow2 image's backing file outside its folder may be opened; or FILE is, in its place).",
      set_disk, AT(disk)},
     {"cdrom", 0, "FILE", NULL, BOOT,
      "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the "
@@ -103,6 +106,10 @@ const struct option_row option_table[] = {
     {"headless", 0, NULL, NULL, WIRES, "The same as --display none --serial stdio.", set_headless,
      AT(display)},
 
+    {"on-io-error", 0, "WHAT", "report", RUN,
+     "What happens when the host can't read or write a disk's image: report (the guest sees a disk error), stop (the "
+     "machine stops with a line, and \"cont\" tries again), or enospc (it stops when the host's disk is full).",
+     set_choice, AT(on_io_error), .choices = "report|stop|enospc"},
     {"timeout", 0, "SECONDS", NULL, RUN, "Ends the run after so much time, with exit status 4.", set_seconds,
      AT(timeout)},
     {"no-reboot", 0, NULL, NULL, RUN, "A guest that resets itself ends the run, with exit status 6.",

@@ -29,15 +29,20 @@ enum exit_status {
 
 enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_MAN };
 
-#define OPTIONS_DISKS    4
+#define OPTIONS_DISKS    16
 #define OPTIONS_FLOPPIES 2
 #define OPTIONS_DISCS    8
 #define OPTIONS_SERIALS  4
 
-/* A drive's medium: FILE[,readonly][,snapshot]. */
+/* A drive's medium and how it is connected: FILE[,NAME[=VALUE]]... */
 struct drive_option {
     const char *path; /* NULL: none */
     bool read_only, snapshot;
+    enum drive_interface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_AHCI, DRIVE_NVME, DRIVE_INTERFACES } interface;
+    const char *format;  /* NULL: recognised by content */
+    const char *backing; /* "yes": any that the image names may be opened; a path: in its place; NULL: only near it */
+    bool keep_discarded; /* what the guest discards keeps its space on the host */
+    uint64_t iops, bps;  /* requests and bytes a second at most; 0: no limit */
 };
 
 /* What of translated code is printed: ADDRESS|all[,FILE]. */
@@ -111,6 +116,7 @@ struct options {
     bool boot_menu;
     struct drive_option disk[OPTIONS_DISKS], cdrom[OPTIONS_DISCS], floppy[OPTIONS_FLOPPIES];
     unsigned disks, discs, floppies;
+    const char *on_io_error; /* report, stop or enospc */
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;

@@ -198,7 +198,7 @@ bool info_block(struct monitor_call *call)
     char name[40];
 
     for (unsigned n = 0; n < m->disks; n++) {
-        drives_name(n, name, sizeof(name));
+        drives_name(m, n, name, sizeof(name));
         print_medium(call, name, m->disk_media[n], NULL);
     }
     for (unsigned n = 0; n < sizeof(changing) / sizeof(*changing); n++) {

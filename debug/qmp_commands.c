@@ -277,7 +277,7 @@ static struct json_object *query_block(struct qmp_call *call)
     for (unsigned n = 0; n < m->disks; n++) {
         char name[40];
 
-        drives_name(n, name, sizeof(name));
+        drives_name(m, n, name, sizeof(name));
         json_object_array_add(list, block_info(m, name, m->disk_media[n], false));
     }
     for (unsigned n = 0; n < sizeof(changing) / sizeof(*changing); n++) {

@@ -1,9 +1,10 @@
 /*
  * disk.c - the queue of a disk's requests, and the threads that work on them.
  *
- * A request is in one of three places: `pending`, in order of submission; `running`, with a worker;
- * `finished`, until the event loop calls done(). A worker takes the first pending request that doesn't
- * conflict with an earlier one. The lists are linked through block_request.backend.
+ * A request is in one of four places: `pending`, in order of submission; in a batch of `running`, with a
+ * worker; `finished`, until the event loop calls done(); or `kept`, having failed while the machine stops for
+ * it. A worker takes the first pending request that doesn't conflict with an earlier one, and with it those
+ * that go on where it ends, as one transfer. The lists are linked through block_request.backend.
  */
 #include "host/disk.h"
 
@@ -14,38 +15,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
-#include "host/disk_image.h"
+#include "host/image.h"
 #include "host/loop.h"
 #include "host/time.h"
 
-#define WORKERS      2
-#define COMPLAINT_NS (5 * NS_PER_SEC) /* between two lines in the log */
+#define WORKERS      16
+#define BATCH_MAX    (1u << 20)        /* bytes of requests that are done as one */
+#define BURST_NS     (NS_PER_SEC / 10) /* what a limited disk may do at once after a rest */
+#define COMPLAINT_NS (5 * NS_PER_SEC)  /* between two lines in the log */
 
 struct request_list {
     struct block_request *first, *last;
 };
 
+/* Requests that are done as one: reads or writes one behind the other, or a single one of any kind. */
+struct batch {
+    struct request_list list;
+    enum block_op op;
+    uint64_t offset, size;
+    unsigned pieces;
+};
+
 struct host_disk {
     struct block block;
-    struct disk_image image;
-    char *path;
+    struct image *image;
+    struct host_disk_options options;
+    char *path, *format, *backing; /* what options' strings are */
     struct loop *loop;
     struct log *log;
     struct loop_task completion;
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t work;
-    struct request_list pending, finished;
-    struct block_request *running[WORKERS];
+    struct request_list pending, finished, kept;
+    struct batch *running[WORKERS]; /* NULL: that worker has none */
+    unsigned threads, idle;
+    uint64_t free_at; /* host ns: when a limited disk may take the next request */
     bool closing;
     bool complained;
     uint64_t complaint_time; /* host ns */
     unsigned unsaid;         /* failures since then */
-
     pthread_t thread[WORKERS];
-    unsigned threads;
 };
 
 struct worker {
@@ -78,29 +91,76 @@ static void take_out(struct request_list *list, struct block_request *request, s
         list->last = before;
 }
 
-/* Must `later` wait for `earlier`? */
-static bool conflict(const struct block_request *earlier, const struct block_request *later)
+static bool changes(enum block_op op)
+{
+    return op != BLOCK_READ && op != BLOCK_FLUSH;
+}
+
+/* Must `later` wait for something of this kind there? */
+static bool conflict(enum block_op op, uint64_t offset, uint64_t size, const struct block_request *later)
 {
     if (later->op == BLOCK_FLUSH)
-        return earlier->op != BLOCK_READ && earlier->op != BLOCK_FLUSH;
-    if (earlier->op == BLOCK_FLUSH || (earlier->op == BLOCK_READ && later->op == BLOCK_READ))
+        return changes(op);
+    if (op == BLOCK_FLUSH || (op == BLOCK_READ && later->op == BLOCK_READ))
         return false;
-    return earlier->offset < later->offset + later->size && later->offset < earlier->offset + earlier->size;
+    return offset < later->offset + later->size && later->offset < offset + size;
 }
 
 static bool must_wait(const struct host_disk *disk, const struct block_request *request)
 {
-    for (unsigned i = 0; i < WORKERS; i++)
-        if (disk->running[i] && conflict(disk->running[i], request))
+    for (unsigned i = 0; i < disk->threads; i++) {
+        const struct batch *batch = disk->running[i];
+        if (batch && conflict(batch->op, batch->offset, batch->size, request))
+            return true;
+    }
+    for (const struct block_request *r = disk->kept.first; r; r = after(r))
+        if (conflict(r->op, r->offset, r->size, request))
             return true;
     for (const struct block_request *r = disk->pending.first; r != request; r = after(r))
-        if (conflict(r, request))
+        if (conflict(r->op, r->offset, r->size, request))
             return true;
     return false;
 }
 
-/* The next request to work on, no longer pending; NULL when there is none now. */
-static struct block_request *pick(struct host_disk *disk)
+static unsigned pieces_of(const struct block_request *request)
+{
+    return request->iov ? request->iov_count : 1;
+}
+
+/* Does `request` go on where the batch ends? */
+static bool fits(const struct batch *batch, const struct block_request *request)
+{
+    return request->op == batch->op && request->offset == batch->offset + batch->size &&
+           batch->size + request->size <= BATCH_MAX && batch->pieces + pieces_of(request) <= BLOCK_PIECES;
+}
+
+static void add(struct batch *batch, struct block_request *request)
+{
+    if (!batch->list.first)
+        *batch = (struct batch){.op = request->op, .offset = request->offset};
+    append(&batch->list, request);
+    batch->size += request->size;
+    batch->pieces += pieces_of(request);
+}
+
+/* Those behind `before` in the queue that go on where the batch ends. */
+static void gather(struct host_disk *disk, struct batch *batch, struct block_request *before)
+{
+    struct block_request *next = before ? after(before) : disk->pending.first;
+
+    if ((batch->op != BLOCK_READ && batch->op != BLOCK_WRITE) || disk->options.iops || disk->options.bps)
+        return;
+    while (next && fits(batch, next) && !must_wait(disk, next)) {
+        struct block_request *request = next;
+
+        next = after(request);
+        take_out(&disk->pending, request, before);
+        add(batch, request);
+    }
+}
+
+/* The next requests to work on, no longer pending; false when there are none now. */
+static bool pick(struct host_disk *disk, struct batch *batch)
 {
     struct block_request *before = NULL;
 
@@ -108,49 +168,89 @@ static struct block_request *pick(struct host_disk *disk)
         if (must_wait(disk, r))
             continue;
         take_out(&disk->pending, r, before);
-        return r;
+        batch->list.first = NULL;
+        add(batch, r);
+        gather(disk, batch, before);
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-/* The image's functions want whole sectors, which pieces need not be. */
-static int transfer(struct host_disk *disk, const struct block_request *request)
+/*
+ * The limits, as a bucket that runs out with time: each request moves free_at on by what it costs. How long a
+ * worker has to wait before it may take one, in ns.
+ */
+static uint64_t must_rest(struct host_disk *disk)
 {
-    bool reading = request->op == BLOCK_READ;
-    uint8_t *data = request->data, *at;
-    int error = 0;
+    uint64_t now;
 
-    if (request->iov || request->op == BLOCK_WRITE_ZEROES) {
-        data = calloc(1, request->size ? request->size : 1);
-        if (!data)
-            return ENOMEM;
+    if ((!disk->options.iops && !disk->options.bps) || disk->closing)
+        return 0;
+    now = host_monotonic();
+    return disk->free_at > now ? disk->free_at - now : 0;
+}
+
+static void account(struct host_disk *disk, const struct batch *batch)
+{
+    uint64_t now, cost = 0;
+
+    if ((!disk->options.iops && !disk->options.bps) || batch->op == BLOCK_FLUSH)
+        return;
+    now = host_monotonic();
+    if (disk->options.iops)
+        cost = NS_PER_SEC / disk->options.iops;
+    if (disk->options.bps) {
+        uint64_t bytes = (uint64_t)((double)batch->size * (double)NS_PER_SEC / (double)disk->options.bps);
+        cost = bytes > cost ? bytes : cost;
     }
-    at = data;
-    for (unsigned i = 0; request->iov && !reading && i < request->iov_count; at += request->iov[i++].iov_len)
-        memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
-    error = reading ? disk_image_read(&disk->image, request->offset, data, request->size)
-                    : disk_image_write(&disk->image, request->offset, data, request->size);
-    at = data;
-    for (unsigned i = 0; request->iov && reading && i < request->iov_count; at += request->iov[i++].iov_len)
-        memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
-    if (data != request->data)
-        free(data);
-    return error;
+    if (disk->free_at + BURST_NS < now)
+        disk->free_at = now - BURST_NS;
+    disk->free_at += cost;
 }
 
 static int perform(struct host_disk *disk, const struct block_request *request)
 {
+    struct iovec one = {request->data, request->size};
+    const struct iovec *iov = request->iov ? request->iov : &one;
+
     switch (request->op) {
     case BLOCK_READ:
+        return image_read(disk->image, request->offset, iov, pieces_of(request), request->size);
     case BLOCK_WRITE:
+        return image_write(disk->image, request->offset, iov, pieces_of(request), request->size);
     case BLOCK_WRITE_ZEROES:
-        return transfer(disk, request);
-    case BLOCK_FLUSH:
-        return disk_image_flush(&disk->image);
+        return image_zero(disk->image, request->offset, request->size);
     case BLOCK_DISCARD:
-        return 0;
+        return disk->options.keep_discarded ? 0 : image_discard(disk->image, request->offset, request->size);
+    case BLOCK_FLUSH:
+        return image_flush(disk->image);
     }
     return EINVAL;
+}
+
+/* All pieces of a batch's requests as one transfer. */
+static int perform_together(struct host_disk *disk, const struct batch *batch)
+{
+    struct iovec pieces[BLOCK_PIECES];
+    unsigned count = 0;
+
+    for (const struct block_request *r = batch->list.first; r; r = after(r)) {
+        if (!r->iov)
+            pieces[count++] = (struct iovec){r->data, r->size};
+        for (unsigned i = 0; r->iov && i < r->iov_count; i++)
+            pieces[count++] = r->iov[i];
+    }
+    return batch->op == BLOCK_READ
+               ? image_read(disk->image, batch->offset, pieces, count, (size_t)batch->size)
+               : image_write(disk->image, batch->offset, pieces, count, (size_t)batch->size);
+}
+
+static bool stops(const struct host_disk *disk, int error)
+{
+    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+
+    return disk->options.failed &&
+           (disk->options.policy == DISK_STOP || (disk->options.policy == DISK_STOP_NOSPACE && full));
 }
 
 /* A dying disk fails thousands of requests: say so now and then. */
@@ -173,34 +273,79 @@ static void complain(struct host_disk *disk, const struct block_request *request
         return;
     if (unsaid)
         snprintf(more, sizeof(more), " (%u more before this)", unsaid);
-    log_at(disk->log, LOG_WARN, "disk",
-           "%s: %s %zu bytes at %" PRIu64 " failed: %s; the guest sees a disk error%s", disk->path,
-           verbs[request->op], request->size, request->offset, strerror(error), more);
+    log_at(disk->log, LOG_WARN, "disk", "%s: %s %zu bytes at %" PRIu64 " failed: %s; %s%s", disk->path,
+           verbs[request->op], request->size, request->offset, strerror(error),
+           stops(disk, error) ? "the machine stops" : "the guest sees a disk error", more);
+}
+
+/* Done as one, or each alone: so that each gets its own error when one is there. */
+static void perform_batch(struct host_disk *disk, const struct batch *batch)
+{
+    bool together = batch->list.first != batch->list.last && !perform_together(disk, batch);
+
+    for (struct block_request *r = batch->list.first; r; r = after(r)) {
+        r->backend_error = together ? 0 : perform(disk, r);
+        if (r->backend_error)
+            complain(disk, r, r->backend_error);
+    }
+}
+
+/* Waits until something is to do, or, when `rest` says so, for that long. */
+static void wait_for_work(struct host_disk *disk, uint64_t rest)
+{
+    struct timespec until;
+
+    if (!rest) {
+        disk->idle++;
+        pthread_cond_wait(&disk->work, &disk->lock);
+        disk->idle--;
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + rest;
+    until.tv_sec += (time_t)(ns / NS_PER_SEC);
+    until.tv_nsec = (long)(ns % NS_PER_SEC);
+    pthread_cond_timedwait(&disk->work, &disk->lock, &until);
+}
+
+/* The next batch, waited for; false when the disk is closed and nothing is left to do. */
+static bool next_batch(struct host_disk *disk, struct batch *batch)
+{
+    for (;;) {
+        uint64_t rest = disk->pending.first ? must_rest(disk) : 0;
+
+        if (!rest && pick(disk, batch))
+            return true;
+        if (disk->closing && !disk->pending.first)
+            return false;
+        wait_for_work(disk, rest);
+    }
 }
 
 static void *work(void *opaque)
 {
     struct worker worker = *(struct worker *)opaque;
     struct host_disk *disk = worker.disk;
-    struct block_request *request;
+    struct block_request *next;
+    struct batch batch;
 
     free(opaque);
     pthread_mutex_lock(&disk->lock);
-    for (;;) {
-        while (!(request = pick(disk)) && !(disk->closing && !disk->pending.first))
-            pthread_cond_wait(&disk->work, &disk->lock);
-        if (!request)
-            break;
-        disk->running[worker.number] = request;
+    while (next_batch(disk, &batch)) {
+        account(disk, &batch);
+        disk->running[worker.number] = &batch;
         pthread_mutex_unlock(&disk->lock);
 
-        request->backend_error = perform(disk, request);
-        if (request->backend_error)
-            complain(disk, request, request->backend_error);
+        perform_batch(disk, &batch);
 
         pthread_mutex_lock(&disk->lock);
         disk->running[worker.number] = NULL;
-        append(&disk->finished, request);
+        for (struct block_request *r = batch.list.first; r; r = next) {
+            next = after(r);
+            append(r->backend_error && stops(disk, r->backend_error) && !disk->closing ? &disk->kept
+                                                                                       : &disk->finished,
+                   r);
+        }
         pthread_cond_broadcast(&disk->work); /* others may have waited for this one */
         loop_post(disk->loop, &disk->completion);
     }
@@ -213,71 +358,24 @@ static void complete(void *opaque)
 {
     struct host_disk *disk = opaque;
     struct block_request *request, *next;
+    int error = 0;
+    bool writing = false;
 
     pthread_mutex_lock(&disk->lock);
     request = disk->finished.first;
     disk->finished = (struct request_list){0};
+    if (disk->kept.first && !disk->closing) {
+        error = disk->kept.first->backend_error;
+        writing = disk->kept.first->op != BLOCK_READ;
+    }
     pthread_mutex_unlock(&disk->lock);
     for (; request; request = next) {
         next = after(request);
         request->done(request, request->backend_error);
     }
-}
-
-static bool in_range(const struct host_disk *disk, const struct block_request *request)
-{
-    return request->op == BLOCK_FLUSH ||
-           (request->offset <= disk->block.size && request->size <= disk->block.size - request->offset);
-}
-
-static void disk_submit(struct block *block, struct block_request *request)
-{
-    struct host_disk *disk = (struct host_disk *)block;
-
-    pthread_mutex_lock(&disk->lock);
-    request->backend_error = disk->closing ? ECANCELED : in_range(disk, request) ? 0 : EINVAL;
-    if (request->backend_error) {
-        append(&disk->finished, request);
-        loop_post(disk->loop, &disk->completion);
-    } else {
-        append(&disk->pending, request);
-        pthread_cond_signal(&disk->work);
-    }
-    pthread_mutex_unlock(&disk->lock);
-}
-
-static void free_disk(struct host_disk *disk)
-{
-    pthread_cond_destroy(&disk->work);
-    pthread_mutex_destroy(&disk->lock);
-    free(disk->path);
-    free(disk);
-}
-
-static void disk_close(struct block *block)
-{
-    struct host_disk *disk = (struct host_disk *)block;
-    int error;
-
-    pthread_mutex_lock(&disk->lock);
-    disk->closing = true;
-    pthread_cond_broadcast(&disk->work);
-    pthread_mutex_unlock(&disk->lock);
-    for (unsigned i = 0; i < disk->threads; i++)
-        pthread_join(disk->thread[i], NULL);
-    while (disk->finished.first)
-        complete(disk);
-    loop_cancel(disk->loop, &disk->completion);
-
-    error = disk_image_flush(&disk->image);
     if (error)
-        log_at(disk->log, LOG_WARN, "disk", "%s: the last writes may be lost: %s", disk->path,
-               strerror(error));
-    disk_image_close(&disk->image);
-    free_disk(disk);
+        disk->options.failed(disk->options.opaque, &disk->block, writing, error);
 }
-
-static const struct block_ops disk_ops = {disk_submit, disk_close};
 
 /* Signals are for the threads that expect them. */
 static int start_worker(struct host_disk *disk)
@@ -300,31 +398,127 @@ static int start_worker(struct host_disk *disk)
     return error;
 }
 
+static bool in_range(const struct host_disk *disk, const struct block_request *request)
+{
+    return request->op == BLOCK_FLUSH ||
+           (request->offset <= disk->block.size && request->size <= disk->block.size - request->offset);
+}
+
+static void disk_submit(struct block *block, struct block_request *request)
+{
+    struct host_disk *disk = (struct host_disk *)block;
+
+    pthread_mutex_lock(&disk->lock);
+    request->backend_error = disk->closing ? ECANCELED : in_range(disk, request) ? 0 : EINVAL;
+    if (request->backend_error) {
+        append(&disk->finished, request);
+        loop_post(disk->loop, &disk->completion);
+    } else {
+        bool more = disk->pending.first != NULL;
+
+        append(&disk->pending, request);
+        /* One more thread while there is more to do than threads do; without it, it takes longer. */
+        if (!disk->idle && more && disk->threads < WORKERS)
+            start_worker(disk);
+        pthread_cond_signal(&disk->work);
+    }
+    pthread_mutex_unlock(&disk->lock);
+}
+
+/* What was kept is before all that came later. */
+static void take_back(struct host_disk *disk)
+{
+    if (!disk->kept.first)
+        return;
+    disk->kept.last->backend = disk->pending.first;
+    if (!disk->pending.last)
+        disk->pending.last = disk->kept.last;
+    disk->pending.first = disk->kept.first;
+    disk->kept = (struct request_list){0};
+    disk->complained = false;
+}
+
+void host_disk_retry(struct block *block)
+{
+    struct host_disk *disk = (struct host_disk *)block;
+
+    pthread_mutex_lock(&disk->lock);
+    take_back(disk);
+    pthread_cond_broadcast(&disk->work);
+    pthread_mutex_unlock(&disk->lock);
+}
+
+static void free_disk(struct host_disk *disk)
+{
+    pthread_cond_destroy(&disk->work);
+    pthread_mutex_destroy(&disk->lock);
+    free(disk->path);
+    free(disk->format);
+    free(disk->backing);
+    free(disk);
+}
+
+static void disk_close(struct block *block)
+{
+    struct host_disk *disk = (struct host_disk *)block;
+    int error;
+
+    pthread_mutex_lock(&disk->lock);
+    disk->closing = true;
+    take_back(disk); /* one more try; then it fails */
+    pthread_cond_broadcast(&disk->work);
+    pthread_mutex_unlock(&disk->lock);
+    for (unsigned i = 0; i < disk->threads; i++)
+        pthread_join(disk->thread[i], NULL);
+    while (disk->finished.first)
+        complete(disk);
+    loop_cancel(disk->loop, &disk->completion);
+
+    error = image_flush(disk->image);
+    if (error)
+        log_at(disk->log, LOG_WARN, "disk", "%s: the last writes may be lost: %s", disk->path,
+               strerror(error));
+    image_close(disk->image);
+    free_disk(disk);
+}
+
+static const struct block_ops disk_ops = {disk_submit, disk_close};
+
+static bool copy(const char *text, char **to)
+{
+    *to = text ? strdup(text) : NULL;
+    return *to || !text;
+}
+
 static struct host_disk *new_disk(const struct host_disk_options *options, struct loop *loop, struct log *log)
 {
     struct host_disk *disk = calloc(1, sizeof(*disk));
-    char *path = strdup(options->path);
+    pthread_condattr_t attr;
 
-    if (!disk || !path) {
-        free(disk);
-        free(path);
+    if (!disk)
         return NULL;
-    }
-    disk->path = path;
+    disk->options = *options;
     disk->loop = loop;
     disk->log = log;
     disk->completion.fn = complete;
     disk->completion.opaque = disk;
     pthread_mutex_init(&disk->lock, NULL);
-    pthread_cond_init(&disk->work, NULL);
-    return disk;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&disk->work, &attr);
+    pthread_condattr_destroy(&attr);
+    if (copy(options->path, &disk->path) && copy(options->format, &disk->format) &&
+        copy(options->backing, &disk->backing))
+        return disk;
+    free_disk(disk);
+    return NULL;
 }
 
 struct block *host_disk_open(const struct host_disk_options *options, struct loop *loop, struct log *log,
                              char *why, size_t why_size)
 {
     struct host_disk *disk = new_disk(options, loop, log);
-    int error = 0;
+    int error;
 
     /* An image or overlay that reaches the limit on file sizes is an error of the write. */
     signal(SIGXFSZ, SIG_IGN);
@@ -332,16 +526,24 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
         snprintf(why, why_size, "%s: out of memory", options->path);
         return NULL;
     }
-    if (!disk_image_open(&disk->image, options, log, why, why_size)) {
+    const struct image_options how = {.path = disk->path,
+                                      .format = disk->format,
+                                      .read_only = options->read_only,
+                                      .snapshot = options->snapshot,
+                                      .backing = disk->backing,
+                                      .log = log};
+    disk->image = image_open(&how, why, why_size);
+    if (!disk->image) {
         free_disk(disk);
         return NULL;
     }
     disk->block = (struct block){.ops = &disk_ops,
                                  .name = disk->path,
-                                 .size = disk->image.size,
-                                 .read_only = disk->image.read_only};
-    while (disk->threads < WORKERS && !error)
-        error = start_worker(disk);
+                                 .size = disk->image->size,
+                                 .read_only = disk->image->read_only,
+                                 .can_discard = disk->image->can_discard && !options->keep_discarded,
+                                 .sector = disk->image->sector};
+    error = start_worker(disk);
     if (error) {
         snprintf(why, why_size, "%s: no threads for its reads and writes: %s", options->path,
                  strerror(error));

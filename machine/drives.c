@@ -1,7 +1,7 @@
 /*
  * drives.c - disks, CD-ROM and floppy disks: which files they are, and where they are plugged in.
  *
- * Disks 1 and 2 are master and slave of the first IDE channel, 3 is the second channel's slave. Its master is
+ * IDE disks 1 and 2 are master and slave of the first channel, 3 is the second channel's slave. Its master is
  * the CD-ROM drive, with or without a disc, or disk 4.
  */
 #include <string.h>
@@ -12,11 +12,57 @@
 #include "host/disk.h"
 #include "machine/machine.h"
 
+#define IDE_PLACES  4
 #define CDROM_PLACE 3 /* among these */
 
 static const struct {
     unsigned channel, unit;
-} places[OPTIONS_DISKS] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+} ide_places[IDE_PLACES] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+
+static bool attach_ide(struct machine *m, unsigned number, struct block *medium)
+{
+    return ide_attach_disk(m->ide, ide_places[number].channel, ide_places[number].unit, medium);
+}
+
+static void name_ide(unsigned number, char *name, size_t size)
+{
+    snprintf(name, size, "ide%u-hd%u", ide_places[number].channel, ide_places[number].unit);
+}
+
+/* How disks can be connected. */
+static const struct interface {
+    const char *word; /* if=WORD */
+    const char *title;
+    unsigned most; /* disks */
+    /* Plugs a disk in; they are numbered from 0 among those of the interface. NULL: this version has none. */
+    bool (*attach)(struct machine *m, unsigned number, struct block *medium);
+    /* What it is called; NULL: word and number. */
+    void (*name)(unsigned number, char *name, size_t size);
+} interfaces[DRIVE_INTERFACES] = {
+    [DRIVE_IDE] = {"ide", "IDE", IDE_PLACES, attach_ide, name_ide},
+    [DRIVE_VIRTIO] = {"virtio", "virtio", OPTIONS_DISKS, NULL, NULL},
+    [DRIVE_AHCI] = {"ahci", "AHCI", 6, NULL, NULL},
+    [DRIVE_NVME] = {"nvme", "NVMe", 8, NULL, NULL},
+};
+
+/* The how manieth of its interface disk `n` is. */
+static unsigned number_of(const struct machine *m, unsigned n)
+{
+    unsigned number = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        number += m->disk[i].interface == m->disk[n].interface;
+    return number;
+}
+
+static unsigned count_of(const struct machine *m, enum drive_interface interface)
+{
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < m->disks; n++)
+        count += m->disk[n].interface == interface;
+    return count;
+}
 
 /* What the start of a file says that it is; IMAGE_UNKNOWN also when it can't be read. */
 static enum image_kind kind_of(const char *path)
@@ -37,12 +83,6 @@ static enum image_kind kind_of(const char *path)
 static bool is_disk(enum image_kind kind)
 {
     return kind >= IMAGE_DISK_MBR && kind <= IMAGE_VHDX;
-}
-
-/* Formats that the guest would see as they are, which nobody wants. */
-static bool is_packed(enum image_kind kind)
-{
-    return kind >= IMAGE_QCOW2 && kind <= IMAGE_VHDX;
 }
 
 /* A raw image of just this size is a floppy disk's. */
@@ -93,6 +133,34 @@ static bool take_image(struct machine *m, enum image_kind kind, const struct dri
     return false;
 }
 
+/* Is there room for all disks, and what they are to be connected with? */
+static bool check_places(const struct machine *m, char *why, size_t why_size)
+{
+    unsigned ide = count_of(m, DRIVE_IDE);
+
+    for (unsigned n = 0; n < m->disks; n++) {
+        const struct interface *interface = &interfaces[m->disk[n].interface];
+
+        if (!interface->attach) {
+            snprintf(why, why_size, "--disk %.100s,if=%s: this version has no %s disks; leave if= out",
+                     m->disk[n].path, interface->word, interface->title);
+            return false;
+        }
+        if (number_of(m, n) >= interface->most) {
+            snprintf(why, why_size,
+                     "--disk %.100s: there is room for %u %s disks; leave one out, or use another interface (if=)",
+                     m->disk[n].path, interface->most, interface->title);
+            return false;
+        }
+    }
+    if (m->discs && ide > CDROM_PLACE) {
+        snprintf(why, why_size, "with a CD-ROM there is room for %d IDE disks, not %u; leave one out", CDROM_PLACE,
+                 ide);
+        return false;
+    }
+    return true;
+}
+
 int drives_choose(struct machine *m, char *why, size_t why_size)
 {
     const struct options *options = m->options;
@@ -113,28 +181,25 @@ int drives_choose(struct machine *m, char *why, size_t why_size)
     m->image_is_drive = is_disk(kind);
     if (m->image_is_drive && !take_image(m, kind, &drive, why, why_size))
         return EXIT_USAGE;
-    if (m->discs && m->disks > CDROM_PLACE) {
-        snprintf(why, why_size, "with a CD-ROM there is room for %d disks, not %u; leave one out",
-                 CDROM_PLACE, m->disks);
-        return EXIT_USAGE;
-    }
-    return 0;
+    return check_places(m, why, why_size) ? 0 : EXIT_USAGE;
 }
 
 static struct block *open_medium(struct machine *m, const char *option, const struct drive_option *drive,
                                  bool read_only, char *why, size_t why_size)
 {
-    const struct host_disk_options how = {drive->path, drive->read_only || read_only, drive->snapshot};
-    enum image_kind kind = kind_of(drive->path);
-    struct block *block = NULL;
+    const struct host_disk_options how = {
+        .path = drive->path,
+        .read_only = drive->read_only || read_only,
+        .snapshot = drive->snapshot,
+        .keep_discarded = drive->keep_discarded,
+        .format = drive->format,
+        .backing = drive->backing,
+        .iops = drive->iops,
+        .bps = drive->bps,
+    };
     char reason[300];
+    struct block *block = host_disk_open(&how, m->loop, m->log, reason, sizeof(reason));
 
-    if (is_packed(kind)) {
-        snprintf(reason, sizeof(reason), "%s: this is %s; turn it into a raw image first", drive->path,
-                 image_kind_name(kind));
-    } else {
-        block = host_disk_open(&how, m->loop, m->log, reason, sizeof(reason));
-    }
     if (!block)
         snprintf(why, why_size, "%s %s", option, reason);
     return block;
@@ -168,11 +233,12 @@ bool drives_open(struct machine *m, char *why, size_t why_size)
 
 bool drives_attach(struct machine *m, struct ide *ide)
 {
+    m->ide = ide;
     for (unsigned n = 0; n < m->disks; n++)
-        if (!ide_attach_disk(ide, places[n].channel, places[n].unit, m->disk_media[n]))
+        if (!interfaces[m->disk[n].interface].attach(m, number_of(m, n), m->disk_media[n]))
             return false;
-    return m->disks > CDROM_PLACE ||
-           ide_attach_cdrom(ide, places[CDROM_PLACE].channel, places[CDROM_PLACE].unit, &m->cdrom_slot);
+    return count_of(m, DRIVE_IDE) > CDROM_PLACE ||
+           ide_attach_cdrom(ide, ide_places[CDROM_PLACE].channel, ide_places[CDROM_PLACE].unit, &m->cdrom_slot);
 }
 
 static void close_medium(struct block **medium)
@@ -209,15 +275,20 @@ static bool swap_disc(struct machine *m, char *note, size_t note_size)
     return true;
 }
 
-void drives_name(unsigned n, char *name, size_t size)
+void drives_name(const struct machine *m, unsigned n, char *name, size_t size)
 {
-    snprintf(name, size, "ide%u-hd%u", places[n % OPTIONS_DISKS].channel, places[n % OPTIONS_DISKS].unit);
+    const struct interface *interface = &interfaces[m->disk[n].interface];
+
+    if (interface->name)
+        interface->name(number_of(m, n), name, size);
+    else
+        snprintf(name, size, "%s%u", interface->word, number_of(m, n));
 }
 
 struct block_slot *drives_slot(struct machine *m, const char *name)
 {
     if (!strcmp(name, "ide1-cd0"))
-        return m->disks > CDROM_PLACE ? NULL : &m->cdrom_slot;
+        return count_of(m, DRIVE_IDE) > CDROM_PLACE ? NULL : &m->cdrom_slot;
     for (unsigned n = 0; n < m->floppies; n++)
         if (!strncmp(name, "floppy", 6) && name[6] == (char)('0' + n) && !name[7])
             return &m->floppy_slot[n];

@@ -110,6 +110,7 @@ struct machine {
     unsigned disks, discs, floppies;
     unsigned disc_in; /* which disc lies in the CD-ROM drive; discs: none */
     bool image_is_drive;
+    struct ide *ide;
     struct block *disk_media[OPTIONS_DISKS];
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
 
@@ -263,7 +264,7 @@ void drives_close(struct machine *machine);
 /* Puts the next of the --cdrom discs in, after the last one none. `note` says what is in now, or why not. */
 bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
 /* What disk number n is called: ide0-hd0 and so on. */
-void drives_name(unsigned n, char *name, size_t size);
+void drives_name(const struct machine *machine, unsigned n, char *name, size_t size);
 /* The drive of that name (ide1-cd0, floppy0, floppy1) with a medium that can be changed; NULL: there is none. */
 struct block_slot *drives_slot(struct machine *machine, const char *name);
 /* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */

@@ -33,7 +33,7 @@ report "core includes the C library only" \
 report "cpu includes core" \
     "$(others cpu '(core|cpu)/[^"]*' "$c_library|$threads|[a-z]*intrin\.h")"
 report "devices include core" \
-    "$(others devices '(core|devices)/[^"]*' "$c_library|$threads")"
+    "$(others devices '(core|devices)/[^"]*' "$c_library|$threads|sys/uio\.h")"
 report "bios includes core" \
     "$(others bios '(core|bios)/[^"]*|demo\.h' "$c_library")"
 report "host includes core and the OS" \

@@ -130,8 +130,8 @@ refuses 'twice' "a boot order with a drive twice" --boot cdc
 refuses 'missing' "a disk that isn't there" --disk "$work/missing"
 refuses 'qcow2.*raw' "a disk in another format" --disk "$work/qcow2"
 refuses 'qcow2.*raw' "an image in another format" "$work/qcow2"
-refuses 'room for 4' "five disks" --disk a --disk b --disk c --disk d --disk e
-refuses 'room for 3' "four disks and a disc" --disk a --disk b --disk c --disk d --cdrom e
+refuses 'room for 4 IDE disks' "five IDE disks" --disk a --disk b --disk c --disk d --disk e
+refuses 'room for 3 IDE disks' "four disks and a disc" --disk a --disk b --disk c --disk d --cdrom e
 refuses 'room for 2' "three floppy disks" --floppy a --floppy b --floppy c
 
 echo "1..$number"

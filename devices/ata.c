@@ -86,7 +86,8 @@ static void request_done(struct block_request *request, int error)
 static bool in_range(const struct ata *ata, const struct block *medium)
 {
     return medium && !((ata->io_offset | ata->io_size) % ATA_SECTOR) && ata->io_offset <= medium->size &&
-           ata->io_size <= medium->size - ata->io_offset && !(ata->io_op == BLOCK_WRITE && medium->read_only);
+           ata->io_size <= medium->size - ata->io_offset &&
+           (ata->io_op == BLOCK_READ || ata->io_op == BLOCK_FLUSH || !medium->read_only);
 }
 
 static void submit(struct ata *ata, struct block *medium)
@@ -150,6 +151,7 @@ static void reset_end(struct ata *ata)
     ata_signature(ata);
     ata->error = 1; /* passed */
     ata->status = ata->kind->packet ? 0 : READY;
+    update_irq(ata);
 }
 
 void ata_reset(struct ata *ata)
@@ -384,7 +386,7 @@ static bool sane(const struct ata *ata)
         ata->filled > ATA_BUFFER || ((pio || dma) && ata->at == ata->end) || (pio && ata->at & 1) ||
         (!ata->kind->packet && ata->filled % ATA_SECTOR))
         return false;
-    return ata->io_op <= BLOCK_FLUSH && ata->io_size <= ATA_BUFFER && ata->block &&
+    return (ata->io_op == BLOCK_DISCARD || (ata->io_op <= BLOCK_FLUSH && ata->io_size <= ATA_BUFFER)) && ata->block &&
            ata->block <= ATA_BUFFER / ATA_SECTOR && ata->multiple <= 16 && ata->heads && ata->heads <= 16 &&
            ata->track && ata->track <= 255 && ata->mwdma <= 3 && ata->udma <= 6;
 }
@@ -432,7 +434,8 @@ const struct field ata_fields[] = {
     FIELD(struct ata, look_ahead),    FIELD(struct ata, power),
     FIELD(struct ata, asleep),        FIELD(struct ata, heads),
     FIELD(struct ata, track),         FIELD_STRUCT(struct ata, atapi, atapi_fields),
-    FIELD(struct ata, buffer),        FIELD_END,
+    FIELD(struct ata, queue_error),   FIELD(struct ata, buffer),
+    FIELD_END,
 };
 
 static void init(struct ata *ata, const struct ata_kind *kind, unsigned unit, const char *serial,

@@ -63,7 +63,8 @@ enum ata_phase {
     ATA_RESETTING /* BSY: until SRST is released and the medium is at rest */
 };
 
-/* What a drive pulls on the cable: each says "look again" at ata_intrq() or ata_dma(). */
+/* What a drive pulls on the cable: each says "look again" at ata_intrq() or ata_dma(). The end of a reset says so by
+ * intrq, too. */
 struct ata_cable {
     void (*intrq)(void *opaque);
     void (*dmarq)(void *opaque);
@@ -116,6 +117,7 @@ struct ata {
     uint16_t heads, track; /* logical geometry for CHS addresses: heads, sectors a track */
 
     struct atapi atapi;
+    uint8_t queue_error[14]; /* what log 10h says of the queued command that failed */
     uint8_t buffer[ATA_BUFFER];
 
     const struct ata_kind *kind;
@@ -124,6 +126,7 @@ struct ata {
     struct block_request request;
     bool in_flight; /* the request is with the medium */
     unsigned unit;  /* 0 or 1: its place on the cable */
+    bool sata;      /* the cable is a serial link, over which the controller takes queued commands itself */
     char serial[21];
     struct ata_cable cable;
     struct log *log;

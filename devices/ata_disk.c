@@ -1,6 +1,7 @@
 /*
  * ata_disk.c - the commands of an ATA disk: general, 48-bit, power management and write cache feature sets of
- * ATA/ATAPI-7, and CHS addresses for those who still use them. No SMART, security, host protected area.
+ * ATA/ATAPI-7, TRIM and what serial drives need of ATA8-ACS, and CHS addresses for those who still use them. No SMART,
+ * security, host protected area. Queued commands are the serial controller's.
  *
  * A read goes medium -> buffer -> host until nothing is left, a write the other way round. The buffer takes
  * many DRQ blocks, so that PIO asks the medium seldom.
@@ -19,7 +20,8 @@ enum {
     MULTIPLE = 8, /* as many sectors a DRQ as SET MULTIPLE MODE said */
     VERIFY = 16,  /* read, but keep the data */
     FUA = 32,     /* durable before it completes */
-    INTERNAL = 64 /* buffer and host only: IDENTIFY, READ and WRITE BUFFER */
+    INTERNAL = 64, /* buffer and host only: IDENTIFY, READ and WRITE BUFFER */
+    TRIM = 128     /* what comes are ranges that nobody needs any more */
 };
 
 static uint64_t disk_sectors(const struct ata *ata)
@@ -161,12 +163,39 @@ static void transfer(struct ata *ata, unsigned flags)
         fetch(ata);
 }
 
+/*
+ * The buffer has ranges of 8 bytes: 48 bits of address, 16 of count, 0 for none (ATA8-ACS 7.10.3). Discards those from
+ * byte `at` on, one at a time.
+ */
+static void trim_rest(struct ata *ata, uint32_t at)
+{
+    for (; at + 8 <= ata->filled; at += 8) {
+        uint64_t range, lba, sectors = disk_sectors(ata);
+
+        memcpy(&range, ata->buffer + at, sizeof(range));
+        lba = range & 0xFFFFFFFFFFFF;
+        range >>= 48;
+        if (!range)
+            continue;
+        if (lba > sectors || range > sectors - lba) {
+            ata_fail(ata, ATA_ERROR_IDNF);
+            return;
+        }
+        ata->at = ata->end = at + 8;
+        ata_access(ata, ata->disk, BLOCK_DISCARD, lba * ATA_SECTOR, (uint32_t)range * ATA_SECTOR);
+        return;
+    }
+    ata_done(ata);
+}
+
 static void disk_transferred(struct ata *ata)
 {
     bool out = ata->phase == ATA_DATA_OUT || ata->phase == ATA_DMA_OUT;
 
     if (ata->end < ata->filled)
         next_block(ata, true);
+    else if (out && ata->flags & TRIM)
+        trim_rest(ata, 0);
     else if (out && ata->flags & INTERNAL)
         ata_done(ata);
     else if (out)
@@ -233,6 +262,12 @@ static void disk_finished(struct ata *ata, int error)
     case BLOCK_WRITE:
         write_finished(ata, error);
         break;
+    case BLOCK_DISCARD:
+        if (error)
+            ata_fail(ata, ATA_ERROR_ABRT);
+        else
+            trim_rest(ata, ata->end);
+        break;
     default:
         if (error)
             ata_fail(ata, ATA_ERROR_ABRT);
@@ -258,6 +293,45 @@ static void move_buffer(struct ata *ata, unsigned flags)
     ata->end = 0;
     ata->filled = ATA_SECTOR;
     next_block(ata, !(flags & WRITE));
+}
+
+static void data_set_management(struct ata *ata, unsigned flags)
+{
+    uint32_t count = get_count(ata, flags);
+
+    if (!(ata->current[ATA_FEATURES] & 1) || !ata->disk->can_discard || ata->disk->read_only ||
+        count > ATA_TRIM_BLOCKS) {
+        ata_fail(ata, ATA_ERROR_ABRT);
+        return;
+    }
+    ata->flags = flags;
+    ata->left = 0;
+    ata->end = 0;
+    ata->filled = count * ATA_SECTOR;
+    next_block(ata, false);
+}
+
+/* The two logs that queuing needs: the list of logs, and what went wrong (ATA8-ACS 7.27, annex A). */
+static void read_log(struct ata *ata, unsigned flags)
+{
+    uint8_t log = ata->current[ATA_LBA_LOW], *data = ata->buffer, sum = 0;
+
+    if (!ata->sata || (log != 0x00 && log != 0x10) || get_count(ata, flags) != 1 || ata->current[ATA_LBA_MID] ||
+        ata->previous[ATA_LBA_MID]) {
+        ata_fail(ata, ATA_ERROR_ABRT);
+        return;
+    }
+    memset(data, 0, ATA_SECTOR);
+    if (log == 0x00) {
+        data[0] = 1;        /* version */
+        data[2 * 0x10] = 1; /* page */
+    } else {
+        memcpy(data, ata->queue_error, sizeof(ata->queue_error));
+        for (unsigned i = 0; i < ATA_SECTOR - 1; i++)
+            sum += data[i];
+        data[ATA_SECTOR - 1] = (uint8_t)-sum;
+    }
+    move_buffer(ata, flags);
 }
 
 static void identify(struct ata *ata, unsigned flags)
@@ -354,12 +428,14 @@ static const struct {
     void (*run)(struct ata *ata, unsigned flags); /* NULL: aborted, as NOP is */
     unsigned flags;
 } commands[256] = {
+    [0x06] = {data_set_management, WRITE | EXT | DMA | TRIM},
     [0x10 ... 0x1F] = {accept, 0}, /* RECALIBRATE */
     [0x20 ... 0x21] = {transfer, 0},
     [0x24] = {transfer, EXT},
     [0x25] = {transfer, EXT | DMA},
     [0x27] = {read_native_max, EXT},
     [0x29] = {transfer, EXT | MULTIPLE},
+    [0x2F] = {read_log, EXT},
     [0x30 ... 0x31] = {transfer, WRITE},
     [0x34] = {transfer, WRITE | EXT},
     [0x35] = {transfer, WRITE | EXT | DMA},

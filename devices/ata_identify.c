@@ -34,6 +34,15 @@ uint32_t ata_cylinders(const struct ata *ata, unsigned heads, unsigned track)
     return cylinders > 65535 ? 65535 : cylinders ? (uint32_t)cylinders : 1;
 }
 
+/* Of a drive with a serial link: up to 3 Gb/s; a disk takes 32 queued commands (Serial ATA 3.1, 13.2.1). */
+static void put_serial(struct ata *ata)
+{
+    put(ata, 76, ata->kind->packet ? 0x0006 : 0x0106);
+    if (!ata->kind->packet)
+        put(ata, 75, 31);
+    put(ata, 80, 0x01F0); /* and ATA8-ACS */
+}
+
 /* What is the same for both: the transfer modes. PIO 4, multiword DMA 2, Ultra DMA 5. */
 static void put_modes(struct ata *ata)
 {
@@ -46,7 +55,10 @@ static void put_modes(struct ata *ata)
         put(ata, word, 120); /* ns a cycle */
     put(ata, 80, 0x00F0);    /* ATA/ATAPI-4 to 7 */
     put(ata, 88, 0x003F | (ata->udma ? 0x80u << ata->udma : 0));
-    put(ata, 93, ata->unit ? 0x6B00 : 0x600B); /* an 80-wire cable; reset went well */
+    if (ata->sata)
+        put_serial(ata);
+    else
+        put(ata, 93, ata->unit ? 0x6B00 : 0x600B); /* an 80-wire cable; reset went well */
 }
 
 static void put_checksum(struct ata *ata)
@@ -76,14 +88,19 @@ static void put_geometry(struct ata *ata)
 
 static void put_features(struct ata *ata)
 {
+    unsigned log = ata->sata ? 0x20 : 0; /* general purpose logs */
     unsigned on = (ata->write_cache ? 0x20 : 0) | (ata->look_ahead ? 0x40 : 0);
 
     put(ata, 82, 0x7068);      /* NOP, READ and WRITE BUFFER, look-ahead, write cache, power management */
     put(ata, 83, 0x7400);      /* FLUSH CACHE (EXT), 48 bits */
-    put(ata, 84, 0x4040);      /* forced unit access */
-    put(ata, 85, 0x7008 | on); /* the same again, enabled */
+    put(ata, 84, 0x4040 | log); /* forced unit access */
+    put(ata, 85, 0x7008 | on);  /* the same again, enabled */
     put(ata, 86, 0x3400);
-    put(ata, 87, 0x4040);
+    put(ata, 87, 0x4040 | log);
+    if (!ata->disk->can_discard)
+        return;
+    put(ata, 105, ATA_TRIM_BLOCKS);
+    put(ata, 169, 1); /* TRIM */
 }
 
 void ata_identify_disk(struct ata *ata)

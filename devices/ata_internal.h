@@ -10,6 +10,8 @@
 #define ATA_SECTOR 512u
 #define CD_SECTOR  2048u
 
+#define ATA_TRIM_BLOCKS 8u /* sectors full of ranges that DATA SET MANAGEMENT takes at most */
+
 #define ATA_ERROR_UNC  0x40
 #define ATA_ERROR_IDNF 0x10
 #define ATA_ERROR_ABRT 0x04

@@ -7,6 +7,7 @@
 /* clang-format off */
 #define SUITES(X) \
     X(acpi_pm) \
+    X(ahci) \
     X(ata) \
     X(atapi) \
     X(avx) \
@@ -84,6 +85,7 @@
 /* Those that are built with sanitizers too; see chip_test_files in Makefile.am. */
 #define CHIP_SUITES(X) \
     X(acpi_pm) \
+    X(ahci) \
     X(ata) \
     X(atapi) \
     X(board) \

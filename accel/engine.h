@@ -45,6 +45,8 @@ struct engine {
     void (*report)(FILE *out);
     /* Whether only code at CPL 3 is worth its while here: then `auto` doesn't take it. NULL: all code is. */
     bool (*user_only)(void);
+    /* The features, as --cpu spells them and separated by spaces, that no guest can have under it here. NULL: none. */
+    void (*lacking)(char *names, size_t size);
     /* The one frequency at which a guest's TSC can go under it here; NULL, or 0: any. */
     uint64_t (*tsc_hz)(void);
     /* What a guest's TSC shows under it now, where that can't be chosen either; NULL, or 0: it can. */

@@ -386,6 +386,8 @@ static bool kvm_attach(struct cpu *cpu, const struct engine_options *options, ch
             return false;
         cpu_set_engine(cpu, &(struct cpu_engine){kvm, poke, release});
     }
+    if (kvm_cpuid_in_the_way(kvm, why, why_size))
+        return false;
     if (options)
         kvm->options = *options;
     catch_kicks();
@@ -421,6 +423,7 @@ const struct engine engine_kvm = {
     .probe = kvm_probe,
     .report = kvm_report,
     .user_only = kvm_user_only,
+    .lacking = kvm_lacking,
     .tsc_hz = kvm_tsc_hz,
     .tsc_now = kvm_tsc_now,
     .attach = kvm_attach,

@@ -159,19 +159,58 @@ bool kvm_cpuid_setup(struct kvm *kvm, char *why, size_t why_size)
     static const uint32_t firsts[] = {0, 0x40000000, 0x80000000};
     struct kvm_cpuid2 *list = kvm_cpuid_supported(kvm->device);
     struct kvm_cpuid2 *mine = calloc(1, sizeof(*mine) + MAX_ENTRIES * sizeof(mine->entries[0]));
-    char lost[300] = "";
     bool done = false;
 
     snprintf(why, why_size, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
     if (list && mine) {
         for (unsigned n = 0; n < sizeof(firsts) / sizeof(firsts[0]); n++)
-            add_range(kvm, list, mine, firsts[n], lost, sizeof(lost));
+            add_range(kvm, list, mine, firsts[n], kvm->lost, sizeof(kvm->lost));
         done = KVM_IOCTL(kvm->fd, KVM_SET_CPUID2, mine, why, why_size);
     }
-    if (done && lost[0])
+    if (done && kvm->lost[0])
         log_at(kvm->config.log, LOG_INFO, "kvm", "the guest's processor is without what KVM lacks here: %s",
-               lost);
+               kvm->lost);
     free(list);
     free(mine);
     return done;
+}
+
+/* Features that a bit of CR4 turns on. */
+static const struct {
+    uint32_t cr4;
+    const char *name;
+} enabled_by[] = {
+    {CR4_VME | CR4_PVI, "vme"}, {CR4_DE, "de"},     {CR4_PSE, "pse"},           {CR4_PGE, "pge"},
+    {CR4_UMIP, "umip"},         {CR4_LA57, "la57"}, {CR4_FSGSBASE, "fsgsbase"}, {CR4_PCIDE, "pcid"},
+    {CR4_OSXSAVE, "xsave"},     {CR4_SMEP, "smep"}, {CR4_SMAP, "smap"},         {CR4_PKE, "pku"},
+};
+
+static bool names_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += length)
+        if ((at == words || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
+            return true;
+    return false;
+}
+
+bool kvm_cpuid_in_the_way(const struct kvm *kvm, char *why, size_t why_size)
+{
+    char names[120] = "", option[140] = "";
+
+    for (unsigned n = 0; n < sizeof(enabled_by) / sizeof(enabled_by[0]); n++) {
+        size_t used = strlen(names), noted = strlen(option);
+
+        if (!(kvm->s->cr4 & enabled_by[n].cr4) || !names_word(kvm->lost, enabled_by[n].name))
+            continue;
+        snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", enabled_by[n].name);
+        snprintf(option + noted, sizeof(option) - noted, "%s-%s", noted ? "," : "", enabled_by[n].name);
+    }
+    snprintf(why, why_size,
+             "the guest uses what KVM lacks here: %s; begin with --cpu %s (without --cpu, --accel kvm and "
+             "--switch-at ...:kvm "
+             "leave such features out)",
+             names, option);
+    return names[0];
 }

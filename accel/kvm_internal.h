@@ -100,6 +100,7 @@ struct kvm {
     unsigned opmask_offset, zmm_high_offset, zmm_more_offset;
     uint64_t xsave_mask; /* components to hand over */
     bool msr_refused[KVM_MSRS];
+    char lost[400]; /* the features of the guest's processor that KVM hasn't, by name */
 
     unsigned patience;   /* instructions that the software CPU executes next time KVM can't */
     uint64_t gave_up_at; /* host ns when it last did */
@@ -178,6 +179,8 @@ void kvm_memory_update(struct kvm *kvm);
 
 /* kvm_cpuid.c */
 bool kvm_cpuid_setup(struct kvm *kvm, char *why, size_t why_size);
+/* Whether the guest has turned on a feature that KVM hasn't; then what it is and what to do about it, in `why`. */
+bool kvm_cpuid_in_the_way(const struct kvm *kvm, char *why, size_t why_size);
 /* The features that this version knows and KVM does not offer, by name, separated by spaces. */
 void kvm_cpuid_lacking(int device, char *names, size_t names_size);
 struct kvm_cpuid2 *kvm_cpuid_supported(int device);
@@ -187,6 +190,7 @@ int kvm_open(char *why, size_t why_size); /* /dev/kvm, if it serves; or -1 */
 void kvm_get_offer(int vm, int fd, struct kvm_offer *offer);
 bool kvm_probe(char *why, size_t why_size);
 bool kvm_user_only(void);
+void kvm_lacking(char *names, size_t size);
 uint64_t kvm_tsc_hz(void);
 uint64_t kvm_tsc_now(void);
 void kvm_report(FILE *out);

@@ -296,6 +296,18 @@ bool kvm_user_only(void)
     return only;
 }
 
+void kvm_lacking(char *names, size_t size)
+{
+    char why[200];
+    int device = kvm_open(why, sizeof(why));
+
+    names[0] = 0;
+    if (device < 0)
+        return;
+    kvm_cpuid_lacking(device, names, size);
+    close(device);
+}
+
 uint64_t kvm_tsc_hz(void)
 {
     struct trial t;

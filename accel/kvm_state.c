@@ -392,9 +392,7 @@ static bool refused(struct kvm *kvm, const char *what)
 {
     if (!kvm->warned_unfit)
         log_at(kvm->config.log, LOG_INFO, "kvm",
-               "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx); "
-               "features that "
-               "\"oxbow accel\" says KVM lacks are turned off by --cpu",
+               "%s: the software CPU runs the guest while it is so (CR0 %#llx, CR4 %#llx, EFER %#llx)",
                what, (unsigned long long)kvm->s->cr0, (unsigned long long)kvm->s->cr4,
                (unsigned long long)kvm->s->efer);
     kvm->warned_unfit = kvm->unfit = true;

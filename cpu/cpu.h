@@ -299,6 +299,9 @@ bool cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value);
 /* The name of the feature with this bit in CPUID, as `model` spells it; register 0 to 3 is EAX to EDX. NULL: none. */
 const char *cpu_feature_name(uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
 
+/* Whether the default model has the feature of this name. */
+bool cpu_default_has(const char *name);
+
 /*
  * Writes the guest's kvm-clock anew, if it has one, by state and clock: an engine other than this CPU has run, the TSC
  * has jumped, or kvm_clock_offset has changed.

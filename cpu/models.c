@@ -102,6 +102,14 @@ bool model_has(unsigned model, unsigned feature)
     return feature_models[feature] >> model & 1;
 }
 
+bool cpu_default_has(const char *name)
+{
+    for (unsigned f = F_BASE + 1; f < F_COUNT; f++)
+        if (!strcmp(cpu_features[f].name, name))
+            return model_has(MODEL_DEFAULT, f);
+    return false;
+}
+
 /* --- Names --------------------------------------------------------------------------------------- */
 
 /* Edits (one letter changed, added, dropped) between two short words; words too long to matter count as far

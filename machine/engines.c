@@ -107,6 +107,46 @@ int engines_start(struct machine *m, const struct engine *engine, char *why, siz
     return status;
 }
 
+/* --- The guest's processor --------------------------------------------------------------------------------
+ */
+
+/* Appends ",-feature" to `model`, and the name to `left_out`, for each of `names` that the default model has. */
+static void leave_out(char *names, char *model, size_t size, char *left_out, size_t left_out_size)
+{
+    char *rest = NULL;
+
+    for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        size_t used = strlen(model), noted = strlen(left_out);
+
+        if (!cpu_default_has(name) || used + strlen(name) + 3 > size)
+            continue;
+        snprintf(model + used, size - used, "%s-%s", used ? "," : "", name);
+        snprintf(left_out + noted, left_out_size - noted, " %s", name);
+    }
+}
+
+const char *engines_cpu_model(const struct machine *m, char *model, size_t size)
+{
+    char names[500];
+
+    model[0] = 0;
+    if (m->options->cpu)
+        return m->options->cpu;
+    for (const struct engine *const *engine = engines; *engine; engine++) {
+        char left_out[500] = "", why[300];
+
+        if (!(*engine)->lacking || (*engine != m->vcpu.engine && !switches_name(m, *engine)) ||
+            !(*engine)->probe(why, sizeof(why)))
+            continue;
+        (*engine)->lacking(names, sizeof(names));
+        leave_out(names, model, size, left_out, sizeof(left_out));
+        if (left_out[0])
+            log_at(m->log, LOG_INFO, "oxbow", "the guest's processor is without what the engine %s lacks here:%s",
+                   (*engine)->name, left_out);
+    }
+    return model[0] ? model : NULL;
+}
+
 /* --- Another's turn ---------------------------------------------------------------------------------------
  */
 

@@ -309,7 +309,12 @@ void viewer_poll(struct machine *machine);
 void viewer_refresh_all(struct machine *machine);
 void viewer_close(struct machine *machine);
 
-/* engines.c: the first engine takes hold of the CPU, which has no thread yet; exit status or 0. What engines did. */
+/*
+ * engines.c: the guest's processor: what --cpu says; without it, the default one less what engines lack that are named
+ * on the command line, in `model`.
+ */
+const char *engines_cpu_model(const struct machine *machine, char *model, size_t size);
+/* The first engine takes hold of the CPU, which has no thread yet; exit status or 0. What engines did. */
 int engines_start(struct machine *machine, const struct engine *engine, char *why, size_t why_size);
 void engines_print_stats(const struct machine *machine, FILE *out);
 

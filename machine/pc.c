@@ -231,6 +231,7 @@ static bool open_streams(struct machine *m, char *why, size_t why_size)
 /* The CPU with its local APIC, and the way interrupts take to it. */
 static bool wire_cpu(struct machine *m, char *why, size_t why_size)
 {
+    char model[400];
     struct lapic_wires lapic_wires = {
         .intr = {cpu_line, m, PIN_INTR},
         .nmi = {cpu_line, m, PIN_NMI},
@@ -264,7 +265,7 @@ static bool wire_cpu(struct machine *m, char *why, size_t why_size)
         .lock = &m->lock,
         .log = m->log,
         .intc = lapic_intc(m->lapic),
-        .model = m->options->cpu,
+        .model = engines_cpu_model(m, model, sizeof(model)),
         .random = host_random,
         .tsc_hz = engine_tsc_hz(),
     };

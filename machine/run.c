@@ -154,6 +154,7 @@ static int build(struct machine *m, char *why, size_t why_size)
 
     if (!engine)
         return EXIT_HOST;
+    m->vcpu.engine = engine; /* already now, for engines_cpu_model() */
     status = machine_read_files(m, why, why_size);
     if (status)
         return status;

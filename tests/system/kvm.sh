@@ -63,6 +63,26 @@ ends 4 '' "a guest that runs in a circle is stopped"
 run 1 tests/system/wait.elf
 ends 4 '' "a guest that halts for good is stopped"
 
+# What KVM lacks, the guest's processor lacks from the beginning, unless it was asked for: then KVM can't go on with it.
+lacks() {
+    "$oxbow" accel | grep -q "it lacks these features.* $1\\( \\|\$\\)"
+}
+if lacks pcid; then
+    run 20 --log info tests/system/hello.elf
+    grep -q "^oxbow: the guest's processor is without what the engine kvm lacks here:.* pcid" "$work/err"
+    report $? "the default processor is without what KVM lacks"
+else
+    skip "the default processor is without what KVM lacks" "KVM lacks nothing of it here"
+fi
+if lacks xsave; then
+    run 60 --accel jit --cpu max --exit-device --switch-at time=0.5:kvm --kernel tests/guest/torture.elf --append seconds=1
+    [ $status = 1 ] && grep -q ' 0 failed' "$work/out" &&
+        grep -q "can't be switched: the guest uses what KVM lacks here: .*xsave.*--cpu .*-xsave" "$work/err"
+    report $? "KVM doesn't take over what it can't run, and says why"
+else
+    skip "KVM doesn't take over what it can't run, and says why" "KVM lacks nothing here"
+fi
+
 run 60 --exit-device --stats --kernel tests/guest/cmpxchg16b.elf
 ends 1 ' 0 failed' "LOCK CMPXCHG16B in long mode gives the right answers"
 if [ $native = no ]; then

@@ -2,12 +2,14 @@
  * drives.c - disks, CD-ROM and floppy disks: which files they are, and where they are plugged in.
  *
  * IDE disks 1 and 2 are master and slave of the first channel, 3 is the second channel's slave. Its master is
- * the CD-ROM drive, with or without a disc, or disk 4.
+ * the CD-ROM drive, with or without a disc, or disk 4. A CD-ROM drive that is to be SATA is at the last port of
+ * the SATA controller instead.
  */
 #include <string.h>
 #include <sys/stat.h>
 
 #include "bios/image.h"
+#include "devices/ahci.h"
 #include "devices/ide.h"
 #include "host/disk.h"
 #include "machine/machine.h"
@@ -41,7 +43,7 @@ static const struct interface {
 } interfaces[DRIVE_INTERFACES] = {
     [DRIVE_IDE] = {"ide", "IDE", IDE_PLACES, attach_ide, name_ide},
     [DRIVE_VIRTIO] = {"virtio", "virtio", OPTIONS_DISKS, NULL, NULL},
-    [DRIVE_AHCI] = {"ahci", "AHCI", 6, NULL, NULL},
+    [DRIVE_AHCI] = {"ahci", "AHCI", AHCI_PORTS, storage_attach_ahci, NULL},
     [DRIVE_NVME] = {"nvme", "NVMe", 8, NULL, NULL},
 };
 
@@ -62,6 +64,12 @@ static unsigned count_of(const struct machine *m, enum drive_interface interface
     for (unsigned n = 0; n < m->disks; n++)
         count += m->disk[n].interface == interface;
     return count;
+}
+
+/* Is the CD-ROM drive a SATA one? The first disc says so for all. */
+static bool sata_cdrom(const struct machine *m)
+{
+    return m->discs && m->disc[0].interface == DRIVE_AHCI;
 }
 
 /* What the start of a file says that it is; IMAGE_UNKNOWN also when it can't be read. */
@@ -153,6 +161,25 @@ static bool check_places(const struct machine *m, char *why, size_t why_size)
             return false;
         }
     }
+    for (unsigned n = 0; n < m->discs; n++)
+        if (m->disc[n].interface != DRIVE_IDE && m->disc[n].interface != DRIVE_AHCI) {
+            snprintf(why, why_size, "--cdrom %.100s,if=%s: CD-ROM drives are IDE or AHCI; leave if= out",
+                     m->disc[n].path, interfaces[m->disc[n].interface].word);
+            return false;
+        }
+    for (unsigned n = 0; n < m->floppies; n++)
+        if (m->floppy[n].interface != DRIVE_IDE) {
+            snprintf(why, why_size, "--floppy %.100s: floppy disks have an interface of their own; leave if= out",
+                     m->floppy[n].path);
+            return false;
+        }
+    if (sata_cdrom(m)) {
+        if (count_of(m, DRIVE_AHCI) < AHCI_PORTS)
+            return true;
+        snprintf(why, why_size, "with a CD-ROM there is room for %d AHCI disks, not %u; leave one out",
+                 AHCI_PORTS - 1, AHCI_PORTS);
+        return false;
+    }
     if (m->discs && ide > CDROM_PLACE) {
         snprintf(why, why_size, "with a CD-ROM there is room for %d IDE disks, not %u; leave one out", CDROM_PLACE,
                  ide);
@@ -237,6 +264,8 @@ bool drives_attach(struct machine *m, struct ide *ide)
     for (unsigned n = 0; n < m->disks; n++)
         if (!interfaces[m->disk[n].interface].attach(m, number_of(m, n), m->disk_media[n]))
             return false;
+    if (sata_cdrom(m))
+        return storage_attach_ahci_cdrom(m);
     return count_of(m, DRIVE_IDE) > CDROM_PLACE ||
            ide_attach_cdrom(ide, ide_places[CDROM_PLACE].channel, ide_places[CDROM_PLACE].unit, &m->cdrom_slot);
 }
@@ -288,7 +317,7 @@ void drives_name(const struct machine *m, unsigned n, char *name, size_t size)
 struct block_slot *drives_slot(struct machine *m, const char *name)
 {
     if (!strcmp(name, "ide1-cd0"))
-        return count_of(m, DRIVE_IDE) > CDROM_PLACE ? NULL : &m->cdrom_slot;
+        return count_of(m, DRIVE_IDE) > CDROM_PLACE && !sata_cdrom(m) ? NULL : &m->cdrom_slot;
     for (unsigned n = 0; n < m->floppies; n++)
         if (!strncmp(name, "floppy", 6) && name[6] == (char)('0' + n) && !name[7])
             return &m->floppy_slot[n];

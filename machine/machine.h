@@ -111,6 +111,7 @@ struct machine {
     unsigned disc_in; /* which disc lies in the CD-ROM drive; discs: none */
     bool image_is_drive;
     struct ide *ide;
+    struct ahci *ahci; /* NULL: nothing is plugged into one */
     struct block *disk_media[OPTIONS_DISKS];
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
 
@@ -270,6 +271,12 @@ struct block_slot *drives_slot(struct machine *machine, const char *name);
 /* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */
 bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
                    size_t why_size);
+
+/* storage.c: plug drives into controllers that are made when there is none yet, false when that can't be done; give the
+ * controllers the addresses and interrupts that a BIOS would. */
+bool storage_attach_ahci(struct machine *machine, unsigned number, struct block *medium);
+bool storage_attach_ahci_cdrom(struct machine *machine);
+void storage_set_controllers(struct machine *machine);
 
 /* network.c: the networks that the options name, and their cards; closes them, the cards being gone; gives the cards the
  * addresses and interrupts that a BIOS would. */

@@ -80,6 +80,7 @@
     X(vga_picture) \
     X(vga_text) \
     X(window) \
+    X(virtio) \
     X(xsave)
 
 /* Those that are built with sanitizers too; see chip_test_files in Makefile.am. */
@@ -106,7 +107,8 @@
     X(rtc) \
     X(test_device) \
     X(uart) \
-    X(vga)
+    X(vga) \
+    X(virtio)
 /* clang-format on */
 
 #endif

@@ -79,8 +79,8 @@
     X(vga) \
     X(vga_picture) \
     X(vga_text) \
-    X(window) \
     X(virtio) \
+    X(window) \
     X(xsave)
 
 /* Those that are built with sanitizers too; see chip_test_files in Makefile.am. */

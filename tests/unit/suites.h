@@ -65,6 +65,7 @@
     X(qmp) \
     X(qemu_arguments) \
     X(rtc) \
+    X(share) \
     X(sse) \
     X(sse4) \
     X(stop) \

@@ -13,7 +13,7 @@
 #define MASK_BITS_MAX 27 /* room for DHCP's addresses, 15 to 30 */
 
 const struct net_option net_option_usual = {
-    .kind = NET_USER, .model = "e1000", .network = 0x0A000200, .mask = 0xFFFFFF00};
+    .kind = NET_USER, .model = "e1000", .iobase = 0x300, .irq = 9, .network = 0x0A000200, .mask = 0xFFFFFF00};
 
 /* By enum net_kind. */
 static const char *const kinds[] = {"user", "tap", "socket"};
@@ -118,10 +118,39 @@ static bool take_mac(const struct reading *r, char *value)
     return refuse(r, value, wanted);
 }
 
+#define MODELS "e1000|ne2k_pci|ne2k_isa"
+
 static bool take_model(const struct reading *r, char *value)
 {
     r->net->model = value;
-    return !strcmp(value, "e1000") || refuse(r, value, "a card that is here; leave it out or give e1000");
+    if (options_one_of(value, MODELS))
+        return true;
+    int used =
+        snprintf(r->why, r->why_size, "--%s: there is no card \"%.40s\"; choose from ", r->option, value);
+    for (const char *at = MODELS; *at && used > 0 && (size_t)used < r->why_size; at++)
+        used +=
+            snprintf(r->why + used, r->why_size - (size_t)used, "%s", *at == '|' ? ", " : (char[]){*at, 0});
+    return false;
+}
+
+/* Those of a NE2000's jumpers that the board's own chips leave free. */
+static bool take_iobase(const struct reading *r, char *value)
+{
+    char *end;
+    unsigned long port = strtoul(value, &end, 0);
+
+    r->net->iobase = (uint16_t)port;
+    return (!*end && !(port & 0x1F) &&
+            ((port >= 0x200 && port <= 0x2C0) || (port >= 0x300 && port <= 0x340))) ||
+           refuse(r, value,
+                  "a place for an ISA card; choose 0x200 to 0x2C0 or 0x300 to 0x340, by steps of 0x20");
+}
+
+static bool take_irq(const struct reading *r, char *value)
+{
+    r->net->irq = (uint8_t)strtoul(value, NULL, 10);
+    return options_one_of(value, "3|4|5|7|9|10|11|15") ||
+           refuse(r, value, "an interrupt for an ISA card; choose 3, 4, 5, 7, 9, 10, 11 or 15");
 }
 
 static bool take_restrict(const struct reading *r, char *value)
@@ -195,6 +224,8 @@ static const struct part {
     {"mac", ANY, take_mac, 0, NULL},
     {"model", ANY, take_model, 0, NULL},
     {"dump", ANY, TEXT(dump), NULL},
+    {"iobase", ANY, take_iobase, 0, NULL},
+    {"irq", ANY, take_irq, 0, NULL},
 };
 
 #define PARTS (sizeof(parts) / sizeof(*parts))
@@ -210,7 +241,7 @@ static bool take_value(const struct reading *r, const struct part *part, char *v
 /* What there is to choose from. */
 static bool refuse_part(const struct reading *r, const char *name)
 {
-    char names[200] = "";
+    char names[240] = "";
     size_t used = 0;
 
     for (size_t n = 0; n < PARTS; n++)

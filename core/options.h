@@ -88,6 +88,8 @@ struct net_option {
     const char *model;
     uint8_t mac[6]; /* all 0: the card's own */
     const char *dump; /* NULL: none */
+    uint16_t iobase;  /* of an ISA card */
+    uint8_t irq;
     /* Of the user network: */
     bool restricted;
     uint32_t network, mask; /* IPv4 */

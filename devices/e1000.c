@@ -14,9 +14,7 @@
 
 #define REGISTERS_SIZE   0x20000 /* BAR 0 */
 #define PORTS_SIZE       0x40    /* BAR 1 */
-#define PCI_ROM          0x30
-#define PCI_ROM_ENABLE   1
-#define STATUS_INTERRUPT 0x08 /* PCI_STATUS: INTA# would be asserted (PCI 2.3) */
+#define STATUS_INTERRUPT 0x08    /* PCI_STATUS: INTA# would be asserted (PCI 2.3) */
 
 #define ITR_UNIT   256u  /* ns */
 #define DELAY_UNIT 1024u /* ns: of RDTR, RADV, TIDV, TADV */
@@ -124,26 +122,13 @@ static void link_changed(void *opaque)
 
 /* --- PCI function */
 
-/* Below RAM and the board's own chips: a BAR that is aimed at them reaches nothing. */
-static void move_region(struct region *region, uint64_t base, bool enabled)
-{
-    if (!enabled)
-        base = region->base;
-    if (region->base != base || region->enabled != enabled)
-        region_set(region, base, enabled, -1);
-}
-
 static void map(struct e1000 *card)
 {
     uint64_t registers = pci_bar_address(&card->function, 0), ports = pci_bar_address(&card->function, 1);
-    uint32_t rom = pci_get(&card->function, PCI_ROM, 4);
-    bool memory = pci_get(&card->function, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY;
 
-    move_region(card->registers, registers, registers != PCI_BAR_UNMAPPED);
-    move_region(card->ports, ports, ports <= 0xFFFF - (PORTS_SIZE - 1));
-    if (card->rom_region)
-        move_region(card->rom_region, rom & ~(BUS_PAGE - 1),
-                    rom & PCI_ROM_ENABLE && memory && rom >= BUS_PAGE);
+    pci_move_region(card->registers, registers, registers != PCI_BAR_UNMAPPED);
+    pci_move_region(card->ports, ports, ports <= 0xFFFF - (PORTS_SIZE - 1));
+    pci_rom_map(&card->rom, &card->function);
 }
 
 static void config_written(void *dev, unsigned reg, unsigned size)
@@ -157,20 +142,9 @@ static void config_written(void *dev, unsigned reg, unsigned size)
     e1000_transmit(card);
 }
 
-/* A power of two, in whole pages: what a BAR can decode. 0 for no ROM. */
-static size_t rom_decoded(size_t size)
-{
-    size_t decoded = BUS_PAGE;
-
-    while (decoded < size)
-        decoded *= 2;
-    return size ? decoded : 0;
-}
-
 static void init_config(struct e1000 *card)
 {
     struct pci_function *function = &card->function;
-    size_t rom = rom_decoded(card->wires.rom_size);
 
     memset(function->config, 0, sizeof(function->config));
     pci_set(function, PCI_VENDOR_ID, 0x8086, 2);
@@ -187,8 +161,7 @@ static void init_config(struct e1000 *card)
     pci_allow(function, PCI_INTERRUPT_LINE, 0xFF, 1);
     pci_init_bar(function, 0, REGISTERS_SIZE, PCI_BAR_MEMORY32);
     pci_init_bar(function, 1, PORTS_SIZE, PCI_BAR_IO);
-    if (rom)
-        pci_allow(function, PCI_ROM, (uint32_t) ~(rom - 1) | PCI_ROM_ENABLE, 4);
+    pci_rom_reset(&card->rom, function);
 }
 
 /* --- state */
@@ -273,7 +246,7 @@ static void e1000_free(void *device)
     timer_disarm(&card->received.timer);
     timer_disarm(&card->sent.timer);
     pci_bus_remove(card->wires.pci, &card->function);
-    free(card->rom);
+    pci_rom_free(&card->rom);
     free(card);
 }
 
@@ -291,21 +264,11 @@ const struct device_class e1000_class = {
 static bool map_regions(struct e1000 *card)
 {
     const struct e1000_wires *wires = &card->wires;
-    size_t decoded = rom_decoded(wires->rom_size);
 
     card->registers = bus_map(wires->memory, "e1000", 0xE0000000, REGISTERS_SIZE, &e1000_register_ops, card);
     card->ports = bus_map(wires->ports, "e1000-ports", 0xC000, PORTS_SIZE, &e1000_port_ops, card);
-    if (!card->registers || !card->ports)
-        return false;
-    if (!decoded)
-        return true;
-    card->rom = aligned_alloc(BUS_PAGE, decoded);
-    if (!card->rom)
-        return false;
-    memset(card->rom, 0xFF, decoded);
-    memcpy(card->rom, wires->rom, wires->rom_size);
-    card->rom_region = bus_map_rom(wires->memory, "e1000-rom", 0xE0000000, decoded, card->rom);
-    return card->rom_region;
+    return card->registers && card->ports &&
+           pci_rom_init(&card->rom, wires->memory, "e1000-rom", wires->rom, wires->rom_size);
 }
 
 struct e1000 *e1000_new(const struct e1000_wires *wires)

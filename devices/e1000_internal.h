@@ -13,7 +13,9 @@
 #include "core/log.h"
 #include "core/net.h"
 #include "devices/e1000.h"
+#include "devices/ethernet.h"
 #include "devices/pci.h"
+#include "devices/pci_rom.h"
 
 /* Registers, by their offset in BAR 0 (13.3). */
 #define CTRL     0x0000
@@ -166,8 +168,8 @@ struct e1000_delay {
 struct e1000 {
     struct e1000_wires wires;
     struct pci_function function;
-    struct region *registers, *ports, *rom_region;
-    uint8_t *rom;
+    struct region *registers, *ports;
+    struct pci_rom rom;
 
     uint32_t reg[REGISTERS_END / 4];
     uint32_t address; /* IOADDR */
@@ -243,8 +245,5 @@ bool e1000_segments_too_long(const struct e1000_context *context);
 bool e1000_ready(void *card);
 void e1000_receive(void *card, const uint8_t *frame, size_t size);
 void e1000_receive_more(struct e1000 *card);
-/* One's complement sum of bytes as 16-bit numbers, the first one the higher half; not folded. */
-uint64_t e1000_sum(const uint8_t *data, size_t size);
-uint16_t e1000_fold(uint64_t sum);
 
 #endif

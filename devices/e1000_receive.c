@@ -36,41 +36,7 @@ struct verdict {
     uint8_t status, errors;
 };
 
-/* --- sums */
-
-uint64_t e1000_sum(const uint8_t *data, size_t size)
-{
-    uint64_t sum = 0;
-    uint32_t four;
-
-    /* By fours, as the host stores them: swapping the result's bytes at the end does for all of them (RFC
-     * 1071). */
-    for (; size >= 4; size -= 4, data += 4) {
-        memcpy(&four, data, 4);
-        sum += four;
-    }
-    sum = e1000_fold(sum);
-    sum = (sum >> 8 | sum << 8) & 0xFFFF;
-    if (size >= 2)
-        sum += (uint64_t)data[0] << 8 | data[1];
-    if (size & 1)
-        sum += (uint64_t)data[size - 1] << 8;
-    return sum;
-}
-
-uint16_t e1000_fold(uint64_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xFFFF) + (sum >> 16);
-    return (uint16_t)sum;
-}
-
 /* --- whose frame */
-
-static bool is_broadcast(const uint8_t *address)
-{
-    return !memcmp(address, "\xFF\xFF\xFF\xFF\xFF\xFF", NET_ADDRESS_SIZE);
-}
 
 static bool is_one_of_ours(struct e1000 *card, const uint8_t *address)
 {
@@ -127,7 +93,7 @@ static bool is_wanted(struct e1000 *card, const uint8_t *frame, size_t size, str
         return false;
     if (is_one_of_ours(card, frame))
         return true;
-    if (is_broadcast(frame))
+    if (ethernet_is_broadcast(frame))
         return rctl & (RCTL_BAM | RCTL_MPE | RCTL_UPE);
     verdict->status |= STATUS_PIF;
     if (frame[0] & 1)
@@ -149,7 +115,7 @@ static void judge_payload(const uint8_t *ip, size_t header, size_t total, struct
     if (protocol == PROTOCOL_UDP && !payload[6] && !payload[7])
         return; /* the sender didn't make one */
     verdict->status |= STATUS_TCPCS;
-    if (e1000_fold(e1000_sum(ip + 12, 8) + protocol + size + e1000_sum(payload, size)) != 0xFFFF)
+    if (internet_fold(internet_sum(ip + 12, 8) + protocol + size + internet_sum(payload, size)) != 0xFFFF)
         verdict->errors |= ERROR_TCPE;
 }
 
@@ -159,7 +125,7 @@ static void judge_checksums(struct e1000 *card, const uint8_t *frame, size_t siz
     size_t skip = rxcsum & RXCSUM_PCSS, start = NET_HEADER_SIZE;
 
     if (skip < size)
-        verdict->checksum = (uint16_t)~e1000_fold(e1000_sum(frame + skip, size - skip));
+        verdict->checksum = (uint16_t)~internet_fold(internet_sum(frame + skip, size - skip));
     if (type_of(frame) == *e1000_reg(card, VET) && has_tag(card, frame, size))
         start += VLAN_TAG_SIZE;
     const uint8_t *ip = frame + start;
@@ -172,7 +138,7 @@ static void judge_checksums(struct e1000 *card, const uint8_t *frame, size_t siz
         return;
     if (rxcsum & RXCSUM_IPOFL) {
         verdict->status |= STATUS_IPCS;
-        if (e1000_fold(e1000_sum(ip, header)) != 0xFFFF)
+        if (internet_fold(internet_sum(ip, header)) != 0xFFFF)
             verdict->errors |= ERROR_IPE;
     }
     if (rxcsum & RXCSUM_TUOFL)
@@ -270,7 +236,7 @@ static void count_frame(struct e1000 *card, const uint8_t *frame, size_t size)
     e1000_count_bytes(card, GORCL, size);
     e1000_count_size(card, PRC64, size);
     if (frame[0] & 1)
-        e1000_count(card, is_broadcast(frame) ? BPRC : MPRC);
+        e1000_count(card, ethernet_is_broadcast(frame) ? BPRC : MPRC);
 }
 
 /* RXT0, at once or by its delay; and RXDMT0 when few descriptors are left. */

@@ -116,7 +116,7 @@ static void put_checksum(struct e1000_packet *p, size_t at, size_t start, size_t
     size_t stop = end && end < p->size ? end + 1 : p->size;
 
     if (start < stop && at + 2 <= p->size)
-        put16(p, at, (uint16_t)~e1000_fold(e1000_sum(frame_of(p) + start, stop - start)));
+        put16(p, at, (uint16_t)~internet_fold(internet_sum(frame_of(p) + start, stop - start)));
 }
 
 /* --- frames */
@@ -192,7 +192,7 @@ static void finish_segment(struct e1000_packet *p, bool last)
         put16(p, c->tucss + 4u, p->size - c->tucss);
     }
     if (p->popts & POPTS_TXSM)
-        put16(p, c->tucso, e1000_fold(get16(p, c->tucso) + (uint64_t)(p->size - c->tucss)));
+        put16(p, c->tucso, internet_fold(get16(p, c->tucso) + (uint64_t)(p->size - c->tucss)));
     add_checksums(p, c);
 }
 

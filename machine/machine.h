@@ -36,7 +36,7 @@
 #define SHADOW_AREAS  13
 
 /* Who pulls at an ISA interrupt line; it is high while anyone does. */
-enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI, ISA_SECOND_CARD, ISA_TEST };
+enum isa_source { ISA_CARD, ISA_PCI, ISA_SCI, ISA_SECOND_CARD, ISA_TEST, ISA_NETWORK };
 
 struct machine_chip {
     const struct device_class *class;
@@ -245,6 +245,8 @@ void pc_free(struct machine *machine);
 /* memory.c: RAM and BIOS in the map, without shadow RAM; and a pci_host_wires.shadow of the machine. */
 bool memory_build(struct machine *machine);
 void memory_shadow(void *opaque, uint32_t base, uint32_t size, bool read, bool write);
+/* An ISA interrupt line's end for one of those who pull at it. */
+struct irq isa_input(struct machine *machine, int line, enum isa_source source);
 
 /* firmware.c: reads the BIOS; exit status or 0. */
 int firmware_read(struct machine *machine, char *why, size_t why_size);

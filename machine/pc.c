@@ -72,7 +72,7 @@ static void isa_line(void *opaque, int n, bool level)
     irq_set(&m->isa_ioapic[n & 15], *pulled);
 }
 
-static struct irq isa_input(struct machine *m, int line, enum isa_source source)
+struct irq isa_input(struct machine *m, int line, enum isa_source source)
 {
     return (struct irq){isa_line, m, line | (int)source << 4};
 }

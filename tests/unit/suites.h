@@ -52,6 +52,7 @@
     X(monitor) \
     X(msr) \
     X(net) \
+    X(ne2k) \
     X(options) \
     X(pci) \
     X(pci_msi) \
@@ -100,6 +101,7 @@
     X(ioapic) \
     X(lapic) \
     X(pci) \
+    X(ne2k) \
     X(pci_msi) \
     X(pic) \
     X(piix) \

@@ -342,7 +342,7 @@ START_TEST(nonsense_to_net)
     REFUSED("--net: there is no network \"socket:\"; choose from user, tap, socket:PATH, none", "--net", "socket:");
     REFUSED("--net: socket needs a path, socket:PATH", "--net", "socket,mac=52:54:00:01:02:03");
     REFUSED("--net: \"hostfwd\" is not part of a tap network; choose from ifname=, script=, downscript=, mac=, model=, "
-            "dump=",
+            "dump=, iobase=, irq=",
             "--net", "tap,hostfwd=tcp::1-:1");
     REFUSED("--net: \"a123456789012345\" is not short enough for an interface's name; give 15 characters at most",
             "--net", "tap,ifname=a123456789012345");
@@ -357,7 +357,11 @@ START_TEST(nonsense_to_net)
     REFUSED("--net: restrict is on or off, not \"maybe\"", "--net", "user,restrict=maybe");
     REFUSED("--net: hostname needs a value, hostname=VALUE", "--net", "user,hostname=");
     REFUSED("--net: \"a_b\" is not a name for a host; give letters, digits and hyphens", "--net", "user,hostname=a_b");
-    REFUSED("--net: \"ne2k\" is not a card that is here; leave it out or give e1000", "--net", "user,model=ne2k");
+    REFUSED("--net: there is no card \"ne3k\"; choose from e1000, ne2k_pci, ne2k_isa", "--net", "user,model=ne3k");
+    REFUSED("--net: \"0x378\" is not a place for an ISA card; choose 0x200 to 0x2C0 or 0x300 to 0x340, by steps of 0x20",
+            "--net", "user,model=ne2k_isa,iobase=0x378");
+    REFUSED("--net: \"8\" is not an interrupt for an ISA card; choose 3, 4, 5, 7, 9, 10, 11 or 15", "--net",
+            "user,model=ne2k_isa,irq=8");
     for (unsigned n = 0; n < OPTIONS_NETS; n++)
         ck_assert(options_set(&o, "net", "user", why, sizeof(why)));
     REFUSED("--net: the machine has room for 4 of them; leave out \"user\"", "--net", "user");
@@ -367,7 +371,11 @@ END_TEST
 START_TEST(other_networks)
 {
     ck_assert(PARSE("--net", "tap,ifname=t0,script=/up,downscript=/down,dump=d", "--net", "tap", "--net", "socket:/a=b",
-                    "--net", "socket,model=e1000,path=/c"));
+                    "--net", "socket,model=ne2k_isa,path=/c,iobase=0x320,irq=5"));
+    ck_assert_uint_eq(o.net[0].iobase, 0x300);
+    ck_assert_uint_eq(o.net[0].irq, 9);
+    ck_assert_uint_eq(o.net[3].iobase, 0x320);
+    ck_assert_uint_eq(o.net[3].irq, 5);
     ck_assert_int_eq(o.net[0].kind, NET_TAP);
     ck_assert_str_eq(o.net[0].ifname, "t0");
     ck_assert_str_eq(o.net[0].script, "/up");

@@ -42,7 +42,7 @@ static const struct interface {
     void (*name)(unsigned number, char *name, size_t size);
 } interfaces[DRIVE_INTERFACES] = {
     [DRIVE_IDE] = {"ide", "IDE", IDE_PLACES, attach_ide, name_ide},
-    [DRIVE_VIRTIO] = {"virtio", "virtio", OPTIONS_DISKS, NULL, NULL},
+    [DRIVE_VIRTIO] = {"virtio", "virtio", OPTIONS_DISKS, virtio_attach_disk, NULL},
     [DRIVE_AHCI] = {"ahci", "AHCI", AHCI_PORTS, storage_attach_ahci, NULL},
     [DRIVE_NVME] = {"nvme", "NVMe", 8, NULL, NULL},
 };

@@ -157,6 +157,7 @@ void firmware_set_board(struct machine *m)
     pci_config_write(bus, 0, pm, PCI_INTERRUPT_LINE, 9, 1);
     network_set_cards(m);
     storage_set_controllers(m);
+    virtio_set_functions(m);
     i8042_set_up(m->i8042);
     bus_write(m->ports, DMA2_MODE, DMA_CASCADE, 1);
     bus_write(m->ports, DMA2_MASK, 0, 1);

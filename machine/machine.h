@@ -31,7 +31,7 @@
 #include "host/unix_listener.h"
 #include "machine/vcpu.h"
 
-#define MACHINE_CHIPS 40
+#define MACHINE_CHIPS 64
 #define ISA_LINES     16
 #define SHADOW_AREAS  13
 
@@ -279,6 +279,10 @@ bool drives_change(struct machine *machine, const char *name, const struct drive
 bool storage_attach_ahci(struct machine *machine, unsigned number, struct block *medium);
 bool storage_attach_ahci_cdrom(struct machine *machine);
 void storage_set_controllers(struct machine *machine);
+
+/* virtio.c: plugs a disk in; gives all virtio functions the addresses and interrupts that a BIOS would. */
+bool virtio_attach_disk(struct machine *machine, unsigned number, struct block *medium);
+void virtio_set_functions(struct machine *machine);
 
 /* network.c: the networks that the options name, and their cards; closes them, the cards being gone; gives the cards the
  * addresses and interrupts that a BIOS would. */

@@ -82,6 +82,7 @@
     X(vga_picture) \
     X(vga_text) \
     X(virtio) \
+    X(virtio_blk) \
     X(window) \
     X(xsave)
 
@@ -111,7 +112,8 @@
     X(test_device) \
     X(uart) \
     X(vga) \
-    X(virtio)
+    X(virtio) \
+    X(virtio_blk)
 /* clang-format on */
 
 #endif

@@ -21,7 +21,7 @@ static bool is_gpr(unsigned offset)
 
 bool address_supported(const struct insn *i)
 {
-    if (i->asize == SIZE_W || i->seg == CS || !(i->index == ZERO_OFFSET || is_gpr(i->index)))
+    if (!(i->index == ZERO_OFFSET || is_gpr(i->index)))
         return false;
     return is_gpr(i->base) || i->base == ZERO_OFFSET || (i->base == RIP_OFFSET && i->index == ZERO_OFFSET &&
                                                          i->asize == SIZE_Q && i->disp < INT32_MAX - 4096);
@@ -62,7 +62,7 @@ static void effective_address(struct trans *t, const struct insn *i)
         if (flags)
             emit_op(e, E_W, 0xc7, 0, REG(H_ADDR)), emit32(e, (uint32_t)i->disp);
         else
-            emit_mov_imm(e, H_ADDR, (uint32_t)i->disp);
+            emit_mov_imm(e, H_ADDR, i->asize == SIZE_W ? (uint16_t)i->disp : (uint32_t)i->disp);
         return;
     }
     base = guest(i->base);
@@ -75,15 +75,13 @@ static void effective_address(struct trans *t, const struct insn *i)
     emit_lea(e, flags, H_ADDR, base.reg, NO_INDEX, 0, i->disp);
 }
 
-/* 64-bit code has FS's and GS's base in i->segbase; in flat 32-bit code too these two alone may have one. */
+/* 64-bit code has FS's and GS's base in i->segbase. */
 static void add_base(struct trans *t, const struct insn *i)
 {
-    int32_t base = t->word == 4 && i->seg >= FS ? (int32_t)SEGBASE_OFFSET(i->seg) : i->segbase;
-
-    if (base == (int32_t)ZERO_OFFSET)
+    if (i->segbase == ZERO_OFFSET)
         return;
-    emit_load(&t->e, H_TMP, SLOT(base));
-    emit_lea(&t->e, t->wide, H_ADDR, H_ADDR, H_TMP, 0, 0);
+    emit_load(&t->e, H_TMP, SLOT(i->segbase));
+    emit_lea(&t->e, E_W, H_ADDR, H_ADDR, H_TMP, 0, 0);
 }
 
 /* The address of a MOV between the accumulator and a fixed place. */
@@ -96,7 +94,29 @@ void emit_fixed_address(struct trans *t, const struct insn *i)
 void emit_address(struct trans *t, const struct insn *i)
 {
     effective_address(t, i);
+    if (i->asize == SIZE_W && i->base != ZERO_OFFSET)
+        emit_op(&t->e, E_0F, 0xb7, H_ADDR, REG(H_ADDR)); /* MOVZX */
     add_base(t, i);
+}
+
+void emit_add(struct trans *t, unsigned size, unsigned to, unsigned from, int disp)
+{
+    if (size == SIZE_W)
+        emit8(&t->e, 0x66); /* the upper part stays */
+    emit_lea(&t->e, size == SIZE_Q ? E_W : 0, to, from, NO_INDEX, 0, disp);
+}
+
+/* A register as an offset, truncated to `size`, to r14. */
+static void offset_at(struct trans *t, unsigned size, unsigned reg, int disp)
+{
+    if (disp) {
+        emit_lea(&t->e, size == SIZE_Q ? E_W : 0, H_ADDR, reg, NO_INDEX, 0, disp);
+        reg = H_ADDR;
+    }
+    if (size == SIZE_W)
+        emit_op(&t->e, E_0F, 0xb7, H_ADDR, REG(reg));
+    else if (!disp)
+        emit_op(&t->e, size == SIZE_Q ? E_W : 0, 0x8b, H_ADDR, REG(reg));
 }
 
 /* By the one page that is remembered for the stack, or in a near entry. */
@@ -190,19 +210,43 @@ static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned s
 }
 
 /* Operands in the stack's frame are looked for in the stack's page. */
+static bool in_frame(const struct trans *t, const struct insn *i)
+{
+    if (t->block->segmented)
+        return i->seg == SS;
+    return i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET &&
+           !has_checked_segment(t, i->seg);
+}
+
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
-    lookup(t, i, size, write,
-           i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET && i->seg < FS);
+    lookup(t, i, size, write, in_frame(t, i));
+}
+
+void emit_operand(struct trans *t, const struct insn *i, unsigned size, bool write)
+{
+    emit_address(t, i);
+    emit_segment(t, i, i->seg, size, write);
+    emit_lookup(t, i, size, write);
 }
 
 void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write)
 {
-    emit_op(&t->e, t->wide, 0x8b, H_ADDR, REG(reg));
+    offset_at(t, i->asize, reg, 0);
+    emit_segment(t, i, seg, size, write);
     lookup(t, i, size, write, false)->seg = (uint8_t)seg;
 }
 
-void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
+void emit_stack_lookup(struct trans *t, const struct insn *i, int disp, unsigned size, bool write)
 {
+    offset_at(t, t->stack, H_SP, disp);
+    emit_segment(t, i, SS, size, write);
     lookup(t, i, size, write, true)->seg = SS;
+}
+
+void emit_frame_lookup(struct trans *t, const struct insn *i, unsigned size)
+{
+    offset_at(t, t->stack, H_RBP, 0);
+    emit_segment(t, i, SS, size, false);
+    lookup(t, i, size, false, false)->seg = SS;
 }

@@ -5,6 +5,7 @@
  * begin with body_translated.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cpu/fpu.h"
 #include "cpu/interp/bodies.h"
@@ -12,6 +13,7 @@
 #include "cpu/jit/jit.h"
 
 #define HOT 24u /* runs in the interpreter before a trace is compiled */
+#define MAX_BLOCKS_OF_TRACE 4u
 
 /* Which features of the guest's instructions the host has, so that they can run as themselves. */
 static void look_at_host(struct jit *jit)
@@ -126,6 +128,8 @@ void jit_reset(struct cpu *cpu, uint64_t since)
     jit->used = jit->keep;
     jit->exit_count = jit->block_count = 0;
     jit->site_count = 1; /* 0 says: none */
+    jit->code_segment_count = 0;
+    memset(jit->code_segments, 0, sizeof(jit->code_segments));
     jit->resets++;
     jit_clear_tables(cpu);
     jit->stats.resets++;
@@ -255,6 +259,12 @@ void jit_forget_half(struct cpu *cpu, bool high)
     memset(f->target_pages, 0, sizeof(f->target_pages));
 }
 
+/* Whether an entry of jt.targets is for the page of `linear`. Of segmented code any may be. */
+static bool may_lead_to(const struct jit_target *target, unsigned table, uint64_t linear)
+{
+    return (target->rip ^ linear) < BUS_PAGE || (table >= JIT_CONTEXTS && target->rip >> 32);
+}
+
 void jit_forget_page(struct cpu *cpu, uint64_t linear)
 {
     unsigned hash = page_hash(linear), near = linear >> 12 & (JIT_NEAR_PAGES - 1);
@@ -273,7 +283,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t linear)
         return;
     for (unsigned c = 0; c < 2 * JIT_CONTEXTS; c++)
         for (unsigned n = 0; n < JIT_TARGETS; n++)
-            if ((cpu->jt.targets[c][n].rip ^ linear) < BUS_PAGE)
+            if (may_lead_to(&cpu->jt.targets[c][n], c, linear))
                 clear_slot(cpu, JIT_TARGET, c, n);
 }
 
@@ -328,8 +338,8 @@ void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip)
 {
     unsigned n = jit_target_slot(rip), known = 0;
 
-    cpu->jt.targets[jit_targets(block)][n] = (struct jit_target){rip, block->code};
-    jit_filled(cpu, JIT_TARGET, jit_targets(block), n, rip);
+    cpu->jt.targets[jit_targets(block)][n] = (struct jit_target){jit_target_key(block, rip), block->code};
+    jit_filled(cpu, JIT_TARGET, jit_targets(block), n, jit_linear(cpu, rip));
     while (known < block->target_count && known < JIT_BLOCK_TARGETS && block->target[known] != n)
         known++;
     if (known < JIT_BLOCK_TARGETS)
@@ -340,80 +350,72 @@ void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip)
 
 static void unlink_block(struct cpu *cpu, struct jit_block *block)
 {
+    struct jit_block **at = &block->trace->block;
+
     for (struct jit_exit *x = block->incoming; x; x = x->next) {
         x->to = NULL;
         patch(cpu->jit, x, x->stub, UINT32_MAX);
     }
     block->incoming = NULL;
     forget_target(cpu, block);
-    block->trace->block = NULL;
+    while (*at && *at != block)
+        at = &(*at)->other;
+    if (*at)
+        *at = block->other;
 }
 
 void jit_drop(struct cpu *cpu, struct trace *t)
 {
     if (t == cpu->trace)
         cpu->jt.stale = 1;
-    if (!t->block)
-        return;
-    cpu->jit->stats.dropped++;
-    unlink_block(cpu, t->block);
+    while (t->block) {
+        cpu->jit->stats.dropped++;
+        unlink_block(cpu, t->block);
+    }
 }
 
-void jit_translate_again(struct cpu *cpu, struct trace *t)
+void jit_translate_again(struct cpu *cpu, struct jit_block *block)
 {
-    if (!t->block)
-        return;
-    unlink_block(cpu, t->block);
-    t->insn[0].fn = body_warm;
-    t->heat = cpu->jit->hot;
+    unlink_block(cpu, block);
 }
 
 /* --- Compiling and entering --------------------------------------------------------------------------- */
 
-static struct jit_block *compile(struct cpu *cpu, struct trace *t)
+/* Makes the trace's block for the segments as they are now. */
+static enum made { MADE, NOT_SUITABLE, NO_ROOM } compile(struct cpu *cpu, struct trace *t)
 {
     struct jit *jit = cpu->jit;
-    struct jit_block *block;
+    struct jit_block *block = &jit->blocks[jit->block_count];
+    struct jit_block *last = t->block;
+    unsigned others = 0;
     uint64_t since = jit_now(jit);
 
     if (jit->block_count == MAX_BLOCKS)
-        return NULL;
-    block = &jit->blocks[jit->block_count];
-    *block = (struct jit_block){.trace = t,
-                                .page_offset = t->phys & (BUS_PAGE - 1),
-                                .context = (uint8_t)jit_context(t->mode),
-                                .flat32 = (t->mode & MODE_BITS) == SIZE_D};
+        return NO_ROOM;
+    *block = (struct jit_block){
+        .trace = t, .page_offset = t->phys & (BUS_PAGE - 1), .context = (uint8_t)jit_context(t->mode)};
+    if (!jit_take_segments(cpu, block))
+        return NOT_SUITABLE;
+    for (; last; last = last->other, others++)
+        if (others == MAX_BLOCKS_OF_TRACE - 1) {
+            if (++t->heat % HOT) /* is this one worth another's place? */
+                return NOT_SUITABLE;
+            unlink_block(cpu, last);
+            break;
+        }
     if (!jit_translate(cpu, jit, block))
-        return NULL;
+        return NO_ROOM;
     jit->block_count++;
+    block->other = t->block;
+    t->block = block;
     jit_translated(cpu, block, since);
-    return block;
-}
-
-/* A segment whose limit and rights no access of any size runs into. */
-static bool reaches_all(const struct segment *s)
-{
-    return (s->attr & (SEG_UNUSABLE | SEG_CODE | SEG_EXPDOWN | SEG_WRITABLE)) == SEG_WRITABLE && s->limit == UINT32_MAX;
-}
-
-static bool is_flat(const struct cpu *cpu, const struct jit_block *block)
-{
-    const struct segment *seg = cpu->s.seg;
-
-    if (seg[CS].base || seg[CS].limit != UINT32_MAX)
-        return false;
-    for (unsigned n = ES; n <= DS; n++)
-        if (n != CS && (seg[n].base || !reaches_all(&seg[n])))
-            return false;
-    return (!block->fs || reaches_all(&seg[FS])) && (!block->gs || reaches_all(&seg[GS]));
+    return MADE;
 }
 
 bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block)
 {
-    if (block->flat32 && !is_flat(cpu, block))
-        return false;
-    return (!block->xmm || jit_xmm_allowed(cpu)) && (!block->ymm || jit_ymm_allowed(cpu)) &&
-           (!block->x87 || jit_x87_allowed(cpu));
+    return jit_segments_fit(cpu, block) && (!block->xmm || jit_xmm_allowed(cpu)) &&
+           (!block->ymm || jit_ymm_allowed(cpu)) && (!block->x87 || jit_x87_allowed(cpu));
 }
 
 void jit_left(struct cpu *cpu)
@@ -431,6 +433,8 @@ void jit_run_block(struct cpu *cpu, struct trace *t)
     cpu->jit->stats.entered++;
     cpu->retired -= t->count;
     jit_know_pages(cpu, t);
+    if (!cpu->long64)
+        jit_reach(cpu);
     cpu->jt.kind = (struct jit_kind){.op = JF_LAZY};
     cpu->jit->inside = true;
     cpu->jit->entered_at = cpu->retired;
@@ -440,11 +444,24 @@ void jit_run_block(struct cpu *cpu, struct trace *t)
     jit_sync_x87(cpu);
 }
 
-/* The trace in cpu->trace has a block: runs it, and what it leads to. */
+/* The trace in cpu->trace is hot: runs its block, and what that leads to. */
 BODY(body_translated)
 {
     struct trace *t = cpu->trace;
 
+    if (unlikely(!jit_block_of(cpu, t))) {
+        enum made made = compile(cpu, t);
+
+        if (made == NO_ROOM) { /* begin anew, with this trace too */
+            cpu->retired -= t->count;
+            trace_flush(cpu);
+            return;
+        }
+        if (made == NOT_SUITABLE) {
+            t->first(cpu, i);
+            return;
+        }
+    }
     if (unlikely(cpu->checker))
         check_block(cpu, t);
     else if (likely(jit_may_enter(cpu, t->block)))
@@ -461,17 +478,7 @@ BODY(body_warm)
         t->first(cpu, i);
         return;
     }
-    t->insn[0].fn = t->first;
-    if (!cpu->jit)
-        goto run;
-    t->block = compile(cpu, t);
-    if (!t->block) { /* no room: begin anew, with this trace too */
-        cpu->retired -= t->count;
-        trace_flush(cpu);
-        return;
-    }
-    t->insn[0].fn = body_translated;
-run:
+    t->insn[0].fn = cpu->jit ? body_translated : t->first;
     t->insn[0].fn(cpu, i);
 }
 

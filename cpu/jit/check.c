@@ -263,7 +263,8 @@ static void open_page(struct page *p, struct jit_page *entry)
 static void open_pages(struct cpu *cpu, unsigned context)
 {
     struct checker *c = cpu->checker;
-    uint64_t page = cpu->s.gpr[RSP] & ~(uint64_t)(BUS_PAGE - 1);
+    uint64_t sp = cpu->s.gpr[RSP] & address_mask(stack_size(cpu));
+    uint64_t page = (cpu->long64 ? sp : (uint32_t)(cpu->s.seg[SS].base + sp)) & ~(uint64_t)(BUS_PAGE - 1);
 
     if (!c->stack_known)
         c->stack = (struct page){.linear = page, .host = plain_memory(cpu, page)};

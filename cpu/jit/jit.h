@@ -9,13 +9,15 @@
  *     thunk.c      into translated code, out of it, and calls from it
  *     translate.c  a trace's instructions one by one, by the rules of alu.c, shift.c, move.c, muldiv.c, atomic.c, branch.c,
  *                  string.c, system.c, simd.c and x87.c, which share operands.c, address.c and flags.c
+ *     segment.c    segments that are not flat; which block of a trace serves
  *     block.c      blocks, their links, and how they end
  *     runtime.c    what translated code calls
  *     check.c      blocks compared with the interpreter
  *     report.c     blocks for who prints them; counters
  *
  * Everything is the CPU's own thread's. RIP of a block is cpu->jt.code_page plus its offset in its page: code is
- * shared by all mappings of its page.
+ * shared by all mappings of its page. Blocks of segmented code are made for one RIP of one code segment: they have it as
+ * a constant, and a trace may have several.
  */
 #ifndef CPU_JIT_JIT_H
 #define CPU_JIT_JIT_H
@@ -55,6 +57,7 @@ struct jit_exit {
 
 struct jit_block {
     struct trace *trace;
+    struct jit_block *other; /* of the same trace, for other segments */
     const uint8_t *code, *again; /* again: from itself, when its units are loaded */
     struct jit_exit *incoming;
     struct jit_block *next;         /* of all */
@@ -64,11 +67,16 @@ struct jit_block {
     uint16_t cut;                   /* instructions of the trace that it leaves out */
     uint16_t target[JIT_BLOCK_TARGETS], target_count; /* slots of jt.targets that had it; more than these: any */
     uint8_t context;
-    bool flat32; /* 32-bit code: it relies on flat segments */
-    bool fs, gs; /* ... and on FS, GS that reach all addresses, from any base */
+    bool flat32;    /* 32-bit code: it relies on flat CS, SS, DS and ES */
+    bool segmented; /* other segments, or 16-bit code: it relies on what follows */
+    uint8_t cpl;
+    uint16_t code_segment; /* jit_code_segment() */
+    uint32_t rip, base, limit; /* of its first instruction; of CS */
     bool xmm, ymm, x87; /* uses XMM registers, AVX, the x87 */
     bool loops; /* its last instruction leads to the first */
 };
+
+#define JIT_CODE_SEGMENTS 4096u
 
 struct jit {
     struct cpu_code code;
@@ -92,6 +100,12 @@ struct jit {
     struct cpu_watch watch;
 
     struct insn copy[4]; /* the instruction whose body runs alone */
+
+    struct jit_code_segment { /* hashed */
+        uint32_t base, limit, mode;
+        bool used;
+    } code_segments[JIT_CODE_SEGMENTS];
+    unsigned code_segment_count;
 
     /* thunk.c */
     void (*enter)(struct cpu *cpu, const uint8_t *code);
@@ -125,17 +139,33 @@ struct jit {
 #define MAX_EXITS    (1u << 19)
 #define MAX_BLOCKS   (1u << 18)
 
-/* Whether code of a mode is translated: 64-bit code, and 32-bit code with a 32-bit stack, both without alignment checks. */
+/* Whether code of a mode is translated: that without alignment checks. */
 static inline bool jit_mode(uint32_t mode)
 {
-    mode &= ~(MODE_USER | MODE_SMAP_AC);
-    return mode == SIZE_Q || mode == (SIZE_D | MODE_SS32);
+    return !(mode & MODE_AC);
 }
 
-/* Which of jt.targets has the blocks of a mode: those of 32-bit code are apart. */
+/* Which of jt.targets has a block: those of 16- and 32-bit code are apart. */
 static inline unsigned jit_targets(const struct jit_block *block)
 {
-    return block->context + (block->flat32 ? JIT_CONTEXTS : 0);
+    return block->context + (block->flat32 || block->segmented ? JIT_CONTEXTS : 0);
+}
+
+/* What jt.targets has for RIP `rip` of this block's code segment. */
+static inline uint64_t jit_target_key(const struct jit_block *block, uint64_t rip)
+{
+    return rip | (uint64_t)block->code_segment << 32;
+}
+
+/* Where the block is, or `rip` of its code segment. */
+static inline uint64_t jit_block_rip(const struct cpu *cpu, const struct jit_block *block)
+{
+    return block->segmented ? block->rip : cpu->jt.code_page + block->page_offset;
+}
+
+static inline uint64_t jit_linear(const struct cpu *cpu, uint64_t rip)
+{
+    return cpu->long64 ? rip : (uint32_t)(cpu->s.seg[CS].base + rip);
 }
 
 /* Context of a mode, as TLB_*. */
@@ -155,14 +185,23 @@ void emit_table_index(struct emit *e, bool bmi2, unsigned reg); /* of the addres
 
 /* block.c */
 void jit_link(struct cpu *cpu, struct jit_exit *x, struct jit_block *to);
-bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* its units are allowed */
+bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* segments are its, its units allowed */
 void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip); /* indirect branches to `rip` find it */
-void jit_translate_again(struct cpu *cpu, struct trace *t); /* when it runs next; its block may be running */
+void jit_translate_again(struct cpu *cpu, struct jit_block *block); /* when it is due next; it may be running */
 void jit_clear_near(struct cpu *cpu);
 void jit_clear_tables(struct cpu *cpu);
 void jit_run_block(struct cpu *cpu, struct trace *t); /* in cpu->trace, and counted; and what it leads to */
 /* A table's slot is in use for an address. */
 void jit_filled(struct cpu *cpu, unsigned table, unsigned context, unsigned slot, uint64_t linear);
+
+/* segment.c */
+bool jit_segments_fit(const struct cpu *cpu, const struct jit_block *block); /* CS, CPL, and in flat code all */
+struct jit_block *jit_block_of(const struct cpu *cpu, struct trace *t); /* that fits, now the trace's first; or NULL */
+/* Makes a new block one for the segments as they are now; false when code so close to CS's limit isn't translated. */
+bool jit_take_segments(const struct cpu *cpu, struct jit_block *block);
+unsigned jit_code_segment(struct jit *jit, const struct jit_block *block); /* a number for it, not 0; 0: no room */
+bool jit_loads_segment(const struct insn *i); /* ES, DS, FS, GS, and doesn't end its trace */
+void jit_reach(struct cpu *cpu); /* sets jt.reach; before segmented or flat 32-bit code runs, and after a segment was loaded */
 
 /* check.c, when there is a cpu->checker */
 void check_block(struct cpu *cpu, struct trace *t);                  /* instead of running it */

@@ -61,6 +61,7 @@ static void emit_mov_fixed(struct trans *t, const struct insn *i)
     unsigned opcode = opcode_rows[i->row].opcode, size = opcode & 1 ? i->osize : SIZE_B;
 
     emit_fixed_address(t, i);
+    emit_segment(t, i, i->seg, 1u << size, opcode >= 0xa2);
     emit_lookup(t, i, 1u << size, opcode >= 0xa2);
     emit_op(&t->e, size_flags(size), (opcode >= 0xa2 ? 0x88 : 0x8a) | opcode_bit(size), H_RAX, MEM(H_ADDR, 0));
 }
@@ -191,27 +192,33 @@ static void emit_xchg(struct trans *t, const struct insn *i) /* registers only *
 
 /* --- The stack --------------------------------------------------------------------------------------- */
 
+static int item_size(const struct insn *i)
+{
+    return 1 << i->osize;
+}
+
 /* Where the next item goes, and then RSP. */
 static void stack_place(struct trans *t, const struct insn *i)
 {
-    emit_lea(&t->e, t->wide, H_ADDR, H_SP, NO_INDEX, 0, -(int32_t)t->word);
-    emit_stack_lookup(t, i, t->word, true);
+    emit_stack_lookup(t, i, -item_size(i), (unsigned)item_size(i), true);
 }
 
-static void stack_grown(struct trans *t)
+static void stack_grown(struct trans *t, const struct insn *i)
 {
-    emit_lea(&t->e, t->wide, H_SP, H_SP, NO_INDEX, 0, -(int32_t)t->word);
+    emit_add(t, t->stack, H_SP, H_SP, -item_size(i));
 }
 
 static void emit_push(struct trans *t, const struct insn *i)
 {
     const struct opcode_row *row = &opcode_rows[i->row];
+    unsigned flags = size_flags(i->osize);
     struct emit *e = &t->e;
 
     stack_place(t, i);
     if (row->opcode == 0x68 || row->opcode == 0x6a) {
-        emit_op(e, t->wide, 0xc7, 0, MEM(H_ADDR, 0));
-        emit32(e, (uint32_t)i->imm);
+        emit_op(e, flags, 0xc7, 0, MEM(H_ADDR, 0));
+        for (unsigned n = 0; n < (i->osize == SIZE_W ? 2 : 4); n++)
+            emit8(e, (uint8_t)(i->imm >> 8 * n));
     } else {
         struct place r = guest(i->rm);
 
@@ -219,23 +226,23 @@ static void emit_push(struct trans *t, const struct insn *i)
             emit_load(e, H_TMP, r);
             r = REG(H_TMP);
         }
-        emit_op(e, t->wide, 0x89, r.reg, MEM(H_ADDR, 0));
+        emit_op(e, flags, 0x89, r.reg, MEM(H_ADDR, 0));
     }
-    stack_grown(t);
+    stack_grown(t, i);
 }
 
 static void emit_push_memory(struct trans *t, const struct insn *i)
 {
+    unsigned flags = size_flags(i->osize);
     struct emit *e = &t->e;
 
-    emit_address(t, i);
-    emit_lookup(t, i, t->word, false);
-    emit_op(e, t->wide, 0x8b, H_TMP, MEM(H_ADDR, 0));
+    emit_operand(t, i, (unsigned)item_size(i), false);
+    emit_op(e, flags, 0x8b, H_TMP, MEM(H_ADDR, 0));
     emit_store(e, SLOT(JT(branch)), H_TMP);
     stack_place(t, i);
     emit_load(e, H_TMP, SLOT(JT(branch)));
-    emit_op(e, t->wide, 0x89, H_TMP, MEM(H_ADDR, 0));
-    stack_grown(t);
+    emit_op(e, flags, 0x89, H_TMP, MEM(H_ADDR, 0));
+    stack_grown(t, i);
 }
 
 static void emit_pop(struct trans *t, const struct insn *i)
@@ -243,25 +250,21 @@ static void emit_pop(struct trans *t, const struct insn *i)
     struct place r = guest(i->rm);
     struct emit *e = &t->e;
 
-    emit_op(e, t->wide, 0x8b, H_ADDR, REG(H_SP));
-    emit_stack_lookup(t, i, t->word, false);
-    emit_lea(e, t->wide, H_SP, H_SP, NO_INDEX, 0, (int32_t)t->word);
+    emit_stack_lookup(t, i, 0, (unsigned)item_size(i), false);
+    emit_add(t, t->stack, H_SP, H_SP, item_size(i));
     if (r.kind == P_REG) {
-        emit_op(e, t->wide, 0x8b, r.reg, MEM(H_ADDR, 0));
+        emit_op(e, size_flags(i->osize), 0x8b, r.reg, MEM(H_ADDR, 0));
     } else {
-        emit_load(e, H_TMP, MEM(H_ADDR, 0));
-        emit_store(e, r, H_TMP);
+        load_tmp(t, MEM(H_ADDR, 0), i->osize);
+        store_tmp(t, r, i->osize);
     }
 }
 
 static void emit_leave_insn(struct trans *t, const struct insn *i)
 {
-    struct emit *e = &t->e;
-
-    emit_op(e, t->wide, 0x8b, H_ADDR, REG(H_RBP));
-    emit_lookup(t, i, t->word, false);
-    emit_lea(e, t->wide, H_SP, H_RBP, NO_INDEX, 0, (int32_t)t->word);
-    emit_op(e, t->wide, 0x8b, H_RBP, MEM(H_ADDR, 0));
+    emit_frame_lookup(t, i, (unsigned)item_size(i));
+    emit_add(t, t->stack, H_SP, H_RBP, item_size(i));
+    emit_op(&t->e, size_flags(i->osize), 0x8b, H_RBP, MEM(H_ADDR, 0));
 }
 
 /* --- The accumulator, byte order, nothing ------------------------------------------------------------ */

@@ -42,8 +42,7 @@ struct place e_place(struct trans *t, const struct insn *i, unsigned size, bool 
 {
     if (!(i->flags & INSN_MEM))
         return guest(i->rm);
-    emit_address(t, i);
-    emit_lookup(t, i, 1u << size, write);
+    emit_operand(t, i, 1u << size, write);
     return MEM(H_ADDR, 0);
 }
 

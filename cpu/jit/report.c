@@ -34,14 +34,14 @@ static size_t guest_bytes(const struct jit_block *block)
     return (size_t)i->off + i->len;
 }
 
-/* The block as it is at linear page `page`. */
+/* The block as it is where RIP has the page `page`. */
 static void describe(struct cpu *cpu, const struct jit_block *block, uint64_t page, struct cpu_block *to)
 {
     static const uint8_t bits[] = {[SIZE_W] = 16, [SIZE_D] = 32, [SIZE_Q] = 64};
     const struct trace *t = block->trace;
     size_t bytes = guest_bytes(block), size = bytes < sizeof(to->guest) ? bytes : sizeof(to->guest);
 
-    *to = (struct cpu_block){.linear = page + block->page_offset,
+    *to = (struct cpu_block){.linear = block->segmented ? (uint32_t)(block->base + block->rip) : page + block->page_offset,
                              .bits = bits[t->mode & MODE_BITS],
                              .user = t->mode & MODE_USER,
                              .instructions = block->count,

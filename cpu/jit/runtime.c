@@ -27,6 +27,8 @@ void jit_sync_x87(struct cpu *cpu)
 
         fop = i->imm & 0x7ff;
         fip = jt->x87_page + site->block->page_offset + i->off;
+        if (site->block->segmented)
+            fip = (uint32_t)fip;
         fcs = s->seg[CS].selector;
     }
     if (jt->x87_data_site) {
@@ -70,7 +72,7 @@ bool jit_may_load_x87(struct cpu *cpu, uint32_t n)
         make_image(cpu);
         return true;
     }
-    cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
+    cpu->s.rip = jit_block_rip(cpu, site->block);
     return false;
 }
 
@@ -84,7 +86,7 @@ static void arrive(struct cpu *cpu, const struct jit_block *block)
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
     cpu->trace = block->trace;
-    cpu->s.rip = cpu->jt.code_page + block->page_offset;
+    cpu->s.rip = jit_block_rip(cpu, block);
     cpu->retired += block->cut;
     cpu->jt.stale = 0;
 }
@@ -132,6 +134,8 @@ static const uint8_t *run_body(struct cpu *cpu, const struct jit_site *site)
         (!cpu->jt.x87_saved || jit_x87_allowed(cpu))) {
         cpu->retired -= block->cut;
         refresh_x87(cpu);
+        if (block->segmented && jit_loads_segment(i))
+            jit_reach(cpu);
         return site->next;
     }
     cpu->retired -= i->rest;
@@ -182,7 +186,7 @@ static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t line
         jit_filled(cpu, site->way == WAY_WRITE ? JIT_WRITE : JIT_READ, context, slot, linear);
 }
 
-/* 32-bit code: the access runs over the end of its segment, which is that of all addresses. */
+/* Flat 32-bit code: the access runs over the end of its segment, which is that of all addresses. */
 static bool beyond_limit(const struct cpu *cpu, const struct jit_site *site, uint64_t linear)
 {
     uint32_t offset = (uint32_t)(linear - cpu->s.seg[site->seg].base);
@@ -246,7 +250,7 @@ const uint8_t *jit_useless(struct cpu *cpu, uint32_t n, uint64_t linear)
         uint32_t bit = 1u << (t->count - 1 - site->insn->rest);
 
         if (!(t->far & bit))
-            jit_translate_again(cpu, t);
+            jit_translate_again(cpu, site->block);
         t->far |= bit;
     }
     near->since = cpu->retired;
@@ -269,10 +273,10 @@ static void know_page(struct cpu *cpu, unsigned context, uint64_t page, uint64_t
 
 void jit_know_pages(struct cpu *cpu, const struct trace *t)
 {
-    uint64_t page = cpu->s.rip & ~(uint64_t)(BUS_PAGE - 1), next = page + BUS_PAGE;
+    uint64_t linear = jit_linear(cpu, cpu->s.rip), page = linear & ~(uint64_t)(BUS_PAGE - 1), next = page + BUS_PAGE;
     unsigned context = jit_context(t->mode);
 
-    cpu->jt.code_page = page;
+    cpu->jt.code_page = cpu->s.rip - (linear & (BUS_PAGE - 1));
     know_page(cpu, context, page, t->phys >> 12);
     if (t->phys2 != NO_PAGE)
         know_page(cpu, context, cpu->long64 ? next : (uint32_t)next, t->phys2 >> 12);
@@ -281,15 +285,19 @@ void jit_know_pages(struct cpu *cpu, const struct trace *t)
 /* The block for s.rip, or NULL; leaves the tables knowing its page. May raise the faults of a fetch. */
 static struct jit_block *block_here(struct cpu *cpu)
 {
+    struct jit_block *block;
     struct trace *t;
 
     if (cpu->retired >= atomic_load_explicit(&cpu->stop_at, memory_order_relaxed) || cpu->checker)
         return NULL;
     t = trace_find(cpu);
-    if (!t->block || !jit_may_enter(cpu, t->block))
+    block = jit_block_of(cpu, t);
+    if (!block || !jit_may_enter(cpu, block))
         return NULL;
     jit_know_pages(cpu, t);
-    return t->block;
+    if (!cpu->long64)
+        jit_reach(cpu);
+    return block;
 }
 
 const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
@@ -301,23 +309,25 @@ const uint8_t *jit_resolve(struct cpu *cpu, uint32_t n)
     cpu->jit->stats.resolved++;
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
-    refresh_x87(cpu);
-    cpu->s.rip = cpu->jt.code_page + (uint64_t)(int64_t)x->offset;
-    if (x->from->flat32)
+    cpu->s.rip = jit_block_rip(cpu, x->from) - x->from->page_offset + (uint64_t)(int64_t)x->offset;
+    if (!cpu->long64)
         cpu->s.rip = (uint32_t)cpu->s.rip;
     if (x->to && jit_may_enter(cpu, x->to) && cpu->retired < atomic_load_explicit(&cpu->stop_at, memory_order_relaxed)) {
         /* Linked: only the page has to be found again. */
-        uint64_t phys = fetch_translate(cpu, NULL, cpu->s.rip);
+        uint64_t phys = fetch_translate(cpu, NULL, jit_linear(cpu, cpu->s.rip));
 
         if (phys == x->to->trace->phys && x->to->trace->phys2 == NO_PAGE) {
             jit_know_pages(cpu, x->to->trace);
+            refresh_x87(cpu);
             return x->to->code;
         }
     }
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)
         return NULL;
-    jit_link(cpu, x, block);
+    refresh_x87(cpu);
+    if (block->segmented == x->from->segmented) /* else the segments became flat in between, or not any more */
+        jit_link(cpu, x, block);
     return block->code;
 }
 
@@ -331,20 +341,18 @@ const uint8_t *jit_indirect(struct cpu *cpu, uint32_t n, uint64_t rip)
     cpu->jit->stats.indirect++;
     jit_sync_flags(cpu);
     jit_sync_x87(cpu);
-    refresh_x87(cpu);
-    if (unlikely(cpu->long64 && !canonical(cpu, rip))) { /* before RSP has changed (SDM 2A CALL, RET) */
+    if (unlikely(cpu->long64 ? !canonical(cpu, rip) : rip > cpu->s.seg[CS].limit)) { /* before RSP has changed (SDM 2A CALL, RET) */
         if (opcode_rows[i->row].opcode == 0xff && (opcode_rows[i->row].sel >> 5 & 7) == 2)
             cpu->s.gpr[RSP] += 8;
         arrive(cpu, site->block);
         gp0(cpu, i);
     }
-    cpu->s.gpr[RSP] += (uint64_t)(int64_t)site->pop;
-    if (site->block->flat32)
-        cpu->s.gpr[RSP] = (uint32_t)cpu->s.gpr[RSP];
+    set_sp(cpu, cpu->s.gpr[RSP] + (uint64_t)(int64_t)site->pop);
     cpu->s.rip = rip;
     block = block_here(cpu);
     if (!block || cpu->jit->resets != resets)
         return NULL;
+    refresh_x87(cpu);
     jit_add_target(cpu, block, rip);
     return block->code;
 }
@@ -370,6 +378,6 @@ bool jit_may_load_xmm(struct cpu *cpu, uint32_t n)
         cpu->jt.ymm_allowed = jit_ymm_allowed(cpu);
         return true;
     }
-    cpu->s.rip = cpu->jt.code_page + site->block->page_offset;
+    cpu->s.rip = jit_block_rip(cpu, site->block);
     return false;
 }

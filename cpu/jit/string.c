@@ -24,7 +24,7 @@ static void go_up(struct trans *t, const struct insn *i)
 
 static void advance(struct trans *t, const struct insn *i, unsigned reg)
 {
-    emit_lea(&t->e, t->wide, reg, reg, NO_INDEX, 0, 1 << element_size(i));
+    emit_add(t, i->asize, reg, reg, 1 << element_size(i));
 }
 
 static void emit_movs(struct trans *t, const struct insn *i)

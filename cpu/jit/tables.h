@@ -41,6 +41,10 @@ struct jit_target {
 
 #define JIT_TARGET_HASH 0x9e3779b1u /* the golden ratio: neighbours and what is alike in its low bits lie apart */
 
+/*
+ * `rip` is in its upper half what all targets of a block have in common: of 64-bit addresses their upper half, which is
+ * not worth looking at, and of others the number of their code segment, which is constant in a block.
+ */
 static inline unsigned jit_target_slot(uint64_t rip)
 {
     return (uint32_t)rip * JIT_TARGET_HASH >> 20; /* to 4096 */
@@ -78,7 +82,7 @@ struct jit_kind {
 };
 
 struct jit_tables {
-    uint64_t code_page; /* linear page of the code that runs */
+    uint64_t code_page; /* RIP where the page of the code that runs begins */
     uint64_t a, b;      /* see enum jit_flags */
     uint64_t stepped;
     struct jit_kind kind __attribute__((aligned(4)));
@@ -91,6 +95,7 @@ struct jit_tables {
     uint8_t returned;  /* a body came to its end and did not leave */
     uint8_t stale;     /* the running block was dropped */
     uint64_t value;    /* r14 after a call to C */
+    uint64_t reach[2][6]; /* of segments, for reading and for writing: offsets below it are within; 0: ask (segment.c) */
     uint64_t branch;   /* an indirect call's target while its return address is pushed */
     const uint8_t *target;
     void *self; /* struct cpu */

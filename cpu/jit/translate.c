@@ -45,26 +45,41 @@ static bool names_fit(const struct insn *i)
     return !high || !rex;
 }
 
-static bool rule_fits(const struct jit *jit, bool cpl0, unsigned word, const struct rule *r, const struct opcode_row *row, const struct insn *i)
+/* What operand and address sizes a rule is good for. */
+static bool sizes_fit(const struct trans *t, const struct rule *r, const struct insn *i)
 {
+    unsigned word = t->word == 8 ? SIZE_Q : SIZE_D;
+
+    if ((r->flags & R_64) && word != SIZE_Q)
+        return false;
+    if ((r->flags & R_ONCE) && (i->flags & (INSN_REP | INSN_REPNE) || (word == SIZE_Q && (i->asize != word || i->seg >= FS))))
+        return false;
+    if ((r->flags & R_BRANCH) && i->osize != word && !t->block->segmented)
+        return false;
+    return !((r->flags & R_WIDE) && i->osize == SIZE_W);
+}
+
+static bool rule_fits(const struct trans *t, const struct rule *r, const struct opcode_row *row, const struct insn *i)
+{
+    const struct jit *jit = t->jit;
+
     if (r->map != row->map || row->opcode < r->first || row->opcode > r->last || !ext_matches(r, row))
         return false;
     if (r->prefix != PFX_ANY && r->prefix != row->prefix)
         return false;
     if ((row->attr & A_END) && !(r->flags & (R_BRANCH | R_ENDS)))
         return false;
-    if (((r->flags & R_CPL0) && !cpl0) || ((r->flags & R_64) && word != SIZE_Q) ||
-        ((r->flags & R_ECX) && i->asize == SIZE_W))
+    if (((r->flags & R_CPL0) && t->block->cpl) || !sizes_fit(t, r, i))
         return false;
-    if ((r->flags & R_ONCE) && (i->flags & (INSN_REP | INSN_REPNE) || i->asize != word || i->seg >= FS))
-        return false;
-    if ((r->flags & (R_BRANCH | R_STACK)) && i->osize != word)
+    if ((r->flags & R_PLAIN) && i->flags & (INSN_REP | INSN_REPNE))
         return false;
     if ((r->flags & R_BRANCH) && i->imm > INT32_MAX - (int)BUS_PAGE) /* the offset from the page must fit */
         return false;
+    if ((r->flags & R_BRANCH) && (!branch_within_limit(t, i) || branch_target(t, i) == INT32_MIN))
+        return false;
     if (((r->flags & R_MEMORY) && !(i->flags & INSN_MEM)) || (!(r->flags & R_MEMORY) && i->flags & INSN_LOCK))
         return false;
-    if (((r->flags & R_REGISTER) && i->flags & INSN_MEM) || ((r->flags & R_WIDE) && i->osize == SIZE_W))
+    if ((r->flags & R_REGISTER) && i->flags & INSN_MEM)
         return false;
     if (r->flags & R_X87)
         return x87_supported(i);
@@ -80,13 +95,13 @@ static const struct rule *find_rule(const struct trans *t, const struct insn *i)
     if (i->row == UINT16_MAX)
         return NULL;
     row = &opcode_rows[i->row];
-    if ((i->flags & INSN_MEM) ? !address_supported(i) : i->seg == CS)
+    if (i->flags & INSN_MEM && !address_supported(i))
         return NULL;
     if (!names_fit(i))
         return NULL;
     for (unsigned s = 0; s < sizeof(rule_sets) / sizeof(rule_sets[0]); s++)
         for (const struct rule *r = rule_sets[s]; r->emit; r++)
-            if (rule_fits(t->jit, t->block->context != TLB_USER, t->word == 8 ? SIZE_Q : SIZE_D, r, row, i))
+            if (rule_fits(t, r, row, i))
                 return r;
     return NULL;
 }
@@ -117,26 +132,12 @@ static void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk)
     emit_jmp(&t->e, thunk);
 }
 
-/* After which the segments may no longer be flat. */
-static bool loads_segment(const struct insn *i)
-{
-    const struct opcode_row *row = &opcode_rows[i->row];
-    unsigned opcode = row->opcode;
-
-    if (i->row == UINT16_MAX)
-        return false;
-    if (row->map == 0)
-        return opcode == 0x07 || opcode == 0x17 || opcode == 0x1f || opcode == 0x8e || opcode == 0xc4 || opcode == 0xc5;
-    return row->map == 1 &&
-           (opcode == 0xa1 || opcode == 0xa9 || opcode == 0xb2 || opcode == 0xb4 || opcode == 0xb5);
-}
-
 void emit_body(struct trans *t, const struct insn *i)
 {
     uint32_t site = new_site(t, i);
 
     emit_thunk(t, site, t->jit->body);
-    if (!(t->block->flat32 && loads_segment(i)))
+    if (!(t->block->flat32 && jit_loads_segment(i))) /* after which they may no longer be flat */
         t->jit->sites[site].next = emit_here(&t->e);
     t->host_flags = 0;
     t->kind = (struct jit_kind){.op = JF_LAZY};
@@ -152,12 +153,10 @@ static void collect(struct trans *t)
         const struct insn *i = &trace->insn[slot];
 
         t->insn[t->n] = i;
-        t->block->fs |= i->seg == FS;
-        t->block->gs |= i->seg == GS;
         t->rule[t->n] = find_rule(t, i);
         t->n++;
-        if (t->rule[t->n - 1] && t->rule[t->n - 1]->flags & R_BRANCH && i->imm <= i->off && i->flags & INSN_NEAR) {
-            t->block->loops = !i->imm;
+        if (t->rule[t->n - 1] && branches_near(t, i) && branch_target(t, i) <= t->block->page_offset + i->off) {
+            t->block->loops = branch_target(t, i) == t->block->page_offset;
             break;
         }
     }
@@ -196,7 +195,7 @@ static void emit_second_page(struct trans *t)
     emit_page_check(t, BUS_PAGE);
     l = emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_TAKEN);
     l->offset = INT32_MIN;
-    emit_frame_check(t, (uint32_t)(t->block->trace->phys2 >> 12));
+    emit_frame_check(t, BUS_PAGE, (uint32_t)(t->block->trace->phys2 >> 12));
     l = emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_TAKEN);
     l->offset = INT32_MIN;
 }
@@ -242,7 +241,9 @@ static void emit_laters(struct trans *t)
             continue;
         }
         emit_land(e, l->rel);
-        if (l->kind == LATER_TAKEN) {
+        if (l->kind == LATER_BODY) {
+            emit_thunk(t, l->site, t->jit->body);
+        } else if (l->kind == LATER_TAKEN) {
             if (l->offset == INT32_MIN) {
                 emit_leave_at(t, t->block->page_offset);
                 continue;
@@ -264,17 +265,44 @@ static void emit_laters(struct trans *t)
     }
 }
 
+/* After a slow access that its body made, go on here; where it made flags the block can't (runtime.c). */
+static void go_on_here(struct trans *t, const struct insn *i, uint32_t first_site)
+{
+    const struct rule *rule = t->rule[t->at];
+    uint32_t read, written;
+
+    if (!rule || first_site == t->jit->site_count)
+        return;
+    row_flags(i, &read, &written);
+    if (written || rule->flags & R_BRANCH)
+        return;
+    for (uint32_t s = first_site; s < t->jit->site_count; s++)
+        t->jit->sites[s].next = emit_here(&t->e);
+    if (i->flags & INSN_MEM && has_checked_segment(t, i->seg)) /* a body brings none of the host's flags */
+        t->host_flags = 0;
+}
+
 bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
 {
+    uint32_t mode = block->trace->mode;
+    bool wide = (mode & MODE_BITS) == SIZE_Q;
     struct trans t = {.cpu = cpu,
                       .jit = jit,
                       .block = block,
-                      .word = block->flat32 ? 4 : 8,
-                      .wide = block->flat32 ? 0 : E_W};
+                      .word = wide ? 8 : 4,
+                      .stack = wide ? SIZE_Q : mode & MODE_SS32 ? SIZE_D : SIZE_W,
+                      .page_rip = block->rip - block->page_offset};
     uint8_t *start = jit->write + jit->used;
     uint32_t first_site = jit->site_count;
 
-    if (jit->site_count + 4 * MAX_INSNS > MAX_SITES || jit->exit_count + 2 * MAX_INSNS > MAX_EXITS)
+    if (block->segmented) {
+        unsigned n = jit_code_segment(jit, block);
+
+        if (!n)
+            return false;
+        block->code_segment = (uint16_t)n;
+    }
+    if (jit->site_count + 6 * MAX_INSNS > MAX_SITES || jit->exit_count + 2 * MAX_INSNS > MAX_EXITS)
         return false;
     t.e = (struct emit){.at = start, .end = jit->write + jit->size, .to_exec = jit->exec - jit->write};
     block->code = emit_here(&t.e);
@@ -289,14 +317,7 @@ bool jit_translate(struct cpu *cpu, struct jit *jit, struct jit_block *block)
             t.rule[t.at]->emit(&t, i);
         else
             emit_body(&t, i);
-        /* After a slow access that its body made, go on here; where it made flags the block can't (runtime.c). */
-        for (uint32_t s = sites; s < jit->site_count; s++) {
-            uint32_t read, written;
-
-            row_flags(i, &read, &written);
-            if (t.rule[t.at] && !written && !(t.rule[t.at]->flags & R_BRANCH))
-                jit->sites[s].next = emit_here(&t.e);
-        }
+        go_on_here(&t, i, sites);
     }
     if (!t.ended) {
         const struct insn *last = t.insn[t.n - 1];

@@ -10,7 +10,7 @@
 
 /* Code out of line, behind the block's. */
 struct later {
-    enum { LATER_SLOW, LATER_TAKEN, LATER_STUB } kind;
+    enum { LATER_SLOW, LATER_TAKEN, LATER_STUB, LATER_BODY } kind;
     uint8_t *rel; /* the jump that leads there */
     uint32_t site;
     int32_t table;  /* SLOW: offset of the table, or the one page, that was looked up */
@@ -34,11 +34,13 @@ struct trans {
     bool kind_known;
     bool ended;           /* control has left the block */
     bool x87_page;        /* jt.x87_page is the block's */
-    unsigned word, wide;  /* of the stack and of branches: 8 and E_W, or 4 and 0 in 32-bit code */
+    unsigned word;        /* bytes of an address and of a stack item: 8 in 64-bit code, else 4 */
+    unsigned stack;       /* the stack pointer's size: SIZE_W, SIZE_D, SIZE_Q */
+    uint32_t page_rip;    /* of segmented code: RIP where the block's page begins, modulo 2^32 */
     uint64_t near[MAX_INSNS]; /* how addresses of this block are made that share an entry */
     unsigned near_count;
     unsigned later_count;
-    struct later later[4 * MAX_INSNS];
+    struct later later[6 * MAX_INSNS];
 };
 
 /* Instead of a table: the block wants XMM registers; the address is unsuitable. */
@@ -61,8 +63,8 @@ enum rule_flags {
     R_MEMORY = 8192,  /* only where E is memory; LOCK is allowed */
     R_X87 = 16384,
     R_64 = 262144,    /* only in 64-bit code */
-    R_ONCE = 1048576, /* string instructions: not repeated, addresses as wide as the mode has them, in flat segments */
-    R_ECX = 524288,   /* not with 16-bit addresses */
+    R_ONCE = 1048576, /* string instructions: not repeated */
+    R_PLAIN = 524288, /* without F2, F3 */
     R_CPL0 = 32768,   /* only in code of CPL 0 */
     R_YMM = 131072,
     R_ENDS = 65536,   /* ends its trace, but a block need not leave */
@@ -97,11 +99,21 @@ bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
 /* address.c */
 bool address_supported(const struct insn *i);
 void emit_fixed_address(struct trans *t, const struct insn *i); /* the same of MOV with a fixed address */
-void emit_address(struct trans *t, const struct insn *i);                             /* linear address to r14 */
+/* To r14: a linear address; but where has_checked_segment() says so the offset, for emit_segment(). */
+void emit_address(struct trans *t, const struct insn *i);
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
+void emit_operand(struct trans *t, const struct insn *i, unsigned size, bool write); /* all of it: to host */
 /* The element at a register of string instructions. */
 void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write);
-void emit_stack_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* the same at RSP */
+/* The same at RSP + disp, and at the frame that RBP points to. */
+void emit_stack_lookup(struct trans *t, const struct insn *i, int disp, unsigned size, bool write);
+void emit_frame_lookup(struct trans *t, const struct insn *i, unsigned size);
+void emit_add(struct trans *t, unsigned size, unsigned to, unsigned from, int disp); /* to = from + disp; flags stay */
+
+/* segment.c */
+bool has_checked_segment(const struct trans *t, unsigned seg);
+/* r14: offset to linear; what the segment doesn't allow is left to the body. Clobbers r13. Nothing in flat segments. */
+void emit_segment(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write);
 
 /* Where a guest register is: the host's, or its field. `offset` as in struct insn. */
 struct place guest(unsigned offset);
@@ -137,8 +149,12 @@ void store_tmp(struct trans *t, struct place p, unsigned size); /* r13 to a gues
 void keep_place(struct trans *t, int32_t slot, struct place p, unsigned size, bool high); /* as a flags operand */
 
 /* branch.c */
+void emit_rip(struct trans *t, unsigned reg, int32_t offset); /* RIP at `offset` of the block's page, to a register */
+int32_t branch_target(const struct trans *t, const struct insn *i); /* of a relative branch, from the block's page */
+bool branches_near(const struct trans *t, const struct insn *i);    /* relative, within the block's page */
+bool branch_within_limit(const struct trans *t, const struct insn *i); /* of CS; any but relative branches find out */
 void emit_page_check(struct trans *t, int32_t page); /* r14: the code page at `page` from the block's; equal: its place is known */
-uint8_t *emit_frame_check(struct trans *t, uint32_t frame); /* ... and then equal: it is there. Where the number is */
+uint8_t *emit_frame_check(struct trans *t, int32_t page, uint32_t frame); /* ... and then equal: it is there. Where the number is */
 void emit_goto(struct trans *t, int32_t offset); /* a jump to `offset` of the block's page, linked */
 void emit_stub(struct trans *t, struct jit_exit *x);
 void emit_leave_at(struct trans *t, int32_t offset); /* to C, with RIP there */

@@ -34,7 +34,7 @@ bool x87_supported(const struct insn *i)
     if (opcode_rows[i->row].opcode == 0x9b)
         return true;
     if (i->flags & INSN_MEM)
-        return memory_size[opcode][modrm >> 3 & 7] && i->segbase == ZERO_OFFSET && i->seg < FS;
+        return memory_size[opcode][modrm >> 3 & 7] && i->segbase == ZERO_OFFSET;
     return !(opcode == 3 && modrm >= 0xe0 && modrm < 0xe8); /* FNCLEX, FNINIT */
 }
 
@@ -64,8 +64,7 @@ static void emit_x87(struct trans *t, const struct insn *i)
     if (read) /* FCMOVcc */
         flags_load(t, read);
     if (i->flags & INSN_MEM) {
-        emit_address(t, i);
-        emit_lookup(t, i, memory_size[opcode][n], stores[opcode] >> n & 1);
+        emit_operand(t, i, memory_size[opcode][n], stores[opcode] >> n & 1);
         if (opcode == 1 && n == 5)
             check_masks(t, i);
         emit_op(e, 0, 0xd8 | opcode, n, MEM(H_ADDR, 0));
@@ -85,7 +84,7 @@ static void emit_x87(struct trans *t, const struct insn *i)
             emit_store_imm32(e, SLOT(JT(x87_data_site)), site);
         }
         if (!t->x87_page) {
-            emit_load(e, H_TMP, SLOT(JT(code_page)));
+            emit_rip(t, H_TMP, 0);
             emit_store(e, SLOT(JT(x87_page)), H_TMP);
             t->x87_page = !(i->flags & INSN_MEM); /* its body may run instead of this */
         }

@@ -40,6 +40,7 @@
     X(ioapic) \
     X(jit_pages) \
     X(jit_report) \
+    X(jit_segments) \
     X(jit) \
     X(kvm_state) \
     X(kvmclock) \

@@ -1,0 +1,151 @@
+/*
+ * segment.c - segments of translated code that isn't 64-bit code.
+ *
+ * 32-bit code in flat segments has blocks that rely on them. All other code (16-bit code, and any with a CS,
+ * SS, DS or ES that isn't flat) has segmented blocks: made for one RIP in a CS of one base and limit, so that
+ * the checks against CS's limit and the wrapping of branches at 16 bits are done at translation; and for all
+ * possible data segments, whose base is added at each access, after a look at jt.reach. FS, GS and a CS
+ * override are done so in flat 32-bit code too.
+ *
+ * jt.reach says of a segment, for reads and for writes: offsets below this are within its limit and its
+ * rights allow the access. Where that isn't so easy to say (segments that expand down) or nothing is allowed
+ * it is 0, and the instruction's body decides.
+ */
+#include "cpu/jit/translate.h"
+
+/* --- Which block serves ------------------------------------------------------------------------------- */
+
+/* A segment whose limit and rights no access of any size runs into. */
+static bool reaches_all(const struct segment *s)
+{
+    return (s->attr & (SEG_UNUSABLE | SEG_CODE | SEG_EXPDOWN | SEG_WRITABLE)) == SEG_WRITABLE &&
+           s->limit == UINT32_MAX;
+}
+
+static bool is_flat(const struct segment *s)
+{
+    return !s->base && reaches_all(s);
+}
+
+static bool all_flat(const struct cpu *cpu)
+{
+    const struct segment *seg = cpu->s.seg;
+
+    return !seg[CS].base && seg[CS].limit == UINT32_MAX && is_flat(&seg[ES]) && is_flat(&seg[SS]) &&
+           is_flat(&seg[DS]);
+}
+
+bool jit_segments_fit(const struct cpu *cpu, const struct jit_block *block)
+{
+    const struct segment *cs = &cpu->s.seg[CS];
+
+    if (block->cpl != cpu->s.cpl)
+        return false;
+    if (block->segmented)
+        return block->rip == cpu->s.rip && block->base == cs->base && block->limit == cs->limit;
+    return !block->flat32 || all_flat(cpu);
+}
+
+struct jit_block *jit_block_of(const struct cpu *cpu, struct trace *t)
+{
+    struct jit_block **at = &t->block, *block;
+
+    while (*at && !jit_segments_fit(cpu, *at))
+        at = &(*at)->other;
+    block = *at;
+    if (block && at != &t->block) {
+        *at = block->other;
+        block->other = t->block;
+        t->block = block;
+    }
+    return block;
+}
+
+bool jit_take_segments(const struct cpu *cpu, struct jit_block *block)
+{
+    const struct trace *t = block->trace;
+    const struct segment *cs = &cpu->s.seg[CS];
+    uint32_t mode = t->mode & ~(uint32_t)(MODE_USER | MODE_SMAP_AC);
+
+    block->cpl = cpu->s.cpl;
+    block->flat32 = mode == (SIZE_D | MODE_SS32) && all_flat(cpu);
+    block->segmented = !block->flat32 && mode != SIZE_Q;
+    if (!block->segmented)
+        return true;
+    block->rip = (uint32_t)cpu->s.rip;
+    block->base = (uint32_t)cs->base;
+    block->limit = cs->limit;
+    return block->rip <= block->limit && block->limit - block->rip >= t->bytes;
+}
+
+unsigned jit_code_segment(struct jit *jit, const struct jit_block *block)
+{
+    struct jit_code_segment wanted = {block->base, block->limit,
+                                      block->trace->mode | (uint32_t)block->cpl << 8, true};
+    unsigned n = (block->base >> 4 ^ block->base >> 16 ^ block->limit ^ wanted.mode << 4) % JIT_CODE_SEGMENTS;
+
+    for (;; n = (n + 1) % JIT_CODE_SEGMENTS) {
+        struct jit_code_segment *s = &jit->code_segments[n];
+
+        if (s->used && s->base == wanted.base && s->limit == wanted.limit && s->mode == wanted.mode)
+            return n + 1;
+        if (!s->used) {
+            if (jit->code_segment_count == JIT_CODE_SEGMENTS / 2)
+                return 0;
+            jit->code_segment_count++;
+            *s = wanted;
+            return n + 1;
+        }
+    }
+}
+
+/* --- Data segments ------------------------------------------------------------------------------------ */
+
+bool jit_loads_segment(const struct insn *i)
+{
+    const struct opcode_row *row = &opcode_rows[i->row];
+    unsigned opcode = row->opcode;
+
+    if (i->row == UINT16_MAX)
+        return false;
+    if (row->map == 0)
+        return opcode == 0x07 || opcode == 0x17 || opcode == 0x1f || opcode == 0x8e || opcode == 0xc4 ||
+               opcode == 0xc5;
+    return row->map == 1 &&
+           (opcode == 0xa1 || opcode == 0xa9 || opcode == 0xb2 || opcode == 0xb4 || opcode == 0xb5);
+}
+
+/* As segment_check() in cpu/segment.c. */
+void jit_reach(struct cpu *cpu)
+{
+    bool real = cpu->mode & MODE_REAL;
+
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        const struct segment *s = &cpu->s.seg[n];
+        uint32_t attr = s->attr;
+        uint64_t end = (uint64_t)s->limit + 1;
+
+        if (attr & SEG_UNUSABLE || (attr & (SEG_CODE | SEG_EXPDOWN)) == SEG_EXPDOWN)
+            end = 0;
+        cpu->jt.reach[0][n] = real || (attr & (SEG_CODE | SEG_READABLE)) != SEG_CODE ? end : 0;
+        cpu->jt.reach[1][n] = real || (attr & (SEG_CODE | SEG_WRITABLE)) == SEG_WRITABLE ? end : 0;
+    }
+}
+
+bool has_checked_segment(const struct trans *t, unsigned seg)
+{
+    return t->block->segmented || (t->block->flat32 && (seg == CS || seg >= FS));
+}
+
+void emit_segment(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write)
+{
+    struct emit *e = &t->e;
+
+    if (!has_checked_segment(t, seg))
+        return;
+    emit_lea(e, E_W, H_TMP, H_ADDR, NO_INDEX, 0, (int32_t)size);
+    emit_op(e, E_W, 0x3b, H_TMP, SLOT(JT(reach[write][seg])));
+    emit_later(t, emit_jcc(e, CC_A, NULL), LATER_BODY)->site = new_site(t, i);
+    emit_op(e, 0, 0x03, H_ADDR, SLOT(SEGBASE_OFFSET(seg)));
+    t->host_flags = 0;
+}

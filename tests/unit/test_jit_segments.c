@@ -1,0 +1,876 @@
+/*
+ * test_jit_segments.c - translated 16-bit code, virtual-8086 code, and 32-bit code in segments that aren't
+ * flat: random programs on two CPUs, one of which translates all it runs. Registers, flags, memory, the count
+ * of instructions and the first exception must be the same afterwards. There is no IDT, so that an exception
+ * ends the program.
+ *
+ * Programs are made of instructions that any mode has, with operand and address sizes of both kinds and all
+ * segments, among them branches, loops, calls, far jumps to the same code in another code segment, loads of
+ * segment registers, and code that changes itself. Each runs several times, with other registers and data
+ * segments, so that its blocks are linked.
+ */
+#include <check.h>
+#include <string.h>
+
+#include "accel/software.h"
+#include "cpu/jit/jit.h"
+#include "tests/unit/cpu_rig.h"
+#include "tests/unit/suites.h"
+
+#if defined(__x86_64__)
+
+enum {
+    AT_GDT = 0x5000,
+    AT_PD = 0x6000,
+    AT_PT = 0x7000,
+    AT_CODE = 0x20000,
+    AT_DATA = 0x40000, /* segments begin here and in the 320 KiB behind */
+    AT_END = 0xb0000,
+    AT_READ_ONLY = 0x8e000, /* with paging */
+    AT_ABSENT = 0x8f000,
+};
+
+enum kind { REAL, UNREAL, V86, CODE16, CODE32, FLAT32, KINDS };
+
+static const char *const kind_names[] = {"real mode",       "unreal mode",     "virtual-8086 mode",
+                                         "16-bit segments", "32-bit segments", "32-bit flat code"};
+
+#define BUDGET         20000 /* instructions of a program at most */
+#define DATA_SELECTORS 8u    /* of the GDT, from its third entry on; before them two of code */
+
+struct program {
+    enum kind kind;
+    uint8_t code[4096];
+    unsigned size, bits;
+    uint32_t linear; /* where it is */
+    uint64_t random;
+    bool quiet; /* ECX and ESP stay as they are */
+    struct cpu_state s;
+    uint64_t gdt[2 + 1 + DATA_SELECTORS];
+    uint16_t selectors[DATA_SELECTORS], other_code;
+    uint32_t other_shift; /* what is to be added to offsets there */
+};
+
+/* SplitMix (Steele, Lea, Flood). */
+static uint64_t next(struct program *p)
+{
+    uint64_t z = p->random += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+static unsigned below(struct program *p, unsigned n)
+{
+    return (unsigned)(next(p) >> 32) % n;
+}
+
+static bool one_in(struct program *p, unsigned n)
+{
+    return !below(p, n);
+}
+
+static void byte(struct program *p, unsigned value)
+{
+    p->code[p->size++] = (uint8_t)value;
+}
+
+static void bytes(struct program *p, uint64_t value, unsigned n)
+{
+    for (; n--; value >>= 8)
+        byte(p, value & 0xff);
+}
+
+/* --- Segments ----------------------------------------------------------------------------------------- */
+
+static uint64_t descriptor(uint32_t base, uint32_t limit, uint32_t attr)
+{
+    if (limit > 0xfffff) {
+        limit >>= 12;
+        attr |= SEG_G;
+    }
+    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(attr & 0xf0ff) << 40 |
+           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(base >> 24) << 56;
+}
+
+static struct segment segment(uint16_t selector, uint64_t d)
+{
+    uint32_t attr = (uint32_t)(d >> 40) & 0xf0ff, limit = (uint32_t)((d & 0xffff) | (d >> 32 & 0xf0000));
+
+    return (struct segment){.base = (d >> 16 & 0xffffff) | (d >> 32 & 0xff000000),
+                            .limit = attr & SEG_G ? limit << 12 | 0xfff : limit,
+                            .attr = attr,
+                            .selector = selector};
+}
+
+static uint32_t random_limit(struct program *p)
+{
+    switch (below(p, 8)) {
+    case 0:
+        return 0x1000 + below(p, 0x3000);
+    case 1:
+        return 0xfffff000 | 0xfff;
+    case 2:
+        return 0x7fffffff;
+    default:
+        return 0xffff;
+    }
+}
+
+static uint64_t random_data(struct program *p, unsigned dpl)
+{
+    uint32_t attr = SEG_P | SEG_S | SEG_ACCESSED | dpl << SEG_DPL_SHIFT, base = AT_DATA + below(p, 0x40000);
+
+    if (one_in(p, 3))
+        base &= ~0xfffu;
+    if (one_in(p, 12)) /* expands down, from 64 KiB or 4 GiB */
+        return descriptor(base, below(p, 0x800),
+                          attr | SEG_WRITABLE | SEG_EXPDOWN | (one_in(p, 2) ? SEG_DB : 0));
+    if (one_in(p, 12)) /* code, with or without the right to read it */
+        return descriptor(base, random_limit(p), attr | SEG_CODE | (one_in(p, 3) ? 0 : SEG_READABLE));
+    return descriptor(base, random_limit(p),
+                      attr | (one_in(p, 10) ? 0 : SEG_WRITABLE) | (one_in(p, 2) ? SEG_DB : 0));
+}
+
+/* A stack, which is writable, with room at 0x7000. */
+static uint64_t random_stack(struct program *p, unsigned dpl)
+{
+    uint32_t attr = SEG_P | SEG_S | SEG_ACCESSED | SEG_WRITABLE | dpl << SEG_DPL_SHIFT;
+
+    if (one_in(p, 2))
+        attr |= SEG_DB;
+    if (one_in(p, 8))
+        return descriptor(AT_DATA + below(p, 0x40000), 0x100, attr | SEG_EXPDOWN);
+    return descriptor(AT_DATA + below(p, 0x40000),
+                      one_in(p, 4)   ? 0x7000 + below(p, 64)
+                      : one_in(p, 2) ? 0xffff
+                                     : UINT32_MAX,
+                      attr);
+}
+
+static void real_segments(struct program *p, uint32_t rip)
+{
+    uint32_t attr = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | (p->kind == V86 ? SEG_DPL : 0);
+    struct segment *seg = p->s.seg;
+
+    for (unsigned n = 0; n < DATA_SELECTORS; n++)
+        p->selectors[n] = (uint16_t)((AT_DATA + below(p, 0x40000)) >> 4);
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        uint16_t selector = n == CS ? (uint16_t)((p->linear - rip) >> 4) : p->selectors[n];
+
+        seg[n] = (struct segment){
+            .base = (uint32_t)selector << 4, .limit = 0xffff, .attr = attr, .selector = selector};
+        if (p->kind == UNREAL && one_in(p, 2)) {
+            seg[n].limit = n == CS || one_in(p, 3) ? random_limit(p) | 0xffff : random_limit(p);
+            seg[n].attr |= n != CS && one_in(p, 2) ? SEG_DB | SEG_G : 0;
+        }
+    }
+    p->s.rip = p->linear - seg[CS].base;
+    p->other_shift = 0x10 * (1 + below(p, 4));
+    p->other_code = (uint16_t)(seg[CS].selector - p->other_shift / 16);
+}
+
+static void protected_segments(struct program *p, uint32_t rip)
+{
+    unsigned dpl = one_in(p, 2) ? 3 : one_in(p, 4) ? 1 + below(p, 2) : 0;
+    uint32_t base = p->kind == FLAT32 ? 0 : p->linear - rip, limit;
+    uint32_t attr = SEG_P | SEG_S | SEG_CODE | SEG_ACCESSED | dpl << SEG_DPL_SHIFT |
+                    (one_in(p, 8) ? 0 : SEG_READABLE) | (p->bits == 32 ? SEG_DB : 0);
+    struct segment *seg = p->s.seg;
+
+    p->s.rip = p->linear - base;
+    limit = p->kind == FLAT32 ? UINT32_MAX
+            : one_in(p, 6)    ? (uint32_t)p->s.rip + 10 + below(p, 100)
+            : one_in(p, 2)    ? 0xffff
+                              : random_limit(p) | 0xffff;
+    p->gdt[0] = 0;
+    p->gdt[1] = descriptor(base, limit, attr);
+    p->other_shift = 1 + below(p, 100);
+    p->gdt[2] = descriptor(base - p->other_shift, limit, attr);
+    p->other_code = (uint16_t)(2 << 3 | dpl);
+    for (unsigned n = 0; n < DATA_SELECTORS; n++) {
+        p->gdt[3 + n] = n == SS ? random_stack(p, dpl) : random_data(p, dpl);
+        if (p->kind == FLAT32 && n < 4)
+            p->gdt[3 + n] = descriptor(
+                0, UINT32_MAX, SEG_P | SEG_S | SEG_ACCESSED | SEG_WRITABLE | SEG_DB | dpl << SEG_DPL_SHIFT);
+        p->selectors[n] = (uint16_t)((3 + n) << 3 | dpl);
+        if (n < SEG_COUNT)
+            seg[n] = segment(p->selectors[n], p->gdt[3 + n]);
+    }
+    seg[CS] = segment((uint16_t)(1 << 3 | dpl), p->gdt[1]);
+    p->s.cpl = (uint8_t)dpl;
+    if (p->kind != FLAT32 && one_in(p, 12))
+        seg[one_in(p, 2) ? ES : FS] = (struct segment){.attr = SEG_UNUSABLE};
+}
+
+/* --- The program -------------------------------------------------------------------------------------- */
+
+/* CMP eAX, eCX: all flags are defined. */
+static void define_flags(struct program *p)
+{
+    bytes(p, 0xc839, 2);
+}
+
+/* MOV register, immediate, of 32 bits or of 16. */
+static void load(struct program *p, unsigned reg, uint32_t value, bool wide)
+{
+    if (wide != (p->bits == 32))
+        byte(p, 0x66);
+    byte(p, 0xb8 | reg);
+    bytes(p, value, wide ? 4 : 2);
+}
+
+struct sizes {
+    bool o32, a32;
+    unsigned good; /* a register with a good offset, or 8 */
+};
+
+static unsigned pick(struct program *p)
+{
+    static const uint8_t quiet[] = {0, 2, 3, 5, 6, 7};
+
+    return p->quiet || one_in(p, 2) ? quiet[below(p, 6)] : below(p, 8) == RSP ? 0 : below(p, 4);
+}
+
+/* Prefixes; before them what gives a memory operand a good offset. */
+static struct sizes begin(struct program *p, bool memory, bool lock)
+{
+    static const uint8_t overrides[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65}, bases[] = {3, 5, 6, 7};
+    struct sizes s = {
+        .o32 = (p->bits == 32) != one_in(p, 4), .a32 = (p->bits == 32) != one_in(p, 5), .good = 8};
+
+    if (memory && (s.a32 ? !one_in(p, 8) : one_in(p, 3))) {
+        s.good = bases[below(p, 4)];
+        load(p, s.good,
+             p->kind == FLAT32 ? AT_DATA + below(p, 0x8000)
+             : one_in(p, 10)   ? 0xfff0 + below(p, 20)
+                               : below(p, 0x1800),
+             s.a32 || one_in(p, 2));
+    }
+    if (lock)
+        byte(p, 0xf0);
+    if (memory && one_in(p, 4))
+        byte(p, overrides[below(p, 6)]);
+    if (s.o32 != (p->bits == 32))
+        byte(p, 0x66);
+    if (s.a32 != (p->bits == 32))
+        byte(p, 0x67);
+    return s;
+}
+
+static void modrm(struct program *p, struct sizes s, unsigned reg, bool memory)
+{
+    static const uint8_t forms16[8] = {[3] = 7, [5] = 6, [6] = 4, [7] = 5}; /* BX, BP, SI, DI */
+    unsigned mod = below(p, 3), rm;
+
+    if (!memory) {
+        byte(p, 0xc0 | reg << 3 | pick(p));
+        return;
+    }
+    if (!s.a32) {
+        rm = s.good < 8 ? forms16[s.good] : below(p, 8);
+        if (rm == 6 && !mod && s.good < 8)
+            mod = 1;
+        byte(p, mod << 6 | reg << 3 | rm);
+        bytes(p, below(p, 0x1000), mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
+        return;
+    }
+    if (s.good == 8) { /* an address */
+        byte(p, reg << 3 | 5);
+        bytes(p, p->kind == FLAT32 ? AT_DATA + below(p, 0x8000) : below(p, 0x1800), 4);
+        return;
+    }
+    if (s.good == 5 && !mod)
+        mod = 1;
+    if (one_in(p, 5)) { /* with an index, mostly a big one */
+        byte(p, mod << 6 | reg << 3 | 4);
+        byte(p, below(p, 4) << 6 | (one_in(p, 2) ? 4 : below(p, 8)) << 3 | s.good);
+    } else {
+        byte(p, mod << 6 | reg << 3 | s.good);
+    }
+    bytes(p, mod == 2 ? (uint32_t)(below(p, 0x200) - 0x100) : below(p, 256), mod == 1 ? 1 : mod == 2 ? 4 : 0);
+}
+
+/* Instructions with ModRM. */
+struct form {
+    uint16_t opcode; /* 0Fxx: of two bytes */
+    int8_t ext;      /* ModRM.reg, -1: any register, -2: any segment register */
+    uint8_t immediate, undefined,
+        where; /* 1: a byte, 2: as the operand; flags afterwards; ANY, REGISTER, MEMORY */
+};
+
+enum { ANY, REGISTER, MEMORY };
+
+static const struct form forms[] = {
+    {0x00, -1, 0, 0, 0},   {0x01, -1, 0, 0, 0},   {0x02, -1, 0, 0, 0},   {0x03, -1, 0, 0, 0},
+    {0x09, -1, 0, 0, 0},   {0x11, -1, 0, 0, 0},   {0x12, -1, 0, 0, 0},   {0x19, -1, 0, 0, 0},
+    {0x1b, -1, 0, 0, 0},   {0x20, -1, 0, 0, 0},   {0x23, -1, 0, 0, 0},   {0x29, -1, 0, 0, 0},
+    {0x2a, -1, 0, 0, 0},   {0x31, -1, 0, 0, 0},   {0x33, -1, 0, 0, 0},   {0x38, -1, 0, 0, 0},
+    {0x39, -1, 0, 0, 0},   {0x3b, -1, 0, 0, 0},   {0x80, 0, 1, 0, 0},    {0x80, 7, 1, 0, 0},
+    {0x81, 0, 2, 0, 0},    {0x81, 5, 2, 0, 0},    {0x81, 2, 2, 0, 0},    {0x83, 4, 1, 0, 0},
+    {0x83, 0, 1, 0, 0},    {0x83, 3, 1, 0, 0},    {0x83, 7, 1, 0, 0},    {0x84, -1, 0, 0, 0},
+    {0x85, -1, 0, 0, 0},   {0x86, -1, 0, 0, 0},   {0x87, -1, 0, 0, 0},   {0x88, -1, 0, 0, 0},
+    {0x89, -1, 0, 0, 0},   {0x8a, -1, 0, 0, 0},   {0x8b, -1, 0, 0, 0},   {0x89, -1, 0, 0, 2},
+    {0x8b, -1, 0, 0, 2},   {0x88, -1, 0, 0, 2},   {0x8a, -1, 0, 0, 2},   {0x8c, -2, 0, 0, 0},
+    {0x8d, -1, 0, 0, 2},   {0xc0, 4, 1, 1, 0},    {0xc1, 5, 1, 1, 0},    {0xc1, 0, 1, 1, 0},
+    {0xc1, 2, 1, 1, 0},    {0xd0, 4, 0, 1, 0},    {0xd1, 7, 0, 1, 0},    {0xd1, 3, 0, 1, 0},
+    {0xd3, 4, 0, 1, 0},    {0xd3, 7, 0, 1, 0},    {0xd3, 1, 0, 1, 0},    {0xc6, 0, 1, 0, 0},
+    {0xc7, 0, 2, 0, 0},    {0xf6, 0, 1, 0, 0},    {0xf7, 0, 2, 0, 0},    {0xf6, 2, 0, 0, 0},
+    {0xf7, 2, 0, 0, 0},    {0xf7, 3, 0, 0, 0},    {0xf6, 4, 0, 1, 0},    {0xf7, 4, 0, 1, 0},
+    {0xf7, 5, 0, 1, 0},    {0xfe, 0, 0, 0, 0},    {0xfe, 1, 0, 0, 0},    {0xff, 0, 0, 0, 0},
+    {0xff, 1, 0, 0, 0},    {0xff, 6, 0, 0, 0},    {0xff, 6, 0, 0, 2},    {0x8f, 0, 0, 0, 2},
+    {0x69, -1, 2, 1, 0},   {0x6b, -1, 1, 1, 0},   {0x0faf, -1, 0, 1, 0}, {0x0fb6, -1, 0, 0, 0},
+    {0x0fb7, -1, 0, 0, 0}, {0x0fbe, -1, 0, 0, 0}, {0x0fbf, -1, 0, 0, 0}, {0x0f44, -1, 0, 0, 0},
+    {0x0f42, -1, 0, 0, 0}, {0x0f4c, -1, 0, 0, 0}, {0x0f92, 0, 0, 0, 0},  {0x0f95, 0, 0, 0, 0},
+    {0x0f9f, 0, 0, 0, 0},  {0x0fa3, -1, 0, 1, 1}, {0x0fab, -1, 0, 1, 0}, {0x0fba, 5, 1, 1, 0},
+    {0x0fba, 4, 1, 1, 0},  {0x0fa4, -1, 1, 1, 0}, {0x0fbc, -1, 0, 1, 0}, {0x0fb1, -1, 0, 0, 0},
+    {0x0fc1, -1, 0, 0, 0}, {0x0f10, -1, 0, 0, 2}, {0x0f11, -1, 0, 0, 2}, {0x0f58, -1, 0, 0, 1},
+    {0x0f54, -1, 0, 0, 1}, {0x0f28, -1, 0, 0, 2}, {0xd9, 0, 0, 0, 2},    {0xdd, 3, 0, 0, 2},
+    {0xd8, 1, 0, 0, 2},
+};
+
+static void gen_form(struct program *p)
+{
+    const struct form *f = &forms[below(p, sizeof(forms) / sizeof(forms[0]))];
+    bool memory = f->where == MEMORY || (f->where == ANY && one_in(p, 2));
+    bool lock = memory && f->where == ANY && one_in(p, 8) &&
+                (f->opcode < 0x38 ? !(f->opcode & 2)
+                                  : f->opcode == 0x0fb1 || f->opcode == 0x0fc1 || f->opcode == 0xff);
+    struct sizes s = begin(p, memory, lock && f->ext < 2);
+    unsigned reg = f->ext >= 0                         ? (unsigned)f->ext
+                   : f->ext == -2                      ? below(p, 6)
+                   : f->opcode & 1 || f->opcode > 0xff ? pick(p)
+                                                       : below(p, 8);
+
+    if (p->quiet && f->ext == -1 && (reg & 3) == 1 && reg < 6)
+        reg = 0;
+    if (f->opcode > 0xff)
+        byte(p, 0x0f);
+    byte(p, f->opcode & 0xff);
+    modrm(p, s, reg, memory);
+    bytes(p, next(p), f->immediate == 2 ? s.o32 ? 4 : 2 : f->immediate);
+    if (f->undefined)
+        define_flags(p);
+}
+
+/* Short ones, whose operands are implied. */
+static void gen_short(struct program *p)
+{
+    static const uint8_t plain[] = {0x98, 0x99, 0x90, 0xf5, 0xf8, 0xf9, 0xfc, 0xfc, 0xfd,
+                                    0x9e, 0xac, 0xad, 0xaa, 0xab, 0xa4, 0xa5, 0xae, 0xa7,
+                                    0xd7, 0x27, 0x91, 0x93, 0x96, 0xad, 0xa5, 0xab};
+    struct sizes s;
+
+    switch (below(p, 8)) {
+    case 0: /* MOV eAX, [fixed] and back */
+        s = begin(p, false, false);
+        byte(p, 0xa0 | below(p, 4));
+        bytes(p, p->kind == FLAT32 ? AT_DATA + below(p, 0x2000) : below(p, 0x1800), s.a32 ? 4 : 2);
+        return;
+    case 1: /* MOV, INC, DEC, ADD register or eAX, immediate */
+        load(p, pick(p), (uint32_t)next(p), one_in(p, 2));
+        return;
+    case 2:
+        begin(p, false, false);
+        byte(p, 0x40 | below(p, 2) << 3 | pick(p));
+        return;
+    case 3:
+        s = begin(p, false, false);
+        byte(p, 0x05 | below(p, 8) << 3);
+        bytes(p, next(p), s.o32 ? 4 : 2);
+        return;
+    case 4: /* string instructions, sometimes repeated */
+        if (!p->quiet && one_in(p, 3)) {
+            load(p, RCX, below(p, 9), true);
+            byte(p, 0xf3);
+        }
+        s = begin(p, false, false);
+        byte(p, plain[10 + below(p, 8)]);
+        define_flags(p);
+        return;
+    default:
+        begin(p, false, false);
+        byte(p, plain[below(p, sizeof(plain))]);
+        define_flags(p); /* DAA */
+    }
+}
+
+static void gen_stack(struct program *p)
+{
+    static const uint8_t push_segment[] = {0x06, 0x0e, 0x16, 0x1e};
+    struct sizes s;
+    bool flags = one_in(p, 12);
+
+    if (flags)
+        define_flags(p);
+    s = begin(p, false, false);
+    switch (flags ? 7 : below(p, 7)) {
+    case 0:
+    case 1:
+        byte(p, 0x50 | below(p, 8));
+        break;
+    case 2:
+    case 3:
+        byte(p, 0x58 | (p->quiet ? 0 : pick(p)));
+        break;
+    case 4:
+        byte(p, one_in(p, 2) ? 0x68 : 0x6a);
+        bytes(p, next(p), p->code[p->size - 1] == 0x6a ? 1 : s.o32 ? 4 : 2);
+        break;
+    case 5:
+        if (one_in(p, 3))
+            bytes(p, one_in(p, 2) ? 0xa00f : 0xa80f, 2);
+        else
+            byte(p, push_segment[below(p, 4)]);
+        break;
+    case 6:
+        if (p->quiet || one_in(p, 2)) {
+            byte(p, 0x60);
+        } else { /* ENTER, LEAVE */
+            bytes(p, 0xc8 | below(p, 32) << 8 | below(p, 3) << 24, 4);
+            byte(p, 0xc9);
+        }
+        break;
+    default: /* PUSHF, POPF: as they are */
+        byte(p, 0x9c);
+        if (s.o32 != (p->bits == 32))
+            byte(p, 0x66);
+        byte(p, 0x9d);
+    }
+}
+
+/* A segment register but CS: mostly loaded with what there is. */
+static void gen_segment(struct program *p)
+{
+    static const uint8_t registers[] = {ES, ES, DS, DS, FS, GS},
+                         pops[] = {[ES] = 0x07, [DS] = 0x1f, [FS] = 0xa1, [GS] = 0xa9};
+    unsigned seg = registers[below(p, 6)];
+    uint16_t selector = one_in(p, 20) ? 0 : p->selectors[below(p, DATA_SELECTORS)];
+
+    if (p->kind == FLAT32 && seg < FS)
+        selector = p->selectors[0];
+    switch (below(p, 5)) {
+    case 0: /* PUSH, POP */
+        byte(p, 0x68);
+        bytes(p, selector, p->bits == 32 ? 4 : 2);
+        if (seg >= FS)
+            byte(p, 0x0f);
+        byte(p, pops[seg]);
+        break;
+    case 1: /* MOV seg, [offset] */
+        load(p, RBX, p->kind == FLAT32 ? AT_DATA + 0x100 : 0x100, p->bits == 32);
+        bytes(p, p->bits == 32 ? 0x03c736 : 0x07c736, 3); /* MOV [ss:(e)bx], selector */
+        bytes(p, selector, p->bits == 32 ? 4 : 2);
+        bytes(p, 0x8e36, 2);
+        byte(p, seg << 3 | (p->bits == 32 ? 3 : 7));
+        break;
+    case 2: /* LES and others; the frame is given back */
+        if (p->bits == 16)
+            bytes(p, 0x68 | (uint64_t)selector << 8 | (uint64_t)0x68 << 24 | (uint64_t)below(p, 0x1000) << 32,
+                  6);
+        else
+            bytes(p, 0x68, 1), bytes(p, selector, 4), bytes(p, 0x68, 1), bytes(p, below(p, 0x1000), 4);
+        bytes(p, 0xe589, 2); /* MOV eBP, eSP */
+        if (seg >= FS)
+            bytes(p, 0x0f | (seg == FS ? 0xb4 : 0xb5) << 8, 2);
+        else
+            byte(p, seg == ES ? 0xc4 : 0xc5);
+        bytes(p, p->bits == 16 ? 0x76 : 0x75, 1); /* eSI, [eBP] */
+        byte(p, 0);
+        bytes(p, 0xc483 | (p->bits / 4) << 16, 3);
+        break;
+    default:
+        load(p, RAX, selector, false);
+        bytes(p, 0x8e | (0xc0 | seg << 3) << 8, 2);
+    }
+}
+
+static void gen_some(struct program *p, unsigned count);
+
+static void gen_branch(struct program *p)
+{
+    unsigned from, kind = below(p, 10);
+    bool quiet = p->quiet, o32 = p->kind == FLAT32 || (p->bits == 32) != one_in(p, 6);
+    uint32_t at;
+
+    if (kind < 4 || quiet) { /* Jcc, JCXZ over something */
+        if (one_in(p, 6))
+            byte(p, p->kind != FLAT32 && one_in(p, 2) ? 0x66 : 0x67);
+        byte(p, one_in(p, 5) ? 0xe3 : 0x70 | below(p, 16));
+        byte(p, 0);
+        from = p->size;
+        gen_some(p, below(p, 4));
+        p->code[from - 1] = (uint8_t)(p->size - from);
+    } else if (kind < 6) { /* LOOP */
+        load(p, RCX, 1 + below(p, 6), true);
+        from = p->size;
+        p->quiet = true;
+        gen_some(p, 1 + below(p, 3));
+        p->quiet = quiet;
+        if (one_in(p, 5))
+            byte(p, 0x67);
+        byte(p, 0xe0 | below(p, 3));
+        byte(p, 0);
+        p->code[p->size - 1] = (uint8_t)(from - p->size);
+    } else if (kind == 6) { /* CALL over the JMP over what is called */
+        unsigned n = o32 ? 4 : 2;
+
+        if (o32 != (p->bits == 32))
+            byte(p, 0x66);
+        byte(p, 0xe8);
+        bytes(p, 2, n);
+        byte(p, 0xeb);
+        byte(p, 0);
+        from = p->size;
+        gen_some(p, below(p, 3));
+        if (o32 != (p->bits == 32))
+            byte(p, 0x66);
+        if (one_in(p, 3))
+            bytes(p, 0xc2 | below(p, 2) << 9, 3);
+        else
+            byte(p, 0xc3);
+        p->code[from - 1] = (uint8_t)(p->size - from);
+    } else if (kind == 7) { /* through a register: CALL, whose return address is dropped, or JMP */
+        bool call = one_in(p, 2);
+
+        at = (uint32_t)p->s.rip + p->size + (o32 ? 5 : 3) + (o32 != (p->bits == 32) ? 2 : 0) + 2;
+        load(p, RBX, at, o32);
+        if (o32 != (p->bits == 32))
+            byte(p, 0x66);
+        byte(p, 0xff);
+        byte(p, call ? 0xd3 : 0xe3);
+        if (call)
+            bytes(p, 0xc483 | (o32 ? 4 : 2) << 16, 3);
+    } else if (kind == 8) { /* far, to what follows in the other code segment, and back */
+        unsigned n = p->bits == 32 ? 4 : 2;
+
+        byte(p, 0xea);
+        at = (uint32_t)p->s.rip + p->size + n + 2 + p->other_shift;
+        bytes(p, at, n);
+        bytes(p, p->other_code, 2);
+        gen_some(p, below(p, 4));
+        byte(p, 0xea);
+        bytes(p, p->s.rip + p->size + n + 2, n);
+        bytes(p, p->s.seg[CS].selector, 2);
+    } else if (p->kind <= V86) { /* the next MOV's immediate, in this code */
+        bytes(p, 0x06c62e, 3);
+        bytes(p, p->s.rip + p->size + 4, 2);
+        byte(p, below(p, 256));
+        bytes(p, 0xb0, 2);
+    }
+}
+
+static void gen_some(struct program *p, unsigned count)
+{
+    while (count--) {
+        unsigned n = below(p, 16);
+
+        if (n < 9)
+            gen_form(p);
+        else if (n < 12)
+            gen_short(p);
+        else if (n < 14)
+            gen_stack(p);
+        else if (p->quiet)
+            gen_form(p);
+        else
+            gen_segment(p);
+    }
+}
+
+static void random_registers(struct program *p)
+{
+    for (unsigned n = 0; n < 8; n++) {
+        p->s.gpr[n] = (uint32_t)next(p);
+        if (one_in(p, 2))
+            p->s.gpr[n] &= 0x1fff;
+        p->s.zmm[n].u64[0] = next(p);
+        p->s.zmm[n].u64[1] = next(p);
+    }
+    p->s.gpr[RSP] = (p->s.seg[SS].attr & SEG_DB || p->bits == 32 ? 0 : next(p) & 0xffff0000u) | 0x7000;
+    if (one_in(p, 10))
+        p->s.gpr[RSP] = below(p, 40);
+    if (p->kind == FLAT32)
+        p->s.gpr[RSP] = AT_DATA + 0x7000;
+}
+
+static void make(struct program *p, enum kind kind, uint64_t seed)
+{
+    uint32_t rip;
+
+    memset(p, 0, sizeof(*p));
+    p->kind = kind;
+    p->random = seed;
+    p->bits = kind >= CODE32 ? 32 : 16;
+    p->linear = AT_CODE + below(p, 0x3000);
+    rip = one_in(p, 16) ? 0xff00 + below(p, 0x100) : 0x100 + below(p, 0x2000);
+    p->s.cr0 = CR0_ET | CR0_NE | (kind >= V86 ? CR0_PE : 0);
+    p->s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
+    p->s.rflags = FLAG_1;
+    if (kind <= V86)
+        real_segments(p, rip & ~15u);
+    else
+        protected_segments(p, rip);
+    if (kind == V86) {
+        p->s.cpl = 3;
+        p->s.rflags |= FLAG_VM | (one_in(p, 2) ? FLAG_IOPL : 0);
+    }
+    if (kind >= V86 && one_in(p, 3))
+        p->s.cr0 |= CR0_PG | CR0_WP;
+    for (unsigned n = 5 + below(p, 12); n--;)
+        if (one_in(p, 3))
+            gen_branch(p);
+        else
+            gen_some(p, 1 + below(p, 3));
+    define_flags(p);
+    byte(p, 0xf4);
+}
+
+/* --- Running it --------------------------------------------------------------------------------------- */
+
+struct twins {
+    struct rig *soft, *hard; /* interpreted, translated */
+    uint8_t *pattern;        /* what data is at the beginning */
+    uint8_t before[AT_DATA]; /* what else was there before the program */
+    unsigned differences;    /* told by cpu_check() */
+    char what[2000];
+};
+
+struct result {
+    enum cpu_exit exit;
+    uint64_t instructions;
+    struct cpu_fault fault;
+    unsigned faults;
+};
+
+static void differs(void *opaque, const struct cpu_difference *difference)
+{
+    struct twins *t = opaque;
+    size_t length = (size_t)snprintf(t->what, sizeof(t->what), "%.600s", difference->what);
+
+    t->differences++;
+    for (size_t n = 0; n < difference->guest_size; n++)
+        length += (size_t)snprintf(t->what + length, sizeof(t->what) - length, "%02x ", difference->guest[n]);
+}
+
+static struct rig *new_rig(void)
+{
+    struct rig *r = rig_new("max", 0);
+
+    for (uint32_t n = 0; n < 1024; n++) {
+        uint32_t page = n << 12, entry = page | 7;
+
+        entry = page == AT_ABSENT ? 0 : page == AT_READ_ONLY ? page | 5 : entry;
+        memcpy(r->ram + AT_PT + 4 * (n & 1023), &entry, 4);
+    }
+    rig_put64(r, AT_PD, AT_PT | 7);
+    r->log.enabled = 0;
+    return r;
+}
+
+static struct twins *twins_new(bool check)
+{
+    struct twins *t = calloc(1, sizeof(*t));
+    struct program p = {.random = 42};
+    char why[200];
+
+    t->soft = new_rig();
+    t->hard = new_rig();
+    ck_assert_msg(engine_jit.attach(t->hard->cpu, NULL, why, sizeof(why)), "%s", why);
+    if (check)
+        ck_assert(cpu_check(t->hard->cpu, 1, differs, t));
+    t->hard->cpu->jit->hot = 1;
+    t->pattern = malloc(AT_END - AT_DATA);
+    for (unsigned n = 0; n < AT_END - AT_DATA; n++)
+        t->pattern[n] = (uint8_t)next(&p);
+    return t;
+}
+
+static void twins_free(struct twins *t)
+{
+    rig_free(t->soft);
+    rig_free(t->hard);
+    free(t->pattern);
+    free(t);
+}
+
+static void put(struct rig *r, const struct program *p, const uint8_t *pattern)
+{
+    struct cpu_state *s = &r->cpu->s;
+
+    bus_write_block(r->memory, AT_DATA, pattern, AT_END - AT_DATA);
+    bus_write_block(r->memory, AT_GDT, p->gdt, sizeof(p->gdt));
+    if (memcmp(r->ram + p->linear, p->code, p->size)) /* blocks that are there stay */
+        bus_write_block(r->memory, p->linear, p->code, p->size);
+    memcpy(s->gpr, p->s.gpr, sizeof(s->gpr));
+    memcpy(s->zmm, p->s.zmm, sizeof(s->zmm));
+    memcpy(s->seg, p->s.seg, sizeof(s->seg));
+    memset(s->st, 0, sizeof(s->st));
+    s->mxcsr = 0x1f80;
+    s->fcw = 0x37f;
+    s->fsw = 0;
+    s->fptag = 0;
+    s->fip = s->fdp = 0;
+    s->fop = s->fcs = s->fds = 0;
+    s->cpl = p->s.cpl;
+    s->rip = p->s.rip;
+    s->rflags = p->s.rflags;
+    s->cr0 = p->s.cr0;
+    s->cr4 = p->s.cr4;
+    s->cr3 = AT_PD;
+    s->cr2 = 0;
+    s->shadow = 0;
+    s->pending_debug = 0;
+    s->gdtr = (struct table_reg){AT_GDT, sizeof(p->gdt) - 1};
+    s->idtr = (struct table_reg){0, 0};
+    s->activity = CPU_RUNNING;
+    cpu_push(r->cpu);
+    tlb_flush_all(r->cpu);
+}
+
+static struct result run_one(struct rig *r, const struct program *p, const uint8_t *pattern)
+{
+    struct result result = {0};
+    uint64_t before = r->cpu->retired;
+
+    put(r, p, pattern);
+    result.exit = cpu_run(r->cpu, BUDGET);
+    cpu_pull(r->cpu);
+    result.instructions = r->cpu->retired - before;
+    if (result.exit == CPU_EXIT_SHUTDOWN)
+        result.faults = cpu_chain(r->cpu, &result.fault, 1);
+    r->cpu->s.rflags &= ~(uint64_t)FLAG_AF; /* undefined after logical operations */
+    return result;
+}
+
+/*
+ * Whether the program, interpreted step by step, makes flags that the manual leaves undefined and doesn't
+ * define them next: it does when it jumped into the middle of an instruction, or out of itself.
+ */
+static bool goes_astray(struct twins *t, const struct program *p)
+{
+    struct cpu *cpu = t->soft->cpu;
+
+    bus_write_block(t->soft->memory, 0, t->before, sizeof(t->before));
+    put(t->soft, p, t->pattern);
+    for (unsigned n = 0; n < BUDGET && cpu->s.activity == CPU_RUNNING; n++) {
+        struct insn i = {0};
+        uint8_t text[18] = {0};
+        unsigned attr, length;
+
+        cpu_peek(cpu, (uint32_t)(cpu->s.seg[CS].base + cpu->s.rip), text, sizeof(text));
+        if (text[0] == 0xfb) /* STI: translated code notes its shadow for longer than it lasts (system.c) */
+            return true;
+        length = decode(cpu, cpu->mode, text, 16, 0, 0, &i, &attr);
+        if (length && i.row != UINT16_MAX && opcode_rows[i.row].flags_undefined & ~FLAG_AF &&
+            (text[length] != 0x39 || text[length + 1] != 0xc8 ||
+             cpu->s.rip + length + 1 > cpu->s.seg[CS].limit))
+            return true;
+        cpu_step(cpu);
+    }
+    return false;
+}
+
+/* In what the two ended differently; false: in nothing. */
+static bool differ(const struct twins *t, const struct result *x, const struct result *y, char *what,
+                   size_t size)
+{
+    const struct cpu_state *a = &t->soft->cpu->s, *b = &t->hard->cpu->s;
+    uint32_t n = 0;
+    char where[80] = "";
+
+    if (x->exit != y->exit || x->faults != y->faults || x->fault.vector != y->fault.vector ||
+        x->fault.error != y->fault.error || x->fault.rip != y->fault.rip)
+        snprintf(what, size, "exits %d and %d, exceptions %u(%x) at %llx and %u(%x) at %llx", (int)x->exit,
+                 (int)y->exit, x->fault.vector, x->fault.error, (unsigned long long)x->fault.rip,
+                 y->fault.vector, y->fault.error, (unsigned long long)y->fault.rip);
+    else if (!fields_equal(cpu_state_fields, a, b, where, sizeof(where)))
+        snprintf(what, size, "%s differs; RIP %llx and %llx, RFLAGS %llx and %llx", where,
+                 (unsigned long long)a->rip, (unsigned long long)b->rip, (unsigned long long)a->rflags,
+                 (unsigned long long)b->rflags);
+    else if (x->instructions != y->instructions)
+        snprintf(what, size, "%llu and %llu instructions", (unsigned long long)x->instructions,
+                 (unsigned long long)y->instructions);
+    else if (!memcmp(t->soft->ram, t->hard->ram, AT_END))
+        return false;
+    else {
+        while (t->soft->ram[n] == t->hard->ram[n])
+            n++;
+        snprintf(what, size, "memory at %x differs: %02x and %02x", n, t->soft->ram[n], t->hard->ram[n]);
+    }
+    return true;
+}
+
+/* False: the program did not come to its end, or did what isn't defined. */
+static bool run_both(struct twins *t, const struct program *p, uint64_t seed)
+{
+    const char *name = kind_names[p->kind];
+    struct result x, y;
+    char what[200];
+
+    memcpy(t->before, t->soft->ram, sizeof(t->before));
+    x = run_one(t->soft, p, t->pattern);
+    y = run_one(t->hard, p, t->pattern);
+    ck_assert_msg(!t->differences, "%s, program %llu: %s", name, (unsigned long long)seed, t->what);
+    if (x.exit == CPU_EXIT_KICK || y.exit == CPU_EXIT_KICK)
+        return false;
+    if (!differ(t, &x, &y, what, sizeof(what)))
+        return true;
+    ck_assert_msg(goes_astray(t, p), "%s, program %llu: %s", name, (unsigned long long)seed, what);
+    bus_write_block(t->hard->memory, 0, t->soft->ram, AT_END);
+    return false;
+}
+
+static void run_programs(enum kind kind, bool check, uint64_t first, unsigned count)
+{
+    struct twins *t = twins_new(check);
+    unsigned ended = 0, faults = 0;
+    struct program p;
+
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        make(&p, kind, seed);
+        for (unsigned round = 0; round < 3; round++) {
+            random_registers(&p);
+            ended += run_both(t, &p, seed);
+            faults += t->soft->cpu->s.activity == CPU_SHUTDOWN;
+        }
+    }
+    ck_assert_uint_gt(ended, 3 * count * 9 / 10);
+    ck_assert_uint_gt(faults, count / 4);
+    ck_assert_uint_lt(faults, 3 * count);
+    twins_free(t);
+}
+
+START_TEST(random_programs)
+{
+    run_programs((enum kind)_i, false, 1, 1000);
+}
+END_TEST
+
+START_TEST(random_programs_in_lockstep)
+{
+    run_programs((enum kind)_i, true, 100001, 200);
+}
+END_TEST
+
+Suite *jit_segments_suite(void)
+{
+    Suite *s = suite_create("jit_segments");
+    TCase *tc = tcase_create("translated code in segments");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, random_programs, 0, KINDS);
+    tcase_add_loop_test(tc, random_programs_in_lockstep, 0, KINDS);
+    suite_add_tcase(s, tc);
+    return s;
+}
+
+#else
+
+Suite *jit_segments_suite(void)
+{
+    return suite_create("jit_segments");
+}
+
+#endif

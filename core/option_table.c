@@ -90,6 +90,11 @@ const struct option_row option_table[] = {
      "tftp=FOLDER, bootfile=NAME. Of tap: ifname=NAME, script=FILE and downscript=FILE, which are run with the name when "
      "it starts and in the end. Up to four.",
      set_net, AT(net)},
+    {"share", 0, "TAG=FOLDER", NULL, WIRES,
+     "A folder of this host that the guest can mount: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt. Behind it, with "
+     "commas: readonly; owners=mapped keeps what the guest says of owners, modes and devices in attributes of the files, "
+     "instead of owners=host, which sets it on the host as far as that lets. Up to eight.",
+     set_share, AT(share)},
     {"display", 0, "KIND", "auto", WIRES,
      "Where the guest's screen is shown: sdl, a window of the desktop; text, its text modes in this "
      "terminal, with the "

@@ -147,7 +147,7 @@ static bool refuse_long(int result, const struct option_row *row, const char *wo
 }
 
 /* getopt's long and short tables, made from ours; a row's value is its index plus FIRST. */
-enum { ROWS_MAX = 64, FIRST = 256 };
+enum { ROWS_MAX = 128, FIRST = 256 };
 
 static void make_getopt_tables(struct option *longs, char *shorts)
 {

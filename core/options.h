@@ -103,6 +103,20 @@ struct net_option {
 /* A card on a user network, without anything special. */
 extern const struct net_option net_option_usual;
 
+#define OPTIONS_SHARES  8
+#define OPTIONS_TAG_MAX 31
+
+/* A folder of the host that the guest can mount: TAG=FOLDER[,readonly][,owners=WHOSE]. */
+struct share_option {
+    const char *tag, *path; /* path NULL: none */
+    bool read_only;
+    enum owners_option {
+        OWNERS_USUAL,
+        OWNERS_HOST,   /* the host's own */
+        OWNERS_MAPPED, /* what the guest sets is kept beside the files */
+    } owners;
+};
+
 /* What ends the run with a crash report: WHAT[,WHAT]... */
 struct stop_on_option {
     bool panic;          /* a line on the first serial port says so */
@@ -114,6 +128,8 @@ struct options {
     const char *image;
     struct drive_option image_drive;      /* the same, if it is a drive's */
     const char *kernel, *initrd, *append; /* NULL when not given */
+    struct share_option root;             /* the root file system's folder; without a tag */
+    const char *modules;                  /* a folder with its kernel's modules; NULL: where they usually are */
     const char *bios, *boot;              /* boot: letters of "acdn" */
     bool boot_menu;
     struct drive_option disk[OPTIONS_DISKS], cdrom[OPTIONS_DISCS], floppy[OPTIONS_FLOPPIES];
@@ -137,6 +153,8 @@ struct options {
     const char *debugcon, *parallel;
     struct net_option net[OPTIONS_NETS];
     unsigned nets;
+    struct share_option share[OPTIONS_SHARES];
+    unsigned shares;
     bool no_net; /* it is none that was asked for; otherwise, with no nets, nothing was said */
     const char *display;
     const char *screenshot;

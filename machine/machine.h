@@ -24,6 +24,7 @@
 #include "core/log.h"
 #include "core/net.h"
 #include "core/options.h"
+#include "core/share.h"
 #include "host/file.h"
 #include "host/loop.h"
 #include "host/ram.h"
@@ -117,6 +118,9 @@ struct machine {
 
     struct net *net[OPTIONS_NETS]; /* the hosts' ends of the network cards' cables */
     unsigned nets;
+
+    struct share *share[OPTIONS_SHARES + 1];
+    unsigned shares;
 
     struct host_ram *vram; /* NULL: no graphics adapter */
     struct vga *vga;
@@ -289,6 +293,11 @@ void virtio_set_functions(struct machine *machine);
 bool network_build(struct machine *machine, char *why, size_t why_size);
 void network_close(struct machine *machine);
 void network_set_cards(struct machine *machine);
+
+/* shares.c: the folders that the options name, and their devices; closes them, the devices being gone. */
+#define ROOT_TAG "oxbow-root"
+bool shares_build(struct machine *machine, char *why, size_t why_size);
+void shares_close(struct machine *machine);
 
 /* stop_on.c: reads along the serial port; when the CPU exists, sets its stops (false: out of memory). */
 bool stop_on_build(struct machine *machine, char *why, size_t why_size);

@@ -16,6 +16,7 @@
  *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
  *             01.3  power management, SMBus                       02.0  VGA
  *             03.0 to 06.0  network cards
+ *             10.0 to 18.0  folders of the host
  *
  *     IRQ     0 PIT or HPET   1 keyboard   3 COM2, COM4   4 COM1, COM3   8 RTC or HPET   9 ACPI (SCI)   12
  * mouse 6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told
@@ -346,7 +347,8 @@ static bool wire_peripherals(struct machine *m, char *why, size_t why_size)
     return add(m, &fdc_class, m->fdc) &&
            (!m->parallel ||
             add(m, &parallel_class, parallel_new(m->ports, LPT1, isa_input(m, 7, ISA_CARD), m->parallel))) &&
-           (!screen_wanted(m) || screen_build(m, why, why_size)) && network_build(m, why, why_size);
+           (!screen_wanted(m) || screen_build(m, why, why_size)) && network_build(m, why, why_size) &&
+           shares_build(m, why, why_size);
 }
 
 /* What is there for firmware alone. */
@@ -444,6 +446,7 @@ void pc_free(struct machine *m)
         chip->class->free(chip->device);
     }
     network_close(m);
+    shares_close(m);
     cpu_free(m->cpu);
     apic_bus_free(m->apic_bus);
     pci_bus_free(m->pci_bus);

@@ -816,7 +816,7 @@ START_TEST(places_that_become_links_stay_places)
 
     ck_assert_int_eq(walk(2, "dir"), 0);
     ck_assert_int_eq(walk(3, "file"), 0);
-    char old[200];
+    char old[400];
     snprintf(old, sizeof(old), "%s", in("dir"));
     ck_assert_int_eq(rename(old, in("elsewhere")), 0);
     ck_assert_int_eq(symlink(folder, old), 0);
@@ -847,7 +847,7 @@ END_TEST
 /* A folder that the host moved out leads up to nowhere. */
 START_TEST(up_from_outside_leads_nowhere)
 {
-    char moved[200], old[200];
+    char moved[400], old[400];
 
     ck_assert_int_eq(walk(2, "dir/deep"), 0);
     snprintf(old, sizeof(old), "%s", in("dir"));
@@ -1059,7 +1059,7 @@ END_TEST
 START_TEST(numbers_outnumber_descriptors)
 {
     struct attributes first, again;
-    char name[40], from[200];
+    char name[40], from[400];
 
     server->paths_max = 20;
     ck_assert_int_eq(walk(2, "dir/deep"), 0);

@@ -44,7 +44,7 @@ static const struct interface {
     [DRIVE_IDE] = {"ide", "IDE", IDE_PLACES, attach_ide, name_ide},
     [DRIVE_VIRTIO] = {"virtio", "virtio", OPTIONS_DISKS, virtio_attach_disk, NULL},
     [DRIVE_AHCI] = {"ahci", "AHCI", AHCI_PORTS, storage_attach_ahci, NULL},
-    [DRIVE_NVME] = {"nvme", "NVMe", 8, NULL, NULL},
+    [DRIVE_NVME] = {"nvme", "NVMe", 8, storage_attach_nvme, NULL},
 };
 
 /* The how manieth of its interface disk `n` is. */

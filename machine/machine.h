@@ -282,6 +282,7 @@ bool drives_change(struct machine *machine, const char *name, const struct drive
  * controllers the addresses and interrupts that a BIOS would. */
 bool storage_attach_ahci(struct machine *machine, unsigned number, struct block *medium);
 bool storage_attach_ahci_cdrom(struct machine *machine);
+bool storage_attach_nvme(struct machine *machine, unsigned number, struct block *medium);
 void storage_set_controllers(struct machine *machine);
 
 /* virtio.c: plugs a disk in; gives all virtio functions the addresses and interrupts that a BIOS would. */

@@ -1,8 +1,10 @@
 /*
- * storage.c - the PCI controllers of disks that aren't IDE's: one for all SATA disks, and one for each NVMe disk. They
- * are made when the first disk for them is plugged in, in the first free of the slots that are theirs.
+ * storage.c - the PCI controllers of disks that aren't IDE's: one for all SATA disks, and one for each NVMe
+ * disk. They are made when the first disk for them is plugged in, in the first free of the slots that are
+ * theirs.
  */
 #include "devices/ahci.h"
+#include "devices/nvme.h"
 #include "devices/piix.h"
 #include "machine/machine.h"
 
@@ -65,6 +67,17 @@ bool storage_attach_ahci(struct machine *m, unsigned number, struct block *mediu
 bool storage_attach_ahci_cdrom(struct machine *m)
 {
     return have_ahci(m) && ahci_attach_cdrom(m->ahci, CDROM_PORT, &m->cdrom_slot);
+}
+
+bool storage_attach_nvme(struct machine *m, unsigned number, struct block *medium)
+{
+    struct nvme_wires wires = {
+        .pci = m->pci_bus, .memory = m->memory, .disk = medium, .number = number, .log = m->log};
+
+    if (!have_place(m, &wires.slot))
+        return false;
+    wires.irq = piix_interrupt(m->piix, wires.slot, 1);
+    return add(m, &nvme_class, nvme_new(&wires));
 }
 
 /* The first memory BAR: the SATA controller's is its last. */

@@ -55,6 +55,7 @@
     X(net) \
     X(ne2k) \
     X(options) \
+    X(nvme) \
     X(pci) \
     X(pci_msi) \
     X(pic) \
@@ -102,6 +103,7 @@
     X(i8042) \
     X(ioapic) \
     X(lapic) \
+    X(nvme) \
     X(pci) \
     X(ne2k) \
     X(pci_msi) \

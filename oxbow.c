@@ -12,6 +12,7 @@
 #include "cpu/cpu.h"
 #include "debug/ctl.h"
 #include "debug/test_command.h"
+#include "machine/image_command.h"
 #include "machine/machine.h"
 #include "machine/qemu_arguments.h"
 
@@ -161,6 +162,7 @@ static int qemu(int argc, char **argv)
 static const struct command_row commands[] = {
     {"accel", "", "Lists the engines, and what this host offers or lacks for each.", accel_command},
     {"ctl", "PATH [COMMAND...]", "Controls the machine whose --control is unix:PATH.", ctl_main},
+    {"image", "COMMAND...", "Makes, describes, checks, converts and changes disk images.", image_command},
     {"qemu", "[QEMU-OPTION]...", "Runs what QEMU's command line describes.", qemu},
     {"test", "[OPTION]... IMAGE...", "Boots kernels and says which of them did well.", test},
     {.name = NULL},

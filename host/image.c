@@ -16,6 +16,7 @@
 #include "host/image_file.h"
 
 const struct image_format *const image_formats[] = {
+    &image_qcow2_format,
     &image_raw_format,
     NULL,
 };
@@ -26,7 +27,7 @@ static const struct {
     unsigned offset, size;
     const char *magic, *name;
 } unread[] = {
-    {0, 4, "QFI\xfb", "qcow2"},         {0, 4, "KDMV", "vmdk"},
+    {0, 4, "QFI\xfb", "qcow"},          {0, 4, "KDMV", "vmdk"},
     {0, 8, "vhdxfile", "vhdx"},         {0, 8, "conectix", "vpc"},
     {64, 4, "\x7f\x10\xda\xbe", "vdi"},
 };

@@ -38,6 +38,7 @@ struct image_info {
     uint32_t cluster_size; /* bytes that are allocated together */
     unsigned version;
     char backing[1024], backing_format[16]; /* as recorded; empty: none */
+    char backing_path[4096];                /* where that is; empty: it may not be opened */
     const char *compression;                /* NULL: none */
     bool dirty, corrupt, lazy_refcounts;
     unsigned refcount_bits;
@@ -98,7 +99,6 @@ struct image_options {
      * named in the image, or a path that is taken in place of the recorded one. NULL: none of these.
      */
     const char *backing;
-    bool compressed; /* output: whole clusters are written compressed */
     struct log *log;
     /* The image that this one is behind, and its options; NULL: none. */
     const struct image_options *above;

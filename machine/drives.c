@@ -21,6 +21,12 @@ static const struct {
     unsigned channel, unit;
 } ide_places[IDE_PLACES] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
 
+void drives_ide_place(unsigned number, unsigned *channel, unsigned *unit)
+{
+    *channel = ide_places[number].channel;
+    *unit = ide_places[number].unit;
+}
+
 static bool attach_ide(struct machine *m, unsigned number, struct block *medium)
 {
     return ide_attach_disk(m->ide, ide_places[number].channel, ide_places[number].unit, medium);
@@ -48,7 +54,7 @@ static const struct interface {
 };
 
 /* The how manieth of its interface disk `n` is. */
-static unsigned number_of(const struct machine *m, unsigned n)
+unsigned drives_number(const struct machine *m, unsigned n)
 {
     unsigned number = 0;
 
@@ -154,7 +160,7 @@ static bool check_places(const struct machine *m, char *why, size_t why_size)
                      m->disk[n].path, interface->word, interface->title);
             return false;
         }
-        if (number_of(m, n) >= interface->most) {
+        if (drives_number(m, n) >= interface->most) {
             snprintf(why, why_size,
                      "--disk %.100s: there is room for %u %s disks; leave one out, or use another interface (if=)",
                      m->disk[n].path, interface->most, interface->title);
@@ -262,7 +268,7 @@ bool drives_attach(struct machine *m, struct ide *ide)
 {
     m->ide = ide;
     for (unsigned n = 0; n < m->disks; n++)
-        if (!interfaces[m->disk[n].interface].attach(m, number_of(m, n), m->disk_media[n]))
+        if (!interfaces[m->disk[n].interface].attach(m, drives_number(m, n), m->disk_media[n]))
             return false;
     if (sata_cdrom(m))
         return storage_attach_ahci_cdrom(m);
@@ -309,9 +315,9 @@ void drives_name(const struct machine *m, unsigned n, char *name, size_t size)
     const struct interface *interface = &interfaces[m->disk[n].interface];
 
     if (interface->name)
-        interface->name(number_of(m, n), name, size);
+        interface->name(drives_number(m, n), name, size);
     else
-        snprintf(name, size, "%s%u", interface->word, number_of(m, n));
+        snprintf(name, size, "%s%u", interface->word, drives_number(m, n));
 }
 
 struct block_slot *drives_slot(struct machine *m, const char *name)

@@ -89,12 +89,17 @@ static void write_equipment(struct machine *m)
     rtc_set_cmos(m->rtc, CMOS_CPUS, (uint8_t)(m->options->cpus - 1));
 }
 
+static const char *boot_letters(const struct machine *m)
+{
+    return m->options->boot ? m->options->boot : m->boot_order ? m->boot_order : DEFAULT_ORDER;
+}
+
 /* The kinds of drives that SeaBIOS tries, best first, by its numbers: 1 floppy, 2 disk, 3 CD-ROM, 4 network.
  */
 static void write_boot_order(struct machine *m)
 {
     static const char letters[] = "acdn";
-    const char *order = m->options->boot ? m->options->boot : m->boot_order ? m->boot_order : DEFAULT_ORDER;
+    const char *order = boot_letters(m);
     unsigned kinds[3] = {0};
 
     for (unsigned i = 0; i < 3 && order[i]; i++) {
@@ -127,11 +132,13 @@ static bool add_number(struct fw_cfg *cfg, unsigned item, uint16_t value)
 
 bool firmware_add_files(struct machine *m, struct fw_cfg *cfg)
 {
+    char order[4096];
     const struct firmware_config config = {
         .ram_size = m->ram->size,
         .cpus = m->options->cpus,
         .vga = m->vram,
         .version = PACKAGE_VERSION,
+        .boot_order = boot_order_list(m, boot_letters(m), order, sizeof(order)) ? order : NULL,
     };
     const struct firmware_sink sink = {add_file, cfg};
 

@@ -280,6 +280,7 @@ bool drives_change(struct machine *machine, const char *name, const struct drive
 
 /* storage.c: plug drives into controllers that are made when there is none yet, false when that can't be done; give the
  * controllers the addresses and interrupts that a BIOS would. */
+#define STORAGE_CDROM_PORT 5 /* where a CD-ROM drive is on the SATA controller */
 bool storage_attach_ahci(struct machine *machine, unsigned number, struct block *medium);
 bool storage_attach_ahci_cdrom(struct machine *machine);
 bool storage_attach_nvme(struct machine *machine, unsigned number, struct block *medium);
@@ -288,6 +289,14 @@ void storage_set_controllers(struct machine *machine);
 /* virtio.c: plugs a disk in; gives all virtio functions the addresses and interrupts that a BIOS would. */
 bool virtio_attach_disk(struct machine *machine, unsigned number, struct block *medium);
 void virtio_set_functions(struct machine *machine);
+
+/*
+ * boot_order.c: devices' paths in the order of the letters, for SeaBIOS; false when it needs none. Where an IDE disk is, and
+ * the how manieth of its interface disk n is (drives.c).
+ */
+bool boot_order_list(struct machine *machine, const char *letters, char *text, size_t size);
+void drives_ide_place(unsigned number, unsigned *channel, unsigned *unit);
+unsigned drives_number(const struct machine *machine, unsigned n);
 
 /* network.c: the networks that the options name, and their cards; closes them, the cards being gone; gives the cards the
  * addresses and interrupts that a BIOS would. */

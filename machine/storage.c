@@ -15,8 +15,6 @@
 #define REGISTERS      0xFEA00000u
 #define REGISTERS_STEP 0x4000u
 
-#define CDROM_PORT (AHCI_PORTS - 1)
-
 static uint32_t config(struct machine *m, unsigned slot, unsigned reg)
 {
     return pci_config_read(m->pci_bus, 0, PCI_DEVFN(slot, 0), reg, 4);
@@ -66,7 +64,7 @@ bool storage_attach_ahci(struct machine *m, unsigned number, struct block *mediu
 
 bool storage_attach_ahci_cdrom(struct machine *m)
 {
-    return have_ahci(m) && ahci_attach_cdrom(m->ahci, CDROM_PORT, &m->cdrom_slot);
+    return have_ahci(m) && ahci_attach_cdrom(m->ahci, STORAGE_CDROM_PORT, &m->cdrom_slot);
 }
 
 bool storage_attach_nvme(struct machine *m, unsigned number, struct block *medium)

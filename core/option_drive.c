@@ -104,6 +104,17 @@ static bool take_bps(const struct reading *r, const char *name, const char *valu
     return refuse(r, name, value, "give bytes a second, like 20M");
 }
 
+static bool take_queues(const struct reading *r, const char *name, const char *value)
+{
+    char *end;
+    unsigned long queues = strtoul(value, &end, 10);
+
+    if (!isdigit((unsigned char)*value) || *end || !queues || queues > DRIVE_QUEUES)
+        return refuse(r, name, value, "give a number from 1 to 16");
+    r->drive->queues = (unsigned)queues;
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*take)(const struct reading *r, const char *name, const char *value);
@@ -112,6 +123,7 @@ static const struct {
     {"readonly", take_read_only, true}, {"snapshot", take_snapshot, true}, {"discard", take_discard, false},
     {"if", take_interface, false},      {"format", take_format, false},    {"backing", take_backing, false},
     {"iops", take_iops, false},         {"bps", take_bps, false},
+    {"queues", take_queues, false},
 };
 
 /* Whether `part` is one of the table's. */

@@ -28,8 +28,8 @@ const struct option_row option_table[] = {
      "A disk image (raw, qcow2, or another format that is recognised) or block device; up to 16. Behind it, with "
      "commas: readonly (the guest can't write), snapshot (what it writes is gone at the end), "
      "if=ide|virtio|ahci|nvme (how it is connected; ide, of which there are four), format=NAME (it isn't guessed), "
-     "discard=off (what the guest discards keeps its space), iops=N and bps=SIZE (limits a second), backing=yes or "
-     "backing=FILE (a qcow2 image's backing file outside its folder may be opened; or FILE is, in its place).",
+     "discard=off (what the guest discards keeps its space), queues=N (of virtio, up to 16; one), iops=N and bps=SIZE "
+     "(limits a second), backing=yes or backing=FILE (a qcow2 image's backing file outside its folder may be opened; or FILE is, in its place).",
      set_disk, AT(disk)},
     {"cdrom", 0, "FILE", NULL, BOOT,
      "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the "
@@ -81,6 +81,12 @@ const struct option_row option_table[] = {
      set_text, AT(debugcon)},
     {"parallel", 0, "WHERE", NULL, WIRES,
      "Adds a parallel port and says, like --serial, where what is printed goes.", set_text, AT(parallel)},
+    {"device", 0, "DEVICE", NULL, WIRES,
+     "Adds a virtio device: virtio-rng (randomness); virtio-balloon (memory that the guest gives back, as the monitor's "
+     "\"balloon\" asks for); virtio-console,to=WHERE (a console, WHERE as for --serial); virtio-port,name=NAME,to=WHERE (a "
+     "port that programs in the guest find by its name); virtio-keyboard, virtio-mouse, or virtio-tablet (the desktop's "
+     "pointer is the guest's). Up to 16 of them.",
+     set_device, AT(device)},
     {"net", 0, "NETWORK", NULL, WIRES,
      "Adds a network card: user, a network of the guest's own; tap, an interface of the host; socket:PATH, a cable to "
      "another Oxbow with the same PATH; or none (without --net there is a user network). Behind it, with commas: "

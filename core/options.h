@@ -43,6 +43,7 @@ struct drive_option {
     const char *backing; /* "yes": any that the image names may be opened; a path: in its place; NULL: only near it */
     bool keep_discarded; /* what the guest discards keeps its space on the host */
     uint64_t iops, bps;  /* requests and bytes a second at most; 0: no limit */
+    unsigned queues;     /* of a virtio disk; 0: as usual */
 };
 
 /* What of translated code is printed: ADDRESS|all[,FILE]. */
@@ -123,6 +124,25 @@ struct stop_on_option {
     uint32_t exceptions; /* bit n: exception n */
 };
 
+#define OPTIONS_DEVICES  16
+#define DEVICE_NAME_SIZE 64
+#define DRIVE_QUEUES     16 /* at most */
+
+/* A device without a place of its own among the options: NAME[,PART=VALUE]... */
+struct device_option {
+    enum device_kind {
+        DEVICE_RNG,
+        DEVICE_BALLOON,
+        DEVICE_CONSOLE,
+        DEVICE_PORT,
+        DEVICE_KEYBOARD,
+        DEVICE_MOUSE,
+        DEVICE_TABLET,
+    } kind;
+    const char *to;   /* of consoles and ports: where it leads; otherwise NULL */
+    const char *name; /* of ports; otherwise NULL */
+};
+
 struct options {
     enum options_action action;
     const char *image;
@@ -151,6 +171,8 @@ struct options {
     unsigned serials;
     bool serials_weak; /* the next --serial replaces them all */
     const char *debugcon, *parallel;
+    struct device_option device[OPTIONS_DEVICES];
+    unsigned devices;
     struct net_option net[OPTIONS_NETS];
     unsigned nets;
     struct share_option share[OPTIONS_SHARES];

@@ -236,6 +236,12 @@ bool virtio_available(struct virtio_queue *queue);
 size_t virtio_read(const struct virtio_chain *chain, size_t offset, void *data, size_t size);
 size_t virtio_write(const struct virtio_chain *chain, size_t offset, const void *data, size_t size);
 
+/* Where piece `n` of `in` is in guest memory. */
+static inline uint64_t virtio_in_address(const struct virtio_chain *chain, unsigned n)
+{
+    return chain->address[chain->out_count + n];
+}
+
 /*
  * The pieces of iov[0..count) from byte `offset` on, `size` bytes or as many as there are, into `part` (room
  * for `count`). Returns how many pieces they are.

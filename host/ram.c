@@ -82,6 +82,17 @@ struct host_ram *host_ram_new(uint64_t size, char *why, size_t why_size)
     return ram;
 }
 
+void host_ram_release(struct host_ram *ram, uint8_t *at, size_t size)
+{
+    uint64_t offset = (uint64_t)(at - ram->base);
+
+    if (at < ram->base || offset >= ram->size || size > ram->size - offset || offset % PAGE || size % PAGE)
+        return;
+    /* A host that can't punch holes keeps the memory, but the guest must not find its old bytes. */
+    if (madvise(at, size, MADV_REMOVE))
+        memset(at, 0, size);
+}
+
 void host_ram_free(struct host_ram *ram)
 {
     if (!ram)

@@ -19,6 +19,8 @@ struct host_ram {
  * refuses; then `why` says in a phrase what and why.
  */
 struct host_ram *host_ram_new(uint64_t size, char *why, size_t why_size);
+/* Gives memory back to the host: these whole pages read as zeroes from now on. Outside guest RAM it does nothing. */
+void host_ram_release(struct host_ram *ram, uint8_t *at, size_t size);
 void host_ram_free(struct host_ram *ram);
 
 #endif

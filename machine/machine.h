@@ -21,6 +21,7 @@
 #include "core/clock.h"
 #include "core/device.h"
 #include "core/display.h"
+#include "core/input.h"
 #include "core/log.h"
 #include "core/net.h"
 #include "core/options.h"
@@ -119,6 +120,10 @@ struct machine {
     struct net *net[OPTIONS_NETS]; /* the hosts' ends of the network cards' cables */
     unsigned nets;
 
+    struct virtio_balloon *balloon;       /* NULL: none, as for the next */
+    struct virtio_input *virtio_input[3]; /* by enum virtio_input_kind */
+    struct chardev *device_stream[OPTIONS_DEVICES];
+
     struct share *share[OPTIONS_SHARES + 1];
     unsigned shares;
 
@@ -198,12 +203,24 @@ void machine_nmi(struct machine *machine);
 /* A stream as --serial and others name them, for the monitor. NULL with a line in `why`. */
 struct chardev *machine_open_stream(struct machine *machine, const char *where, char *why, size_t why_size);
 
-/* With the lock: a key by its HID usage; text, false when memory ran out; a PCI function's configuration; the
- * `number`th chip of a class, NULL when there is none. */
+/* With the lock: a key by its HID usage, or a pointer's motion (input_sink.pointer), for the device that the guest uses;
+ * text, false when memory ran out; a PCI function's configuration; the `number`th chip of a class, NULL when there is
+ * none. */
 void machine_key(struct machine *machine, unsigned usage, bool down);
+void machine_pointer(struct machine *machine, int dx, int dy, int wheel, unsigned buttons);
 bool machine_type(struct machine *machine, const char *text);
 uint32_t machine_pci_read(struct machine *machine, unsigned devfn, unsigned reg, unsigned size);
 const struct machine_chip *machine_chip(const struct machine *machine, const char *name, unsigned number);
+
+/*
+ * virtio.c, with the lock: has the guest keep `memory` bytes and give the rest back; what it keeps, and what it said of
+ * it when it was asked last (UINT64_MAX: nothing), and asks it again. False: there is no balloon.
+ */
+struct machine_memory {
+    uint64_t actual, free, total, available; /* bytes */
+};
+bool machine_balloon_set(struct machine *machine, uint64_t memory);
+bool machine_balloon(struct machine *machine, struct machine_memory *memory);
 
 /*
  * stops.c: who wants to know when the CPU comes to a stop that cpu_stop_add() asked for (all are told, and look for hits
@@ -245,12 +262,12 @@ bool machine_file_read(const char *path, struct options *options, char *why, siz
 /* For machine/ itself. pc.c: makes and wires all chips and the CPU; undoes that, whatever of it was done. */
 bool pc_build(struct machine *machine, char *why, size_t why_size);
 void pc_free(struct machine *machine);
+/* An ISA interrupt line's end for one of those who pull at it. */
+struct irq isa_input(struct machine *machine, int line, enum isa_source source);
 
 /* memory.c: RAM and BIOS in the map, without shadow RAM; and a pci_host_wires.shadow of the machine. */
 bool memory_build(struct machine *machine);
 void memory_shadow(void *opaque, uint32_t base, uint32_t size, bool read, bool write);
-/* An ISA interrupt line's end for one of those who pull at it. */
-struct irq isa_input(struct machine *machine, int line, enum isa_source source);
 
 /* firmware.c: reads the BIOS; exit status or 0. */
 int firmware_read(struct machine *machine, char *why, size_t why_size);
@@ -286,9 +303,14 @@ bool storage_attach_ahci_cdrom(struct machine *machine);
 bool storage_attach_nvme(struct machine *machine, unsigned number, struct block *medium);
 void storage_set_controllers(struct machine *machine);
 
-/* virtio.c: plugs a disk in; gives all virtio functions the addresses and interrupts that a BIOS would. */
+/* virtio.c: plugs a disk in; makes what --device names; closes its streams, the devices being gone; gives all virtio
+ * functions the addresses and interrupts that a BIOS would. */
 bool virtio_attach_disk(struct machine *machine, unsigned number, struct block *medium);
+bool virtio_build(struct machine *machine, char *why, size_t why_size);
+void virtio_close(struct machine *machine);
 void virtio_set_functions(struct machine *machine);
+/* Whether the guest uses the input device of this enum virtio_input_kind; then this is where input goes. */
+bool virtio_input_route(const struct machine *machine, unsigned kind, struct input_sink *sink);
 
 /*
  * boot_order.c: devices' paths in the order of the letters, for SeaBIOS; false when it needs none. Where an IDE disk is, and
@@ -340,6 +362,8 @@ void viewer_poll(struct machine *machine);
 /* Somebody else has asked the display what changed: shows all of it anew. */
 void viewer_refresh_all(struct machine *machine);
 void viewer_close(struct machine *machine);
+/* With the lock: the guest has an absolute pointer now, or none any more. */
+void viewer_route_pointer(struct machine *machine);
 
 /*
  * engines.c: the guest's processor: what --cpu says; without it, the default one less what engines lack that are named

@@ -7,6 +7,7 @@
 #include "devices/acpi_pm.h"
 #include "devices/pci.h"
 #include "devices/ps2.h"
+#include "devices/virtio_input.h"
 #include "machine/machine.h"
 
 void machine_look(struct machine *m)
@@ -42,7 +43,16 @@ void machine_key(struct machine *m, unsigned usage, bool down)
 {
     struct input_sink sink = ps2_keyboard_sink(m->keyboard);
 
+    virtio_input_route(m, VIRTIO_KEYBOARD, &sink);
     sink.key(sink.opaque, usage, down);
+}
+
+void machine_pointer(struct machine *m, int dx, int dy, int wheel, unsigned buttons)
+{
+    struct input_sink sink = ps2_mouse_sink(m->mouse);
+
+    virtio_input_route(m, VIRTIO_MOUSE, &sink);
+    sink.pointer(sink.opaque, dx, dy, wheel, buttons);
 }
 
 bool machine_type(struct machine *m, const char *text)

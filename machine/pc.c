@@ -319,9 +319,9 @@ static bool wire_bridges(struct machine *m)
     for (int n = 0; n < ISA_LINES; n++)
         isa[n] = isa_input(m, n, ISA_PCI);
     m->pci_bus = pci_bus_new(m->log);
-    m->acpi_pm = acpi_pm_new(m->clock, m->ports, &acpi_wires, m->log);
     if (m->pci_bus)
         pci_bus_on_message(m->pci_bus, pci_message, m);
+    m->acpi_pm = acpi_pm_new(m->clock, m->ports, &acpi_wires, m->log);
     if (!add(m, &acpi_pm_class, m->acpi_pm) || !m->pci_bus ||
         !add(m, &pci_host_class, pci_host_new(m->ports, m->pci_bus, &pci_wires, m->log)))
         return false;
@@ -348,7 +348,7 @@ static bool wire_peripherals(struct machine *m, char *why, size_t why_size)
            (!m->parallel ||
             add(m, &parallel_class, parallel_new(m->ports, LPT1, isa_input(m, 7, ISA_CARD), m->parallel))) &&
            (!screen_wanted(m) || screen_build(m, why, why_size)) && network_build(m, why, why_size) &&
-           shares_build(m, why, why_size);
+           shares_build(m, why, why_size) && virtio_build(m, why, why_size);
 }
 
 /* What is there for firmware alone. */
@@ -447,6 +447,7 @@ void pc_free(struct machine *m)
     }
     network_close(m);
     shares_close(m);
+    virtio_close(m);
     cpu_free(m->cpu);
     apic_bus_free(m->apic_bus);
     pci_bus_free(m->pci_bus);

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "devices/ps2.h"
+#include "devices/virtio_input.h"
 #include "gui/text_display.h"
 #include "gui/window.h"
 #include "host/terminal.h"
@@ -199,6 +200,32 @@ static bool open_window(struct viewer *v, char *why, size_t why_size)
 
 /* --- Either -------------------------------------------------------------------------------------- */
 
+static void route_key(void *opaque, unsigned usage, bool down)
+{
+    machine_key(opaque, usage, down);
+}
+
+static void route_pointer(void *opaque, int dx, int dy, int wheel, unsigned buttons)
+{
+    machine_pointer(opaque, dx, dy, wheel, buttons);
+}
+
+static void route_pointer_at(void *opaque, int x, int y, int wheel, unsigned buttons)
+{
+    struct input_sink sink;
+
+    if (virtio_input_route(opaque, VIRTIO_TABLET, &sink))
+        sink.pointer_at(sink.opaque, x, y, wheel, buttons);
+}
+
+void viewer_route_pointer(struct machine *m)
+{
+    struct input_sink sink;
+
+    if (m->viewer)
+        m->viewer->pointer.pointer_at = virtio_input_route(m, VIRTIO_TABLET, &sink) ? route_pointer_at : NULL;
+}
+
 bool viewer_open(struct machine *m, char *why, size_t why_size)
 {
     const char *display = machine_display(m);
@@ -211,8 +238,9 @@ bool viewer_open(struct machine *m, char *why, size_t why_size)
     if (!v)
         return false;
     v->machine = m;
-    v->keys = ps2_keyboard_sink(m->keyboard);
-    v->pointer = ps2_mouse_sink(m->mouse);
+    v->keys = (struct input_sink){.key = route_key, .opaque = m};
+    v->pointer = (struct input_sink){.pointer = route_pointer, .pointer_at = route_pointer_at, .opaque = m};
+    viewer_route_pointer(m);
     return !strcmp(display, "text") ? open_terminal(v, why, why_size) : open_window(v, why, why_size);
 }
 

@@ -23,6 +23,14 @@ const struct option_row option_table[] = {
     {"initrd", 0, "FILE", NULL, BOOT, "Initial RAM disk, or the first Multiboot module.", set_text,
      AT(initrd)},
     {"append", 0, "TEXT", NULL, BOOT, "The kernel's command line.", set_text, AT(append)},
+    {"root", 0, "FOLDER", NULL, BOOT,
+     "Boots this folder as the root file system, with --kernel, or with the newest kernel in FOLDER/boot; takes the same "
+     "additions as --share. For an ordinary user, owners=mapped is usual.",
+     set_root, AT(root)},
+    {"modules", 0, "FOLDER", NULL, BOOT,
+     "Where --root finds the kernel's modules that it needs; lib/modules/VERSION in its folder, beside the kernel or of this "
+     "host without.",
+     set_text, AT(modules)},
 
     {"disk", 0, "FILE", NULL, BOOT,
      "A disk image (raw, qcow2, or another format that is recognised) or block device; up to 16. Behind it, with "

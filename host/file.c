@@ -99,14 +99,21 @@ static int read_fd(struct host_file *file, int fd, uint64_t limit)
 
 bool host_file_read(struct host_file *file, const char *path, uint64_t limit, char *why, size_t why_size)
 {
-    char text[96];
-
     memset(file, 0, sizeof(*file));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return refuse(path, reason(errno), why, why_size);
-    int error = read_fd(file, fd, limit);
+    bool done = host_file_read_fd(file, fd, path, limit, why, why_size);
     close(fd);
+    return done;
+}
+
+bool host_file_read_fd(struct host_file *file, int fd, const char *path, uint64_t limit, char *why, size_t why_size)
+{
+    char text[96];
+
+    memset(file, 0, sizeof(*file));
+    int error = read_fd(file, fd, limit);
     if (!error && file->size)
         return true;
 
@@ -120,6 +127,19 @@ bool host_file_read(struct host_file *file, const char *path, uint64_t limit, ch
         return refuse(path, text, why, why_size);
     }
     return refuse(path, reason(error), why, why_size);
+}
+
+bool host_file_append(struct host_file *file, const void *data, size_t size)
+{
+    size_t room = file->mapped ? file->mapped : FIRST_SIZE;
+
+    while (room - file->size < size)
+        room *= 2;
+    if (room != file->mapped && !resize(file, room))
+        return false;
+    memcpy(file->data + file->size, data, size);
+    file->size += size;
+    return true;
 }
 
 void host_file_free(struct host_file *file)

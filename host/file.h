@@ -20,6 +20,10 @@ struct host_file {
  * private copy: what happens to the file later doesn't matter.
  */
 bool host_file_read(struct host_file *file, const char *path, uint64_t limit, char *why, size_t why_size);
+/* The same from a descriptor, which stays the caller's; `path` is for messages. */
+bool host_file_read_fd(struct host_file *file, int fd, const char *path, uint64_t limit, char *why, size_t why_size);
+/* More bytes at the end, of a file that is made in memory; false when memory ran out. A zeroed one is empty. */
+bool host_file_append(struct host_file *file, const void *data, size_t size);
 void host_file_free(struct host_file *file);
 
 #endif

@@ -31,23 +31,32 @@ int machine_read_files(struct machine *m, char *why, size_t why_size)
     if (status)
         return status;
     m->kernel_name = options->kernel ? options->kernel : m->image_is_drive ? NULL : options->image;
-    if (!m->kernel_name && (options->initrd || options->append)) {
+    if (!m->kernel_name && !options->root.path && (options->initrd || options->append)) {
         snprintf(why, why_size, "%s is for a kernel, but none is given; add --kernel FILE",
                  options->initrd ? "--initrd" : "--append");
         return EXIT_USAGE;
     }
-    if (m->kernel_name && (options->bios || options->boot || options->boot_menu)) {
+    if (options->modules && !options->root.path) {
+        snprintf(why, why_size, "--modules is for --root, which isn't given; leave it out");
+        return EXIT_USAGE;
+    }
+    if ((m->kernel_name || options->root.path) && (options->bios || options->boot || options->boot_menu)) {
         snprintf(why, why_size, "--%s is for a BIOS, but the kernel %.100s starts without one; leave one out",
                  options->bios   ? "bios"
                  : options->boot ? "boot"
                                  : "boot-menu",
-                 m->kernel_name);
+                 m->kernel_name ? m->kernel_name : "of --root");
         return EXIT_USAGE;
     }
-    if (needs_firmware(m, m->kernel_name))
+    if (options->root.path) {
+        status = root_read(m, why, why_size);
+        if (status)
+            return status;
+    } else if (needs_firmware(m, m->kernel_name)) {
         return firmware_read(m, why, why_size);
-    if (m->kernel_name && !host_file_read(&m->kernel, m->kernel_name, options->memory, why, why_size))
+    } else if (m->kernel_name && !host_file_read(&m->kernel, m->kernel_name, options->memory, why, why_size)) {
         return EXIT_USAGE;
+    }
     if (options->initrd && !host_file_read(&m->initrd, options->initrd, options->memory, why, why_size))
         return EXIT_USAGE;
     return 0;
@@ -163,8 +172,8 @@ bool machine_boot(struct machine *m, char *why, size_t why_size)
     struct boot_entry entry = {0};
     struct boot_request request = {
         .kernel = {m->kernel_name, m->kernel.data, m->kernel.size},
-        .initrd = {options->initrd, m->initrd.data, m->initrd.size},
-        .command_line = options->append,
+        .initrd = {options->initrd ? options->initrd : "the RAM disk for --root", m->initrd.data, m->initrd.size},
+        .command_line = m->root_line ? m->root_line : options->append,
         .ram_size = m->ram->size,
         .cpus = options->cpus,
         .e820 = map,

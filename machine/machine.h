@@ -105,6 +105,7 @@ struct machine {
 
     struct host_file kernel, initrd; /* kept for the next reset */
     const char *kernel_name;         /* NULL: none is given */
+    char *root_kernel, *root_line;   /* --root's: the kernel's name in its folder, the command line; NULL: the user's */
     const char *boot_order;          /* letters as for --boot; NULL: nothing speaks for another than usual */
 
     struct drive_option disk[OPTIONS_DISKS], disc[OPTIONS_DISCS],
@@ -330,6 +331,10 @@ void network_set_cards(struct machine *machine);
 #define ROOT_TAG "oxbow-root"
 bool shares_build(struct machine *machine, char *why, size_t why_size);
 void shares_close(struct machine *machine);
+
+/* root.c: for --root, the kernel, an initial RAM disk and the command line; exit status or 0. */
+int root_read(struct machine *machine, char *why, size_t why_size);
+void root_free(struct machine *machine);
 
 /* stop_on.c: reads along the serial port; when the CPU exists, sets its stops (false: out of memory). */
 bool stop_on_build(struct machine *machine, char *why, size_t why_size);

@@ -234,6 +234,7 @@ void machine_free(struct machine *m)
     host_file_free(&m->bios);
     host_file_free(&m->kernel);
     host_file_free(&m->initrd);
+    root_free(m);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }

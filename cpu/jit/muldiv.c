@@ -50,8 +50,9 @@ static void emit_mul(struct trans *t, const struct insn *i) /* MUL, IMUL with on
 }
 
 /*
- * DIV and IDIV of 32 and 64 bits where it is easy to see that the quotient fits: else the body decides. Unsigned: the
- * upper half is less than the divisor. Signed: the dividend is an extended lower half, and the divisor neither 0 nor -1.
+ * DIV and IDIV of 16 to 64 bits where it is easy to see that the quotient fits: else the body decides.
+ * Unsigned: the upper half is less than the divisor. Signed: the dividend is an extended lower half, and the
+ * divisor neither 0 nor -1.
  */
 static void emit_div(struct trans *t, const struct insn *i)
 {
@@ -70,10 +71,10 @@ static void emit_div(struct trans *t, const struct insn *i)
     } else {
         emit_op(m, flags, 0x8b, H_TMP, REG(H_RAX));
         emit_op(m, flags, 0xc1, 7, REG(H_TMP));
-        emit8(m, i->osize == SIZE_Q ? 63 : 31);
+        emit8(m, (8u << i->osize) - 1);
         emit_op(m, flags, 0x3b, H_TMP, REG(H_RDX));
         hard[0] = emit_jcc(m, CC_NE, NULL);
-        emit_lea(m, flags, H_TMP, e.reg, NO_INDEX, 0, 1);
+        emit_lea(m, flags & E_W, H_TMP, e.reg, NO_INDEX, 0, 1);
         emit_alu_imm(m, flags, 7, REG(H_TMP), 1);
         hard[1] = emit_jcc(m, CC_BE, NULL);
     }
@@ -88,12 +89,41 @@ static void emit_div(struct trans *t, const struct insn *i)
     t->host_flags = 0; /* all undefined: what is kept stays */
 }
 
+/* DIV of AX by a byte, likewise. */
+static void emit_div_byte(struct trans *t, const struct insn *i)
+{
+    struct place e = e_place(t, i, SIZE_B, false);
+    struct emit *m = &t->e;
+    uint8_t *hard, *done;
+
+    if (high_rm(i)) {
+        emit_op(m, E_0F, 0xb7, H_ADDR, REG(e.reg - 4));
+        emit_op(m, 0, 0xc1, 5, REG(H_ADDR));
+        emit8(m, 8);
+    } else {
+        emit_op(m, E_0F | rex8(SIZE_B, e, false), 0xb6, H_ADDR, e);
+    }
+    emit_op(m, E_0F, 0xb7, H_TMP, REG(H_RAX));
+    emit_op(m, 0, 0xc1, 5, REG(H_TMP));
+    emit8(m, 8);
+    emit_op(m, 0, 0x3b, H_TMP, REG(H_ADDR));
+    hard = emit_jcc(m, CC_AE, NULL);
+    emit_op(m, 0, 0xf6, 6, REG(H_ADDR));
+    done = emit_jmp(m, NULL);
+    emit_land(m, hard);
+    emit_mov_imm(m, H_TMP, new_site(t, i));
+    emit_jmp(m, t->jit->body);
+    emit_land(m, done);
+    t->host_flags = 0;
+}
+
 /* clang-format off */
 const struct rule muldiv_rules[] = {
     {0, 0xf6, 0xf7, 4, PFX_ANY, 0, emit_mul, 0},
     {0, 0xf6, 0xf7, 5, PFX_ANY, 0, emit_mul, 0},
-    {0, 0xf7, 0xf7, 6, PFX_ANY, R_EXITS | R_CLOBBERS | R_WIDE, emit_div, 0},
-    {0, 0xf7, 0xf7, 7, PFX_ANY, R_EXITS | R_CLOBBERS | R_WIDE, emit_div, 0},
+    {0, 0xf6, 0xf6, 6, PFX_ANY, R_EXITS | R_CLOBBERS, emit_div_byte, 0},
+    {0, 0xf7, 0xf7, 6, PFX_ANY, R_EXITS | R_CLOBBERS, emit_div, 0},
+    {0, 0xf7, 0xf7, 7, PFX_ANY, R_EXITS | R_CLOBBERS, emit_div, 0},
     {0, 0x69, 0x69, -1, PFX_ANY, 0, emit_imul, 0},
     {0, 0x6b, 0x6b, -1, PFX_ANY, 0, emit_imul, 0},
     {1, 0xaf, 0xaf, -1, PFX_ANY, 0, emit_imul, 0},

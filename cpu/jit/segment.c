@@ -149,3 +149,143 @@ void emit_segment(struct trans *t, const struct insn *i, unsigned seg, unsigned 
     emit_op(e, 0, 0x03, H_ADDR, SLOT(SEGBASE_OFFSET(seg)));
     t->host_flags = 0;
 }
+
+/* --- Segment registers -------------------------------------------------------------------------------- */
+
+static int32_t selector_of(unsigned seg)
+{
+    return (int32_t)(SEGBASE_OFFSET(seg) + offsetof(struct segment, selector) -
+                     offsetof(struct segment, base));
+}
+
+static int32_t attr_of(unsigned seg)
+{
+    return (int32_t)(SEGBASE_OFFSET(seg) + offsetof(struct segment, attr) - offsetof(struct segment, base));
+}
+
+/* The one that an instruction names by its opcode. */
+static unsigned named(const struct opcode_row *row)
+{
+    if (row->map == 0 && row->opcode >= 0xc4)
+        return row->opcode == 0xc4 ? ES : DS;
+    if (row->map == 0)
+        return row->opcode >> 3 & 3;
+    return row->opcode & 8 || row->opcode == 0xb5 ? GS : FS;
+}
+
+static void emit_push_segment(struct trans *t, const struct insn *i)
+{
+    int size = 1 << i->osize;
+
+    emit_stack_lookup(t, i, -size, (unsigned)size, true);
+    load_tmp(t, SLOT(selector_of(named(&opcode_rows[i->row]))), SIZE_W);
+    emit_op(&t->e, size_flags(i->osize), 0x89, H_TMP, MEM(H_ADDR, 0));
+    emit_add(t, t->stack, H_SP, H_SP, -size);
+}
+
+static void emit_from_segment(struct trans *t, const struct insn *i)
+{
+    struct place e = e_place(t, i, SIZE_W, true);
+
+    load_tmp(t, SLOT(selector_of(i->reg)), SIZE_W);
+    if (e.kind == P_MEM)
+        emit_op(&t->e, E_66, 0x89, H_TMP, e);
+    else
+        store_tmp(t, e, i->osize == SIZE_W ? SIZE_W : SIZE_D);
+}
+
+/*
+ * Loads in real and virtual-8086 mode: base and selector change, no rights and no limit
+ * (load_segment_real()). That is so if the segment is what such modes have; else, or while the x87 wants to
+ * know of FDP's selector, the body does it.
+ */
+static void begin_load(struct trans *t, const struct insn *i, unsigned seg)
+{
+    struct emit *e = &t->e;
+    uint32_t attr = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED;
+
+    if (t->block->cpl == 3)
+        attr |= SEG_DPL;
+    emit_op(e, 0, 0x81, 7, SLOT(attr_of(seg)));
+    emit32(e, attr);
+    emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_BODY)->site = new_site(t, i);
+    if (t->block->cpl == 3) {
+        emit_op(e, E_W, 0x81, 7, SLOT(JT(reach[1][seg])));
+        emit32(e, 0x10000);
+        emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_BODY)->site = new_site(t, i);
+    }
+    emit_op(e, 0, 0x80, 7, SLOT(JT(x87_live)));
+    emit8(e, 0);
+    emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_BODY)->site = new_site(t, i);
+}
+
+/* The selector is in r13. */
+static void end_load(struct trans *t, unsigned seg)
+{
+    struct emit *e = &t->e;
+
+    emit_op(e, E_66, 0x89, H_TMP, SLOT(selector_of(seg)));
+    emit_op(e, 0, 0xc1, 4, REG(H_TMP)); /* SHL */
+    emit8(e, 4);
+    emit_store(e, SLOT(SEGBASE_OFFSET(seg)), H_TMP);
+    t->host_flags = 0;
+}
+
+static void emit_to_segment(struct trans *t, const struct insn *i)
+{
+    begin_load(t, i, i->reg);
+    load_tmp(t, e_place(t, i, SIZE_W, false), SIZE_W);
+    end_load(t, i->reg);
+}
+
+static void emit_pop_segment(struct trans *t, const struct insn *i)
+{
+    unsigned seg = named(&opcode_rows[i->row]);
+
+    begin_load(t, i, seg);
+    emit_stack_lookup(t, i, 0, 1u << i->osize, false);
+    load_tmp(t, MEM(H_ADDR, 0), SIZE_W);
+    emit_add(t, t->stack, H_SP, H_SP, 1 << i->osize);
+    end_load(t, seg);
+}
+
+/* LES, LDS, LFS, LGS: offset and selector by one look-up, unless a 16-bit address wraps between them. */
+static void emit_load_pointer(struct trans *t, const struct insn *i)
+{
+    unsigned seg = named(&opcode_rows[i->row]), size = 1u << i->osize;
+    struct emit *e = &t->e;
+
+    begin_load(t, i, seg);
+    emit_address(t, i);
+    if (i->asize == SIZE_W) {
+        emit_op(e, 0, 0x81, 7, REG(H_ADDR));
+        emit32(e, 0x10000 - size - 2);
+        emit_later(t, emit_jcc(e, CC_A, NULL), LATER_BODY)->site = new_site(t, i);
+    }
+    emit_segment(t, i, i->seg, size + 2, false);
+    emit_lookup(t, i, size + 2, false);
+    load_tmp(t, MEM(H_ADDR, (int32_t)size), SIZE_W);
+    emit_op(e, size_flags(i->osize), 0x8b, guest(i->reg).reg, MEM(H_ADDR, 0));
+    end_load(t, seg);
+}
+
+/* clang-format off */
+#define R_LOAD (R_REAL | R_EXITS | R_CLOBBERS)
+const struct rule segment_rules[] = {
+    {0, 0x06, 0x06, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {0, 0x0e, 0x0e, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {0, 0x16, 0x16, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {0, 0x1e, 0x1e, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {1, 0xa0, 0xa0, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {1, 0xa8, 0xa8, -1, PFX_ANY, R_STACK, emit_push_segment, 0},
+    {0, 0x8c, 0x8c, -1, PFX_ANY, 0, emit_from_segment, 0},
+    {0, 0x8e, 0x8e, -1, PFX_ANY, R_LOAD, emit_to_segment, 0},
+    {0, 0x07, 0x07, -1, PFX_ANY, R_LOAD | R_STACK, emit_pop_segment, 0},
+    {0, 0x1f, 0x1f, -1, PFX_ANY, R_LOAD | R_STACK, emit_pop_segment, 0},
+    {1, 0xa1, 0xa1, -1, PFX_ANY, R_LOAD | R_STACK, emit_pop_segment, 0},
+    {1, 0xa9, 0xa9, -1, PFX_ANY, R_LOAD | R_STACK, emit_pop_segment, 0},
+    {0, 0xc4, 0xc5, -1, PFX_ANY, R_LOAD | R_MEMORY, emit_load_pointer, 0},
+    {1, 0xb4, 0xb5, -1, PFX_ANY, R_LOAD | R_MEMORY, emit_load_pointer, 0},
+    {0, 0, 0, 0, 0, 0, NULL, 0},
+};
+/* clang-format on */

@@ -1,6 +1,6 @@
 /*
- * system.c - what kernels do all the time and needs no more than the CPU's own state. At CPL 0; elsewhere the bodies check
- * the privilege.
+ * system.c - what kernels do all the time and needs no more than the CPU's own state. At CPL 0; elsewhere the
+ * bodies check the privilege.
  */
 #include "cpu/jit/translate.h"
 
@@ -28,10 +28,19 @@ static void emit_cli(struct trans *t, const struct insn *i)
     t->host_flags = 0;
 }
 
+static void emit_direction(struct trans *t, const struct insn *i) /* CLD, STD */
+{
+    bool set = opcode_rows[i->row].opcode & 1;
+
+    emit_op(&t->e, 0, 0x81, set ? 1 : 4, SLOT(S(rflags)));
+    emit32(&t->e, set ? FLAG_DF : ~FLAG_DF);
+    t->host_flags = 0;
+}
+
 /*
- * An interrupt that waits is for the loop to take, after the next instruction. One that comes later is noticed where the
- * next block begins, so the shadow is noted as the interpreter does; the loop forgets it. Should nothing lead to the loop
- * for a while, it delays an interrupt by an instruction.
+ * An interrupt that waits is for the loop to take, after the next instruction. One that comes later is
+ * noticed where the next block begins, so the shadow is noted as the interpreter does; the loop forgets it.
+ * Should nothing lead to the loop for a while, it delays an interrupt by an instruction.
  */
 static void emit_sti(struct trans *t, const struct insn *i)
 {
@@ -58,6 +67,7 @@ static void emit_sti(struct trans *t, const struct insn *i)
 /* clang-format off */
 const struct rule system_rules[] = {
     {1, 0x01, 0x01, 7 << 3, PFX_ANY, R_CPL0 | R_REGISTER, emit_swapgs, 0},
+    {0, 0xfc, 0xfd, -1, PFX_ANY, R_CLOBBERS, emit_direction, 0},
     {0, 0xfa, 0xfa, -1, PFX_ANY, R_CPL0 | R_CLOBBERS, emit_cli, 0},
     {0, 0xfb, 0xfb, -1, PFX_ANY, R_CPL0 | R_CLOBBERS | R_EXITS | R_ENDS, emit_sti, 0},
     {0, 0, 0, 0, 0, 0, NULL, 0},

@@ -6,7 +6,7 @@
  */
 #include "cpu/jit/translate.h"
 
-static const struct rule *const rule_sets[] = {move_rules, alu_rules, shift_rules, muldiv_rules, atomic_rules, branch_rules, simd_rules, x87_rules, string_rules, system_rules};
+static const struct rule *const rule_sets[] = {move_rules, alu_rules, shift_rules, muldiv_rules, atomic_rules, branch_rules, simd_rules, x87_rules, string_rules, system_rules, segment_rules};
 
 static bool ext_matches(const struct rule *r, const struct opcode_row *row)
 {
@@ -70,6 +70,8 @@ static bool rule_fits(const struct trans *t, const struct rule *r, const struct 
     if ((row->attr & A_END) && !(r->flags & (R_BRANCH | R_ENDS)))
         return false;
     if (((r->flags & R_CPL0) && t->block->cpl) || !sizes_fit(t, r, i))
+        return false;
+    if ((r->flags & R_REAL) && !(t->block->trace->mode & MODE_REAL))
         return false;
     if ((r->flags & R_PLAIN) && i->flags & (INSN_REP | INSN_REPNE))
         return false;

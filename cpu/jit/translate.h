@@ -67,6 +67,7 @@ enum rule_flags {
     R_PLAIN = 524288, /* without F2, F3 */
     R_CPL0 = 32768,   /* only in code of CPL 0 */
     R_YMM = 131072,
+    R_REAL = 2097152, /* only in real and virtual-8086 mode */
     R_ENDS = 65536,   /* ends its trace, but a block need not leave */
     R_SHIFT = 4096,   /* R_MAYBE and R_CLOBBERS depend on the count */
 };
@@ -82,7 +83,7 @@ struct rule {
 
 /* translate.c */
 extern const struct rule move_rules[], alu_rules[], shift_rules[], muldiv_rules[], atomic_rules[], branch_rules[], simd_rules[], x87_rules[],
-    string_rules[], system_rules[]; /* each ends with a NULL emit */
+    string_rules[], system_rules[], segment_rules[]; /* each ends with a NULL emit */
 void emit_body(struct trans *t, const struct insn *i);                  /* by the interpreter's body */
 
 /* flags.c */

@@ -84,6 +84,7 @@
     X(vga_picture) \
     X(vga_text) \
     X(virtio) \
+    X(virtio_devices) \
     X(virtio_blk) \
     X(window) \
     X(xsave)

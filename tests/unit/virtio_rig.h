@@ -83,8 +83,12 @@ static inline void rig_free(struct rig *rig)
 
 static inline struct virtio_slot rig_slot(struct rig *rig)
 {
-    return (struct virtio_slot){
-        rig->pci, RIG_SLOT, rig->board.mem, rig->board.ports, line_irq(&rig->line), &rig->board.log};
+    return (struct virtio_slot){.pci = rig->pci,
+                                .slot = RIG_SLOT,
+                                .memory = rig->board.mem,
+                                .ports = rig->board.ports,
+                                .irq = line_irq(&rig->line),
+                                .log = &rig->board.log};
 }
 
 static inline void rig_config(struct rig *rig, unsigned reg, uint32_t value, unsigned size)

@@ -161,9 +161,15 @@ const struct option_row option_table[] = {
      "for gdb and crash.",
      set_text, AT(crash_report)},
     {"stop-on", 0, "WHAT", NULL, RUN,
-     "Ends the run with a crash report and exit status 3 when the kernel prints that it panics (panic), or an exception is "
-     "raised (exception:13 or exception:#GP); several with commas between.",
+     "Ends the run with a crash report and exit status 3 when the kernel prints that it panics (panic), an exception is "
+     "raised (exception:13 or exception:#GP), or code or the stack is where there is no memory (nonsense); several with "
+     "commas between.",
      set_stop_on, AT(stop_on)},
+    {"history", 0, "[=N]", NULL, RUN,
+     "Keeps the last N branches (1024) for crash reports and the monitor's info history, at the cost of some speed; "
+     "exceptions, interrupts, far transfers and system calls are always kept. --crash-report and --stop-on mean it, too, "
+     "unless --history=0 says otherwise.",
+     set_history, AT(history)},
     {"coverage", 0, "FILE", NULL, RUN,
      "Writes which lines of the kernel's source ran, for lcov; or, to a FILE named .drcov, which basic blocks. The kernel, "
      "or the file that --symbols names, is an ELF file.",

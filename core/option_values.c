@@ -313,6 +313,19 @@ bool set_check(struct options *options, const struct option_row *row, const char
     return true;
 }
 
+bool set_history(struct options *options, const struct option_row *row, const char *value, char *why,
+                 size_t why_size)
+{
+    unsigned long number = OPTIONS_HISTORY;
+
+    if (value && !parse_number(value, 65536, &number)) {
+        snprintf(why, why_size, "--%s: \"%s\" is not a number of branches; give 0 to 65536", row->name, value);
+        return false;
+    }
+    *(int *)member(options, row) = (int)number;
+    return true;
+}
+
 bool set_cache(struct options *options, const struct option_row *row, const char *value, char *why,
                size_t why_size)
 {
@@ -415,8 +428,11 @@ bool set_stop_on(struct options *options, const struct option_row *row, const ch
             stop->panic = true;
         } else if (exception >= 0) {
             stop->exceptions |= 1u << exception;
+        } else if (length == 8 && !strncmp(at, "nonsense", 8)) {
+            stop->nonsense = true;
         } else {
-            snprintf(why, why_size, "--%s: there is no \"%.*s\"; choose from panic and exception:N, like exception:#GP",
+            snprintf(why, why_size,
+                     "--%s: there is no \"%.*s\"; choose from panic, nonsense and exception:N, like exception:#GP",
                      row->name, (int)length, at);
             return false;
         }

@@ -15,7 +15,7 @@ struct option_text {
 /* For the table's rows; see struct option_row. `value` is NULL only where the option may stand alone. */
 typedef bool option_setter(struct options *, const struct option_row *, const char *, char *, size_t);
 option_setter set_flag, set_headless, set_text, set_image, set_order, set_disk, set_cdrom, set_floppy,
-    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_check, set_cache,
+    set_serial, set_memory, set_cpus, set_choice, set_seconds, set_log, set_port, set_check, set_history, set_cache,
     set_dump, set_device, set_perf, set_action, set_switch,
     set_stop_on, set_share, set_root, set_net;
 

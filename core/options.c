@@ -20,6 +20,7 @@ void options_init(struct options *options)
 
     memset(options, 0, sizeof(*options));
     options->exit_port = -1;
+    options->history = -1;
     for (const struct option_row *row = option_table; row->name; row++)
         if (row->initial)
             row->set(options, row, row->initial, why, sizeof(why));

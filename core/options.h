@@ -71,6 +71,7 @@ struct switch_option {
     const char *engines;  /* one; of SWITCH_EVERY several, separated by commas */
 };
 
+#define OPTIONS_HISTORY  1024u
 #define OPTIONS_NETS     4
 #define OPTIONS_FORWARDS 32
 
@@ -121,6 +122,7 @@ struct share_option {
 /* What ends the run with a crash report: WHAT[,WHAT]... */
 struct stop_on_option {
     bool panic;          /* a line on the first serial port says so */
+    bool nonsense;       /* code or the stack is where there is no memory */
     uint32_t exceptions; /* bit n: exception n */
 };
 
@@ -182,6 +184,7 @@ struct options {
     const char *screenshot;
     const char *control, *monitor, *symbols, *coverage, *crash_report; /* NULL: none */
     struct stop_on_option stop_on;
+    int history; /* entries of the CPU's history; 0: without branches; -1: nothing was said */
     uint64_t timeout; /* host ns; 0: none */
     bool stats, no_reboot;
     uint32_t check; /* how often a block of translated code is compared; 0: never */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/history.h"
 #include "cpu/interp/flags.h"
 #include "cpu/models.h"
 #include "cpu/stop.h"
@@ -86,7 +87,7 @@ struct cpu *cpu_new(const struct cpu_config *config, char *why, size_t why_size)
         return NULL;
     }
     cpu->decoder = decoder_new(cpu);
-    if (!cpu->decoder || !trace_cache_new(cpu) || !tlb_new(cpu)) {
+    if (!cpu->decoder || !trace_cache_new(cpu) || !tlb_new(cpu) || !history_new(cpu)) {
         snprintf(why, why_size, "not enough memory for a CPU");
         cpu_free(cpu);
         return NULL;
@@ -110,6 +111,7 @@ void cpu_free(struct cpu *cpu)
         bus_unlisten(cpu->memory, &cpu->listener);
     cpu_end_jit(cpu);
     stops_free(cpu);
+    history_free(cpu);
     trace_cache_free(cpu);
     tlb_free(cpu);
     decoder_free(cpu->decoder);
@@ -207,6 +209,7 @@ void cpu_push(struct cpu *cpu)
     tlb_flush_all(cpu);
     cpu->link_gen++;
     update_mode(cpu);
+    history_outside(cpu);
 }
 
 void cpu_intr(struct cpu *cpu, bool level)

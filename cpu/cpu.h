@@ -60,6 +60,53 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget);
 enum cpu_exit cpu_step(struct cpu *cpu);
 
 /*
+ * The history: what the CPU went through last. Events are always kept, the last CPU_PAST_EVENTS of them; the near branches
+ * between them when cpu_keep_branches() has said so. Engines other than this CPU leave nothing of what they run.
+ */
+enum cpu_past_kind {
+    CPU_PAST_EXCEPTION,
+    CPU_PAST_INTERRUPT, /* INTR, NMI */
+    CPU_PAST_SOFTWARE,  /* INT n, INT3, INTO, INT1 */
+    CPU_PAST_FAR,       /* far JMP, CALL and RET, task switches included */
+    CPU_PAST_IRET,
+    CPU_PAST_SYSCALL, /* or SYSENTER */
+    CPU_PAST_SYSRET,  /* or SYSEXIT */
+    CPU_PAST_OUTSIDE, /* the state was set: a reset, another engine, a debugger. Without `from` */
+    CPU_PAST_CODE,    /* code began to run at `to`. That it runs again at once, in a loop, isn't said anew */
+};
+
+struct cpu_place {
+    uint64_t rip, linear;
+    uint16_t cs;
+    uint8_t bits; /* 16, 32 or 64: how the code there decodes */
+};
+
+struct cpu_past {
+    enum cpu_past_kind kind;
+    uint8_t vector; /* of the first three */
+    bool has_error;
+    uint32_t error;
+    uint64_t instructions;     /* as cpu_instructions() then; not of CODE */
+    struct cpu_place from, to; /* from: the instruction, or where an interrupt came; not of CODE */
+};
+
+#define CPU_PAST_EVENTS   1024u
+#define CPU_PAST_BRANCHES 65536u
+
+/*
+ * From now on so many entries are kept, near branches among them: up to CPU_PAST_BRANCHES, rounded up to a power of two; 0:
+ * none. It costs translated code some percent. False when memory ran out. While the CPU is stopped.
+ */
+bool cpu_keep_branches(struct cpu *cpu, unsigned count);
+bool cpu_keeps_branches(const struct cpu *cpu);
+
+/*
+ * The last entries, at most `max`, the oldest first; how many. A piece of code ends where a branch in it leads to the next
+ * piece, or where an event came; or it falls into the next. While the CPU is stopped.
+ */
+unsigned cpu_history(const struct cpu *cpu, struct cpu_past *past, unsigned max);
+
+/*
  * Stops: what a debugger, or whoever else, wants the CPU to stop at. There may be any number, and while there are none
  * they cost nothing; code to stop at is interpreted. Not everything that reads and writes memory is seen by a watch: the
  * CPU's walks of page tables, and chips' DMA, aren't. Engines other than this CPU know no stops.
@@ -75,7 +122,18 @@ enum cpu_stop_kind {
     CPU_STOP_MODE,      /* after CR0.PE, CR0.PG, and with it EFER.LMA, changed */
     CPU_STOP_CR3,       /* after a MOV to CR3, or a task switch that loaded it */
     CPU_STOP_MAGIC,     /* after XCHG BX,BX */
+    CPU_STOP_CR,        /* after a MOV to control register `address`, and of 0 LMSW and CLTS */
+    CPU_STOP_MSR,       /* after RDMSR or WRMSR of any of `size` MSRs at `address` */
+    CPU_STOP_CHIP,      /* after an access to any of `size` bytes at physical `address` that isn't memory */
+    CPU_STOP_FAR,       /* at the target of a far JMP, CALL, RET or IRET */
+    CPU_STOP_SYSCALL,   /* at the target of SYSCALL, SYSENTER (a write), SYSRET or SYSEXIT (a read) */
+    CPU_STOP_NONSENSE,  /* what no program means to do: `address` is one of enum cpu_nonsense */
     CPU_STOP_KINDS,
+};
+
+enum cpu_nonsense {
+    CPU_NONSENSE_CODE,  /* before an instruction is fetched from where there is no memory */
+    CPU_NONSENSE_STACK, /* after the stack was accessed where there is no memory */
 };
 
 struct cpu_stop {
@@ -100,8 +158,10 @@ bool cpu_has_stops(const struct cpu *cpu);
 /* Why the CPU stopped. */
 struct cpu_stopped {
     struct cpu_stop stop;
-    uint64_t address; /* linear address, port or vector that was hit; new CR3 or CR0 */
-    bool write;       /* of data and ports */
+    uint64_t address; /* what was hit: linear address (of CHIP physical), port, vector, register; new CR3 or CR0 */
+    uint64_t value;   /* of ports, control registers, MSRs and chips: what was written or read; of FAR and SYSCALL: where the
+                         instruction is, linear; of NONSENSE the linear address */
+    bool write;       /* of data, ports, MSRs and chips */
     bool has_error;   /* of exceptions */
     uint32_t error;
 };

@@ -9,6 +9,7 @@
  * its frame first; registers change last, so an exception on the way finds the state that the first one
  * found.
  */
+#include "cpu/history.h"
 #include "cpu/protect.h"
 #include "cpu/stop.h"
 
@@ -85,6 +86,11 @@ void begin_anew(struct cpu *cpu, const struct insn *i)
     if (!cpu->long64)
         cpu->s.rip = (uint32_t)cpu->s.rip;
     cpu->retired -= i->rest + 1u;
+    leave(cpu);
+}
+
+void begin_at_boundary(struct cpu *cpu)
+{
     leave(cpu);
 }
 
@@ -374,6 +380,7 @@ static void deliver_long(struct cpu *cpu, const struct delivery *d)
 static void deliver(struct cpu *cpu, const struct insn *i, uint64_t next)
 {
     struct delivery d = {.i = i, .next = next, .image = get_rflags(cpu)};
+    struct cpu_place from = history_place(cpu, i);
 
     if (cpu->fault.resume)
         d.image |= FLAG_RF;
@@ -383,6 +390,11 @@ static void deliver(struct cpu *cpu, const struct insn *i, uint64_t next)
         deliver_real(cpu, &d);
     else
         deliver_protected(cpu, &d);
+    history_add(cpu,
+                i                       ? CPU_PAST_SOFTWARE
+                : cpu->fault.external   ? CPU_PAST_INTERRUPT
+                                        : CPU_PAST_EXCEPTION,
+                &from);
 }
 
 static void delivered(struct cpu *cpu)
@@ -390,6 +402,8 @@ static void delivered(struct cpu *cpu)
     cpu->in_delivery = false;
     cpu->fault.vector = NO_EVENT;
     cpu->s.shadow = 0;
+    if (unlikely(cpu->stops))
+        stop_stack(cpu);
     if (cpu->s.activity == CPU_HALTED)
         cpu->s.activity = CPU_RUNNING;
 }
@@ -471,6 +485,7 @@ void software_interrupt(struct cpu *cpu, const struct insn *i, int vector, uint6
 void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uint64_t next)
 {
     struct delivery d = {.i = i, .next = next};
+    struct cpu_place from = history_place(cpu, i);
     bool iopl3 = (cpu->s.rflags & FLAG_IOPL) == FLAG_IOPL;
     uint64_t clear = FLAG_TF | FLAG_RF;
 
@@ -496,6 +511,7 @@ void software_interrupt_n(struct cpu *cpu, const struct insn *i, int vector, uin
     }
     start_software(cpu, vector, true);
     deliver_vector_table(cpu, &d, 0, clear);
+    history_add(cpu, CPU_PAST_SOFTWARE, &from);
     interrupt_delivered(cpu, vector);
 }
 

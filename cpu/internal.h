@@ -226,6 +226,9 @@ struct cpu {
     struct jit *jit; /* NULL: everything is interpreted */
     struct jit *resting_jit; /* waits for cpu_wake_jit(); NULL: none does */
     struct stops *stops;     /* stop.c; NULL: nobody ever asked for one */
+    struct history *history;
+    uint64_t *history_at;  /* history.h; NULL: branches aren't kept */
+    uint64_t history_wrap; /* the bits of history_at that stay when it comes to the ring's end */
     struct cpu_cover cover;
     struct checker *checker; /* NULL: translated code isn't compared with the interpreter */
     struct jit_tables jt;
@@ -271,6 +274,7 @@ _Noreturn void fault0(struct cpu *cpu, const struct insn *i, int vector);
 _Noreturn void fault_page(struct cpu *cpu, const struct insn *i, uint64_t linear, uint32_t error);
 /* Back to cpu_run's loop before instruction `i`, which has changed nothing yet; no exception. */
 _Noreturn void begin_anew(struct cpu *cpu, const struct insn *i);
+_Noreturn void begin_at_boundary(struct cpu *cpu); /* the same between instructions, RIP being exact */
 void forget_fault(struct cpu *cpu); /* none is on its way */
 
 #define gp0(cpu, i) fault(cpu, i, EX_GP, 0)

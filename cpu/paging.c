@@ -602,6 +602,16 @@ static void watched(struct cpu *cpu, const struct insn *i, const struct tlb_side
     stop_access(cpu, i, &e);
 }
 
+/* The same of what isn't memory. */
+static void watched_chip(struct cpu *cpu, const struct insn *i, const struct tlb_side *s, uint64_t linear, uint64_t value,
+                         unsigned size, bool write)
+{
+    struct stop_event e = {
+        .address = s->phys + (linear & (BUS_PAGE - 1)), .size = size, .value = value, .write = write};
+
+    stop_chip(cpu, i, linear, &e);
+}
+
 static uint64_t read_in_page(struct cpu *cpu, const struct insn *i, const struct tlb_side *s, uint64_t linear,
                              unsigned size)
 {
@@ -616,7 +626,12 @@ static uint64_t read_in_page(struct cpu *cpu, const struct insn *i, const struct
     if (!s->region || s->region->kind == REGION_IO || s->offset + in_page + size > s->region->size) {
         if (unlikely(cpu->checker))
             check_chip(cpu);
-        return bus_read(cpu->memory, s->phys + in_page, size);
+        if (unlikely(cpu->stops))
+            watched_chip(cpu, i, s, linear, 0, size, false);
+        value = bus_read(cpu->memory, s->phys + in_page, size);
+        if (unlikely(cpu->stops))
+            stop_value(cpu, CPU_STOP_CHIP, value);
+        return value;
     }
     memcpy(&value, s->region->host + s->offset + in_page, size);
     return value;
@@ -635,6 +650,8 @@ static void write_in_page(struct cpu *cpu, const struct insn *i, struct tlb *tlb
     if (!r || r->kind != REGION_RAM || s->offset + in_page + size > r->size) {
         if (unlikely(cpu->checker))
             check_chip(cpu);
+        if (unlikely(cpu->stops) && (!r || r->kind == REGION_IO))
+            watched_chip(cpu, i, s, linear, value, size, true);
         bus_write(cpu->memory, s->phys + in_page, value, size);
         return;
     }

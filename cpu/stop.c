@@ -208,6 +208,7 @@ static bool look_up(struct cpu *cpu, unsigned from, unsigned to, const struct st
             continue;
         s->hits[k] = (struct cpu_stopped){.stop = *stop,
                                           .address = e->address,
+                                          .value = e->value,
                                           .write = e->write,
                                           .has_error = e->has_error,
                                           .error = e->error};
@@ -242,6 +243,15 @@ void stop_event(struct cpu *cpu, const struct insn *i, enum cpu_stop_kind kind, 
     stop_kinds(cpu, i, kind, kind, e);
 }
 
+void stop_value(struct cpu *cpu, enum cpu_stop_kind kind, uint64_t value)
+{
+    struct stops *s = cpu->stops;
+
+    for (unsigned n = 0; n < s->hit_count; n++)
+        if (s->hits[n].stop.kind == kind)
+            s->hits[n].value = value;
+}
+
 void stop_access(struct cpu *cpu, const struct insn *i, const struct stop_event *e)
 {
     if (e->write)
@@ -274,6 +284,51 @@ bool stop_execute(struct cpu *cpu)
     if (at == s->first[CPU_STOP_EXECUTE + 1] || s->list[at].address != linear)
         return false;
     return look_up(cpu, CPU_STOP_EXECUTE, CPU_STOP_EXECUTE, &e, true);
+}
+
+/* --- Nonsense ----------------------------------------------------------------------------------------------
+ */
+
+#define STACK_NEAR 64u /* bytes around RSP, within which an access is one to the stack */
+
+void stop_nowhere(struct cpu *cpu)
+{
+    struct stop_event e = {.address = CPU_NONSENSE_CODE, .size = 1, .value = linear_rip(cpu)};
+
+    if (cpu->alone || !look_up(cpu, CPU_STOP_NONSENSE, CPU_STOP_NONSENSE, &e, true))
+        return;
+    begin_at_boundary(cpu);
+}
+
+static uint64_t linear_stack(const struct cpu *cpu)
+{
+    const struct segment *ss = &cpu->s.seg[SS];
+    uint64_t rsp = cpu->s.gpr[RSP];
+
+    return cpu->long64 ? rsp : (uint32_t)(ss->base + (ss->attr & SEG_DB ? (uint32_t)rsp : (uint16_t)rsp));
+}
+
+void stop_chip(struct cpu *cpu, const struct insn *i, uint64_t linear, const struct stop_event *e)
+{
+    struct stop_event stack = {.address = CPU_NONSENSE_STACK, .size = 1, .value = linear};
+
+    stop_event(cpu, i, CPU_STOP_CHIP, e);
+    if (linear - linear_stack(cpu) + STACK_NEAR < 2 * STACK_NEAR)
+        stop_event(cpu, i, CPU_STOP_NONSENSE, &stack);
+}
+
+void stop_stack(struct cpu *cpu)
+{
+    struct stop_event e = {.address = CPU_NONSENSE_STACK, .size = 1, .value = linear_stack(cpu)};
+    uint64_t offset, physical;
+    struct region *r;
+
+    if (!look_up(cpu, CPU_STOP_NONSENSE, CPU_STOP_NONSENSE, &e, false))
+        return;
+    physical = cpu_translate(cpu, e.value);
+    r = physical == UINT64_MAX ? NULL : bus_find(cpu->memory, physical, &offset);
+    if (!r || r->kind == REGION_IO)
+        look_up(cpu, CPU_STOP_NONSENSE, CPU_STOP_NONSENSE, &e, true);
 }
 
 bool stop_exception(struct cpu *cpu)
@@ -359,7 +414,8 @@ void stops_begin(struct cpu *cpu)
         return;
     s->reported = false;
     for (unsigned n = 0; n < s->hit_count; n++)
-        if (s->hits[n].stop.kind == CPU_STOP_EXECUTE && s->hits[n].address == linear_rip(cpu)) {
+        if ((s->hits[n].stop.kind == CPU_STOP_EXECUTE && s->hits[n].address == linear_rip(cpu)) ||
+            (s->hits[n].stop.kind == CPU_STOP_NONSENSE && s->hits[n].address == CPU_NONSENSE_CODE)) {
             cpu->alone = true;
             stop_attention(cpu);
         }

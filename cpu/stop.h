@@ -11,6 +11,7 @@
 struct stop_event {
     uint64_t address, size; /* linear address, port, vector; size 1 at least */
     uint64_t physical;
+    uint64_t value;
     bool write, has_error;
     uint32_t error;
 };
@@ -22,6 +23,8 @@ struct stop_event {
  */
 void stop_event(struct cpu *cpu, const struct insn *i, enum cpu_stop_kind kind, const struct stop_event *e);
 void stop_access(struct cpu *cpu, const struct insn *i, const struct stop_event *e);
+/* What the event brought, where that is known only now: of what was noted of the kind. */
+void stop_value(struct cpu *cpu, enum cpu_stop_kind kind, uint64_t value);
 /* What `i` is going to do can't be repeated: it is run by itself. Returns if it already is. */
 void stop_alone(struct cpu *cpu, const struct insn *i);
 
@@ -29,6 +32,12 @@ void stop_alone(struct cpu *cpu, const struct insn *i);
 bool stop_in_page(struct cpu *cpu, uint64_t linear, uint64_t physical);
 /* Whether the instruction at RIP is one to stop before; noted if so. */
 bool stop_execute(struct cpu *cpu);
+/* Code is to be fetched from where there is no memory: begins anew if that is to stop at. */
+void stop_nowhere(struct cpu *cpu);
+/* An access to what isn't memory, at `linear`, before it is made. */
+void stop_chip(struct cpu *cpu, const struct insn *i, uint64_t linear, const struct stop_event *e);
+/* The stack pointer is where an event's frame was pushed. */
+void stop_stack(struct cpu *cpu);
 /* Whether the exception in cpu->fault is to wait until the CPU goes on. */
 bool stop_exception(struct cpu *cpu);
 /* The state was changed: an instruction that faulted is tried again instead; a trap waits on, unless

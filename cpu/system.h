@@ -37,9 +37,10 @@ static inline void check_port(struct cpu *cpu, const struct insn *i, uint16_t po
         check_io(cpu, i, port, size);
 }
 
-static inline void stop_port(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size, bool write)
+static inline void stop_port(struct cpu *cpu, const struct insn *i, uint16_t port, uint64_t value, unsigned size,
+                             bool write)
 {
-    struct stop_event e = {.address = port, .size = size, .write = write};
+    struct stop_event e = {.address = port, .size = size, .value = value, .write = write};
 
     stop_event(cpu, i, CPU_STOP_PORT, &e);
 }
@@ -47,17 +48,22 @@ static inline void stop_port(struct cpu *cpu, const struct insn *i, uint16_t por
 /* The access itself; check_port() comes first. */
 static inline uint64_t read_port(struct cpu *cpu, const struct insn *i, uint16_t port, unsigned size)
 {
+    uint64_t value;
+
     if (unlikely(cpu->stops))
-        stop_port(cpu, i, port, size, false);
+        stop_port(cpu, i, port, 0, size, false);
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_io(cpu, port, size);
-    return bus_read(cpu->ports, port, size);
+    value = bus_read(cpu->ports, port, size);
+    if (unlikely(cpu->stops))
+        stop_value(cpu, CPU_STOP_PORT, value);
+    return value;
 }
 
 static inline void write_port(struct cpu *cpu, const struct insn *i, uint16_t port, uint64_t value, unsigned size)
 {
     if (unlikely(cpu->stops))
-        stop_port(cpu, i, port, size, true);
+        stop_port(cpu, i, port, value, size, true);
     if (unlikely(breakpoints_armed(cpu)))
         breakpoint_io(cpu, port, size);
     bus_write(cpu->ports, port, value, size);

@@ -30,6 +30,7 @@ static const struct {
     {"mode", CPU_STOP_MODE, false},
     {"cr3", CPU_STOP_CR3, false},
     {"magic", CPU_STOP_MAGIC, false},
+    {"nonsense", CPU_STOP_NONSENSE, false},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
@@ -42,6 +43,15 @@ static const char *kind_name(enum cpu_stop_kind kind)
     return "?";
 }
 
+/* It takes no number. */
+static bool stop_alone_tells(enum cpu_stop_kind kind)
+{
+    for (unsigned n = 0; n < KINDS; n++)
+        if (kinds[n].kind == kind)
+            return !kinds[n].takes_number;
+    return false;
+}
+
 static void print_stop(struct monitor *monitor, unsigned n, FILE *out)
 {
     const struct cpu_stop *stop = &monitor->stop[n];
@@ -50,9 +60,9 @@ static void print_stop(struct monitor *monitor, unsigned n, FILE *out)
     fprintf(out, "%u %s", n + 1, kind_name(stop->kind));
     if (stop->kind == CPU_STOP_EXCEPTION)
         fprintf(out, " %s", cpu_exception_name((unsigned)stop->address));
-    else if (stop->kind != CPU_STOP_MODE && stop->kind != CPU_STOP_CR3 && stop->kind != CPU_STOP_MAGIC)
+    else if (!stop_alone_tells(stop->kind))
         fprintf(out, " %" PRIx64, stop->address);
-    if (stop->size > 1)
+    if (stop->size > 1 && !stop_alone_tells(stop->kind))
         fprintf(out, ", %" PRIu64 " bytes", stop->size);
     if (stop->kind <= CPU_STOP_ACCESS && *symbols_format(monitor->symbols, stop->address, text, sizeof(text)))
         fprintf(out, " <%s>", text);
@@ -146,9 +156,11 @@ bool monitor_catch(struct monitor_call *call)
         n++;
     if (n == KINDS)
         return monitor_fail(call,
-                            "one can catch exception, interrupt, port, mode, cr3 or magic, not \"%.40s\"",
+                            "one can catch exception, interrupt, port, mode, cr3, magic or nonsense, not \"%.40s\"",
                             call->argv[1]);
     stop.kind = kinds[n].kind;
+    if (stop.kind == CPU_STOP_NONSENSE)
+        stop.size = 2; /* both kinds of it */
     if (kinds[n].takes_number != (call->argc > 2))
         return monitor_fail(call, "catch %s takes %s", kinds[n].name,
                             kinds[n].takes_number ? "a number" : "no number");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "debug/crash.h"
+#include "debug/history.h"
 #include "debug/inspect_paging.h"
 #include "debug/listing.h"
 #include "debug/symbols.h"
@@ -13,6 +14,7 @@
 #define CODE_MAX    15 /* longest instruction */
 #define CODE_SHOWN  6
 #define STACK_SHOWN 24 /* words */
+#define PAST_SHOWN  16 /* control transfers */
 #define PUSHED      64 /* bytes below RSP that delivering an exception may write */
 
 enum { VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP, VECTOR_SS, VECTOR_GP, VECTOR_PF };
@@ -256,6 +258,15 @@ static void print_stack(const struct crash *crash)
     }
 }
 
+static void print_past(const struct crash *crash)
+{
+    fprintf(crash->out, "%s, the latest last:\n",
+            cpu_keeps_branches(crash->cpu) ? "The last branches"
+                                           : "The last exceptions, interrupts, far transfers and system calls");
+    if (!history_print(crash->cpu, crash->symbols, PAST_SHOWN, crash->out))
+        fprintf(crash->out, "  none\n");
+}
+
 static void print_all(const struct crash *crash, const char *reason)
 {
     const struct cpu_state *s = crash->state;
@@ -280,6 +291,7 @@ static void print_all(const struct crash *crash, const char *reason)
     fprintf(out, "The code at CS:RIP:\n");
     print_code(crash, linear, cpu_code_bits(s), CODE_SHOWN);
     print_stack(crash);
+    print_past(crash);
     if (count && chain[0].vector == VECTOR_PF) {
         struct paging_view view = paging_view_of(crash->cpu, crash->machine->memory);
         fprintf(out, "The address that could not be reached: ");

@@ -32,7 +32,7 @@ struct trace {
     uint64_t count;
     struct trace_event {
         enum cpu_stop_kind kind;
-        uint64_t address, instructions, rip, linear, rax;
+        uint64_t address, value, instructions, rip, linear, rax;
         uint32_t error;
         uint16_t cs;
         uint8_t bits;
@@ -112,6 +112,9 @@ bool info_status(struct monitor_call *call), info_version(struct monitor_call *c
     info_pci(struct monitor_call *call), info_block(struct monitor_call *call),
     info_chardev(struct monitor_call *call), info_chip(struct monitor_call *call),
     info_chips(struct monitor_call *call), info_symbol(struct monitor_call *call);
+
+/* inspect_history.c */
+bool monitor_history(struct monitor_call *call), info_history(struct monitor_call *call);
 
 /* breaks.c; the machine is built, and still there. */
 bool monitor_break(struct monitor_call *call), monitor_watch(struct monitor_call *call),

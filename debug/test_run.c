@@ -229,8 +229,9 @@ static void run_child(const struct tests *tests, const struct test_case *test, c
                       struct test_end *end)
 {
     const char *arguments[OPTIONS_MAX + 2] = {"oxbow",         "--headless", "--no-reboot",
-                                              "--exit-device", "--accel",    test->engine};
-    int count = 6;
+                                              "--exit-device", "--history",  "--accel",
+                                              test->engine};
+    int count = 7;
     struct options options;
     char why[400];
 

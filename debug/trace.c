@@ -1,6 +1,6 @@
 /*
- * trace.c - what happens in the guest, written down as it does: exceptions, interrupts, ports, address
- * spaces, modes. Each is a stop of the CPU (cpu.h) after which it goes on, so that nothing is paid while no
+ * trace.c - what happens in the guest, written down as it does: exceptions, interrupts, ports, control
+ * registers, MSRs, chips' memory, far transfers, system calls. Each is a stop of the CPU (cpu.h) after which it goes on, so that nothing is paid while no
  * trace is on.
  *
  * The last TRACE_KEPT events are kept for `info trace`; each is also a line of the log at level debug.
@@ -19,35 +19,72 @@ static const struct {
     {"exceptions", "before they are delivered", CPU_STOP_EXCEPTION, 32, 1},
     {"interrupts", "at their handler: INTR, NMI, INT n", CPU_STOP_INTERRUPT, 1, 256},
     {"ports", "after IN, OUT and their like", CPU_STOP_PORT, 1, 65536},
+    {"cr", "after MOV to a control register, LMSW, CLTS", CPU_STOP_CR, 1, 16},
     {"cr3", "after another address space is taken", CPU_STOP_CR3, 1, 1},
     {"mode", "after CR0.PE or CR0.PG, and with it EFER.LMA, changed", CPU_STOP_MODE, 1, 1},
+    {"msrs", "after RDMSR and WRMSR", CPU_STOP_MSR, 1, 1ull << 32},
+    {"mmio", "after accesses to chips' memory, or to where nothing is", CPU_STOP_CHIP, 1, UINT64_MAX},
+    {"far", "at the target of far JMP, CALL and RET, and IRET", CPU_STOP_FAR, 1, UINT64_MAX},
+    {"syscalls", "at the target of SYSCALL, SYSRET, SYSENTER, SYSEXIT", CPU_STOP_SYSCALL, 1, UINT64_MAX},
 };
 
 #define CATEGORIES (sizeof(categories) / sizeof(*categories))
 
-static void format_event(struct monitor *monitor, const struct trace_event *e, char *text, size_t size)
+static const char *chip_name(struct monitor *monitor, uint64_t address)
 {
-    char what[120], where[120];
+    uint64_t offset;
+    const struct region *r = bus_find(monitor->machine->memory, address, &offset);
+
+    return r ? r->name : "nothing there";
+}
+
+/* What happened, without where. */
+static void describe(struct monitor *monitor, const struct trace_event *e, char *text, size_t size)
+{
+    char name[120];
 
     switch (e->kind) {
     case CPU_STOP_EXCEPTION:
-        snprintf(what, sizeof(what), "%s", cpu_exception_name((unsigned)e->address));
-        if (e->has_error)
-            snprintf(what + strlen(what), sizeof(what) - strlen(what), "(%04" PRIx32 ")", e->error);
+        snprintf(text, size, e->has_error ? "%s(%04" PRIx32 ")" : "%s", cpu_exception_name((unsigned)e->address),
+                 e->error);
         break;
     case CPU_STOP_INTERRUPT:
-        snprintf(what, sizeof(what), "interrupt %02" PRIx64, e->address);
+        snprintf(text, size, "interrupt %02" PRIx64, e->address);
         break;
     case CPU_STOP_PORT:
-        snprintf(what, sizeof(what), "%s port %04" PRIx64 ", rax %" PRIx64, e->write ? "write" : "read",
-                 e->address, e->rax);
+        snprintf(text, size, "%s port %04" PRIx64 ", %" PRIx64, e->write ? "write" : "read", e->address, e->value);
+        break;
+    case CPU_STOP_CR:
+        snprintf(text, size, "cr%" PRIu64 " written, %" PRIx64, e->address, e->value);
         break;
     case CPU_STOP_CR3:
-        snprintf(what, sizeof(what), "cr3 %" PRIx64, e->address);
+        snprintf(text, size, "cr3 %" PRIx64, e->address);
+        break;
+    case CPU_STOP_MSR:
+        snprintf(text, size, "%s %" PRIx64 ", %" PRIx64, e->write ? "wrmsr" : "rdmsr", e->address, e->value);
+        break;
+    case CPU_STOP_CHIP:
+        snprintf(text, size, "%s physical %" PRIx64 " (%s), %" PRIx64, e->write ? "write" : "read", e->address,
+                 chip_name(monitor, e->address), e->value);
+        break;
+    case CPU_STOP_FAR:
+    case CPU_STOP_SYSCALL:
+        symbols_format(monitor->symbols, e->value, name, sizeof(name));
+        snprintf(text, size, "%s from %" PRIx64 "%s%s%s", e->kind == CPU_STOP_FAR ? "far" : "system call", e->value,
+                 *name ? " <" : "", name, *name ? ">" : "");
+        if (e->kind == CPU_STOP_SYSCALL && e->write)
+            snprintf(text + strlen(text), size - strlen(text), ", rax %" PRIx64, e->rax);
         break;
     default:
-        snprintf(what, sizeof(what), "cr0 %" PRIx64, e->address);
+        snprintf(text, size, "cr0 %" PRIx64, e->address);
     }
+}
+
+static void format_event(struct monitor *monitor, const struct trace_event *e, char *text, size_t size)
+{
+    char what[300], where[120];
+
+    describe(monitor, e, what, sizeof(what));
     symbols_format(monitor->symbols, e->linear, where, sizeof(where));
     snprintf(text, size, "%12" PRIu64 " %04x:%0*" PRIx64 "%s%s%s %s", e->instructions, e->cs,
              e->bits == 64 ? 16 : 8, e->rip, *where ? " <" : "", where, *where ? ">" : "", what);
@@ -59,11 +96,12 @@ static void note(struct monitor *monitor, const struct cpu_stopped *hit)
     const struct cpu_state *s = cpu_state(m->cpu);
     struct trace *trace = &monitor->trace;
     struct trace_event *e = &trace->event[trace->count++ % TRACE_KEPT];
-    char text[400];
+    char text[480];
 
     *e = (struct trace_event){
         .kind = hit->stop.kind,
         .address = hit->address,
+        .value = hit->value,
         .instructions = cpu_instructions(m->cpu),
         .rip = s->rip,
         .linear = s->seg[CS].base + s->rip,
@@ -163,7 +201,7 @@ bool info_trace(struct monitor_call *call)
 {
     const struct trace *trace = &call->monitor->trace;
     uint64_t count = trace->count < TRACE_KEPT ? trace->count : TRACE_KEPT, wanted;
-    char text[400];
+    char text[480];
 
     if (call->argc > 1) {
         if (!monitor_number(call->argv[1], &wanted))

@@ -336,7 +336,7 @@ void shares_close(struct machine *machine);
 int root_read(struct machine *machine, char *why, size_t why_size);
 void root_free(struct machine *machine);
 
-/* stop_on.c: reads along the serial port; when the CPU exists, sets its stops (false: out of memory). */
+/* stop_on.c: reads along the serial port; when the run begins, sets the CPU's stops and history (false: out of memory). */
 bool stop_on_build(struct machine *machine, char *why, size_t why_size);
 bool stop_on_start(struct machine *machine);
 void stop_on_free(struct machine *machine);

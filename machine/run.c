@@ -334,7 +334,7 @@ int machine_run(struct machine *m)
     pthread_mutex_unlock(&m->lock);
     switches_start(m);
     if (!stop_on_start(m))
-        log_at(m->log, LOG_ERROR, "oxbow", "out of memory for --stop-on");
+        log_at(m->log, LOG_ERROR, "oxbow", "out of memory for --stop-on or --history");
     if (end_status(m) < 0)
         vcpu_release(&m->vcpu);
 

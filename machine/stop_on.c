@@ -1,6 +1,8 @@
 /*
- * stop_on.c - --stop-on: what ends the run with a crash report before the guest is done for.
+ * stop_on.c - --stop-on: what ends the run with a crash report before the guest is done for; and how much of the CPU's
+ * history there is to report.
  */
+#include <inttypes.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,17 +42,31 @@ static void line_grown(void *opaque, const char *line, size_t length, bool ended
     end_for(stop->machine, "the guest printed \"%s\"", text);
 }
 
-static bool exception_came(void *opaque, const struct cpu_stopped *hits, unsigned count)
+static void end_for_hit(struct machine *m, const struct cpu_stopped *hit)
+{
+    char text[80];
+
+    if (hit->stop.kind == CPU_STOP_EXCEPTION) {
+        snprintf(text, sizeof(text), hit->has_error ? "%s with error code %04x" : "%s",
+                 cpu_exception_name((unsigned)hit->address), (unsigned)hit->error);
+        end_for(m, "the guest raised %s, which was not delivered", text);
+        return;
+    }
+    snprintf(text, sizeof(text), "%016" PRIx64, hit->value);
+    if (hit->address == CPU_NONSENSE_CODE)
+        end_for(m, "the guest was to execute code at %s, where there is no memory", text);
+    else
+        end_for(m, "the guest used %s as its stack, where there is no memory", text);
+}
+
+static bool stop_hit(void *opaque, const struct cpu_stopped *hits, unsigned count)
 {
     struct stop_on *stop = opaque;
-    char text[80];
 
     for (unsigned n = 0; n < count; n++) {
         if (hits[n].stop.owner != stop)
             continue;
-        snprintf(text, sizeof(text), hits[n].has_error ? "%s with error code %04x" : "%s",
-                 cpu_exception_name((unsigned)hits[n].address), (unsigned)hits[n].error);
-        end_for(stop->machine, "the guest raised %s, which was not delivered", text);
+        end_for_hit(stop->machine, &hits[n]);
         return true;
     }
     return false;
@@ -58,9 +74,10 @@ static bool exception_came(void *opaque, const struct cpu_stopped *hits, unsigne
 
 bool stop_on_build(struct machine *m, char *why, size_t why_size)
 {
+    const struct stop_on_option *what = &m->options->stop_on;
     struct stop_on *stop;
 
-    if (!m->options->stop_on.panic && !m->options->stop_on.exceptions)
+    if (!what->panic && !what->exceptions && !what->nonsense && !m->options->crash_report)
         return true;
     stop = m->stop_on = calloc(1, sizeof(*stop));
     if (!stop || regcomp(&stop->panic, PANIC, REG_EXTENDED | REG_ICASE | REG_NOSUB)) {
@@ -69,24 +86,44 @@ bool stop_on_build(struct machine *m, char *why, size_t why_size)
     }
     stop->compiled = true;
     stop->machine = m;
-    if (m->options->stop_on.panic)
+    if (what->panic)
         line_watch_insert(&stop->serial, &m->serial[0], line_grown, stop);
     return true;
+}
+
+/*
+ * Who wants a report wants to hear of nonsense too: but it's no reason for an engine that knows no stops to give way, nor
+ * for --check to have its blocks taken apart.
+ */
+static bool wants_nonsense(const struct machine *m)
+{
+    return m->options->stop_on.nonsense ||
+           (m->options->crash_report && stops_known(m->vcpu.engine) && !m->options->check);
 }
 
 bool stop_on_start(struct machine *m)
 {
     struct cpu_stop wanted = {.kind = CPU_STOP_EXCEPTION, .owner = m->stop_on};
+    bool done = true;
+    int history = m->options->history;
 
-    if (!m->stop_on || !m->options->stop_on.exceptions)
+    if (history < 0 && m->stop_on)
+        history = OPTIONS_HISTORY;
+    if (history > 0 && !cpu_keep_branches(m->cpu, (unsigned)history))
+        return false;
+    if (!m->stop_on || !(m->options->stop_on.exceptions || wants_nonsense(m)))
         return true;
-    m->stop_on->stops = (struct machine_stop_watch){.stopped = exception_came, .opaque = m->stop_on};
+    m->stop_on->stops = (struct machine_stop_watch){.stopped = stop_hit, .opaque = m->stop_on};
     machine_watch_stops(m, &m->stop_on->stops);
     for (wanted.address = 0; wanted.address < 32; wanted.address++)
-        if ((m->options->stop_on.exceptions >> wanted.address & 1) && !cpu_stop_add(m->cpu, &wanted))
-            return false;
+        if (m->options->stop_on.exceptions >> wanted.address & 1)
+            done &= cpu_stop_add(m->cpu, &wanted);
+    if (wants_nonsense(m))
+        done &= cpu_stop_add(
+            m->cpu, &(struct cpu_stop){
+                        .kind = CPU_STOP_NONSENSE, .address = CPU_NONSENSE_CODE, .size = 2, .owner = m->stop_on});
     machine_stops_changed(m);
-    return true;
+    return done;
 }
 
 void stop_on_free(struct machine *m)

@@ -4,12 +4,14 @@
 #ifndef CPU_INTERP_CHAIN_H
 #define CPU_INTERP_CHAIN_H
 
+#include "cpu/history.h"
 #include "cpu/interp/body.h"
 
 /* Runs a trace. Its instructions are counted as done; a branch out of it, or a fault, takes back what wasn't.
  */
 static forced_inline void enter(struct cpu *cpu, struct trace *t)
 {
+    history_code(cpu, t);
     cpu->trace = t;
     cpu->retired += t->count;
     t->insn[0].fn(cpu, t->insn);

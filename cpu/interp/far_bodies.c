@@ -2,8 +2,10 @@
  * far_bodies.c - bodies of the instructions that deal with segments, far transfers, interrupts and the flags
  * that protection guards.
  */
-#include "cpu/protect.h"
+#include "cpu/history.h"
 #include "cpu/interp/body.h"
+#include "cpu/protect.h"
+#include "cpu/stop.h"
 
 /* AMD has no far pointers with 64-bit offsets: with REX.W they are 16:32 (but CALL then pushes 8-byte items).
  */
@@ -65,45 +67,76 @@ static inline void require_protected(struct cpu *cpu, const struct insn *i)
 
 /* --- Far transfers ------------------------------------------------------------------------------- */
 
+/* One of them is done: what else is told of it. */
+static void transferred(struct cpu *cpu, enum cpu_past_kind kind, const struct cpu_place *from)
+{
+    struct cpu_place to = history_place(cpu, NULL);
+    struct stop_event e = {
+        .address = to.linear, .size = 1, .value = from->linear, .write = kind == CPU_PAST_SYSCALL};
+
+    history_add(cpu, kind, from);
+    if (unlikely(cpu->stops))
+        stop_event(cpu, NULL, kind >= CPU_PAST_SYSCALL ? CPU_STOP_SYSCALL : CPU_STOP_FAR, &e);
+}
+
 BODY(jmp_far)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     far_jump(cpu, i, (uint16_t)(i->imm >> 32), (uint32_t)i->imm);
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(call_far)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     far_call(cpu, i, (uint16_t)(i->imm >> 32), (uint32_t)i->imm, next_rip(cpu, i));
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(jmp_far_mem)
 {
     uint16_t selector;
+    struct cpu_place from = history_place(cpu, i);
     uint64_t offset = read_pointer(cpu, i, &selector);
 
     far_jump(cpu, i, selector, offset);
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(call_far_mem)
 {
     uint16_t selector;
+    struct cpu_place from = history_place(cpu, i);
     uint64_t offset = read_pointer(cpu, i, &selector);
 
     far_call(cpu, i, selector, offset, next_rip(cpu, i));
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(ret_far)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     far_return(cpu, i, 0);
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(ret_far_n)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     far_return(cpu, i, (uint16_t)i->imm);
+    transferred(cpu, CPU_PAST_FAR, &from);
 }
 
 BODY(iret)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     interrupt_return(cpu, i);
+    transferred(cpu, CPU_PAST_IRET, &from);
 }
 
 BODY(int3)
@@ -130,22 +163,34 @@ BODY(int1)
 
 BODY(syscall_)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     fast_call(cpu, i, next_rip(cpu, i));
+    transferred(cpu, CPU_PAST_SYSCALL, &from);
 }
 
 BODY(sysret)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     fast_return(cpu, i);
+    transferred(cpu, CPU_PAST_SYSRET, &from);
 }
 
 BODY(sysenter)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     legacy_fast_call(cpu, i);
+    transferred(cpu, CPU_PAST_SYSCALL, &from);
 }
 
 BODY(sysexit)
 {
+    struct cpu_place from = history_place(cpu, i);
+
     legacy_fast_return(cpu, i);
+    transferred(cpu, CPU_PAST_SYSRET, &from);
 }
 
 /* --- Segment registers --------------------------------------------------------------------------- */

@@ -58,6 +58,12 @@ BODY(mov_from_cr)
     NEXT;
 }
 
+static inline void stop_cr(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t value)
+{
+    if (unlikely(cpu->stops))
+        stop_event(cpu, i, CPU_STOP_CR, &(struct stop_event){.address = n, .size = 1, .value = value});
+}
+
 BODY(mov_to_cr)
 {
     uint64_t next = next_rip(cpu, i), value = get_native(cpu, i->rm);
@@ -65,6 +71,7 @@ BODY(mov_to_cr)
     if (i->reg != 0 && i->reg != 2 && i->reg != 3 && i->reg != 4 && i->reg != 8)
         ud(cpu, i);
     require_cpl0(cpu, i);
+    stop_cr(cpu, i, i->reg, value);
     switch (i->reg) {
     case 0:
         write_cr0(cpu, i, value);
@@ -100,6 +107,7 @@ BODY(mov_to_dr)
 BODY(clts)
 {
     require_cpl0(cpu, i);
+    stop_cr(cpu, i, 0, cpu->s.cr0 & ~(uint64_t)CR0_TS);
     cpu->s.cr0 &= ~(uint64_t)CR0_TS;
     NEXT;
 }
@@ -112,7 +120,9 @@ BODY(lmsw)
     require_cpl0(cpu, i);
     value = i->flags & INSN_MEM ? mem_read(cpu, i, 2) : get16(cpu, i->rm);
     value |= cpu->s.cr0 & CR0_PE; /* PE can be set this way, not cleared */
-    write_cr0(cpu, i, (cpu->s.cr0 & ~mask) | (value & mask));
+    value = (cpu->s.cr0 & ~mask) | (value & mask);
+    stop_cr(cpu, i, 0, value);
+    write_cr0(cpu, i, value);
     LEAVE(next);
 }
 
@@ -291,17 +301,35 @@ static inline void set_edx_eax(struct cpu *cpu, uint64_t value)
     cpu->s.gpr[RDX] = value >> 32;
 }
 
+static __attribute__((noinline)) void stop_msr(struct cpu *cpu, const struct insn *i, uint64_t value, bool write)
+{
+    struct stop_event e = {.address = (uint32_t)cpu->s.gpr[RCX], .size = 1, .value = value, .write = write};
+
+    stop_event(cpu, i, CPU_STOP_MSR, &e);
+}
+
 BODY(rdmsr)
 {
+    uint64_t value;
+
     require_cpl0(cpu, i);
-    set_edx_eax(cpu, read_msr(cpu, i, (uint32_t)cpu->s.gpr[RCX]));
+    if (unlikely(cpu->stops))
+        stop_msr(cpu, i, 0, false);
+    value = read_msr(cpu, i, (uint32_t)cpu->s.gpr[RCX]);
+    if (unlikely(cpu->stops))
+        stop_value(cpu, CPU_STOP_MSR, value);
+    set_edx_eax(cpu, value);
     NEXT;
 }
 
 BODY(wrmsr)
 {
+    uint64_t value = cpu->s.gpr[RDX] << 32 | (uint32_t)cpu->s.gpr[RAX];
+
     require_cpl0(cpu, i);
-    write_msr(cpu, i, (uint32_t)cpu->s.gpr[RCX], cpu->s.gpr[RDX] << 32 | (uint32_t)cpu->s.gpr[RAX]);
+    if (unlikely(cpu->stops))
+        stop_msr(cpu, i, value, true);
+    write_msr(cpu, i, (uint32_t)cpu->s.gpr[RCX], value);
     LEAVE(next_rip(cpu, i));
 }
 

@@ -339,6 +339,15 @@ static const uint8_t *page_host(struct cpu *cpu, uint64_t page)
     return r && r->kind != REGION_IO && offset + BUS_PAGE <= r->size ? r->host + offset : NULL;
 }
 
+/* Whether no memory is there. */
+static bool nowhere(struct cpu *cpu, uint64_t phys)
+{
+    uint64_t offset;
+    const struct region *r = bus_find(cpu->memory, phys, &offset);
+
+    return !r || r->kind == REGION_IO;
+}
+
 /*
  * One instruction, fetched byte by byte as far as it needs: at a page's edge, at the limit of CS, or from a
  * chip. In *phys2 the second page when it has one.
@@ -350,6 +359,8 @@ static void decode_careful(struct cpu *cpu, struct trace *t, uint64_t phys, uint
     unsigned n = 0;
 
     *phys2 = NO_PAGE;
+    if (unlikely(cpu->stops) && nowhere(cpu, phys))
+        stop_nowhere(cpu);
     do { /* 15 bytes decode to something in any case: to #GP if to nothing else */
         if (n >= left)
             fault(cpu, NULL, EX_GP, 0);
@@ -394,6 +405,7 @@ struct trace *trace_single(struct cpu *cpu)
     if (unlikely(cpu->stops))
         stop_guards(cpu, t);
     cover(cpu, t);
+    cpu->trace = NULL; /* it has always the same place, and something else in it */
     return t;
 }
 

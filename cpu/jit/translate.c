@@ -202,6 +202,20 @@ static void emit_second_page(struct trans *t)
     l->offset = INT32_MIN;
 }
 
+/* As history_code() does. */
+static void emit_history(struct trans *t)
+{
+    struct emit *e = &t->e;
+
+    emit_load(e, H_TMP, SLOT(offsetof(struct cpu, history_at)));
+    emit_load(e, H_ADDR, SLOT(JT(code_page)));
+    emit_lea(e, E_W, H_ADDR, H_ADDR, NO_INDEX, 0, t->block->page_offset);
+    emit_op(e, E_W, 0x89, H_ADDR, MEM(H_TMP, 0));
+    emit_lea(e, E_W, H_TMP, H_TMP, NO_INDEX, 0, sizeof(uint64_t));
+    emit_alu_imm(e, E_W, 4, REG(H_TMP), (int32_t)t->cpu->history_wrap);
+    emit_store(e, SLOT(offsetof(struct cpu, history_at)), H_TMP);
+}
+
 /* What every block begins with: XMM registers; is the CPU wanted elsewhere; counting. */
 static void emit_head(struct trans *t)
 {
@@ -224,6 +238,8 @@ static void emit_head(struct trans *t)
     if (t->block->x87) {
         emit_unit(t, JT(x87_live), X87_ABSENT);
     }
+    if (t->cpu->history_at)
+        emit_history(t);
     t->block->again = emit_here(e);
     emit_op(e, E_W, 0x3b, H_COUNT, SLOT(offsetof(struct cpu, stop_at)));
     l = emit_later(t, emit_jcc(e, CC_AE, NULL), LATER_TAKEN);

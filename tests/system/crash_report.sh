@@ -63,6 +63,28 @@ for engine in $engines; do
     fi
 done
 
+for engine in $engines; do
+    for option in "--stop-on nonsense" "--crash-report $work/report"; do
+        # shellcheck disable=SC2086 # an option and its value
+        run "$guests/lost.elf" --accel "$engine" $option
+        says '^The run was stopped: the guest was to execute code at 00000000e0000000, where there is no memory\.$' \
+            "$engine: ${option%% *}: code where there is no memory"
+    done
+    says '^The last branches, the latest last:$' "$engine: the last branches are shown"
+    sed -n '/^The last branches/,$p' "$work/err" | tail -n 2 >"$work/last"
+    grep -qE '^  ret +0010:[0-9a-f]{8} <print\+0x[0-9a-f]+> to 0010:[0-9a-f]{8} <start\+0xf>$' "$work/last" &&
+        grep -qE '^  call +0010:[0-9a-f]{8} <start\+0x14> to 0010:e0000000$' "$work/last"
+    report $? "... up to the call there"
+    run "$guests/lost.elf" --accel "$engine" --history=0 --stop-on nonsense
+    says '^The last exceptions, interrupts, far transfers and system calls' "$engine: --history=0: not the branches"
+done
+run "$guests/hello.elf" --stop-on nonsense
+[ "$status" = 0 ] && grep -q hello "$work/out"
+report $? "a guest that does nothing of the kind runs to its end"
+run "$guests/crash.elf" --history=70000
+[ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q 'give 0 to 65536' "$work/err"
+report $? "refused: a history that is too long"
+
 run "$guests/panic.elf" --stop-on panic
 says '^The run was stopped: the guest printed "\[    1\.5\] Panic: no grass"\.$' "--stop-on a panic"
 says '^  rip ' "... with the registers"

@@ -8,6 +8,7 @@
  *     twice  writes 0x10 to it, and then 0
  *     reset  prints "start" and resets the machine through the keyboard controller
  *     crash  runs an invalid instruction without an IDT
+ *     lost   calls into where there is no memory
  *     hang   runs in a circle
  *     wait   halts for good
  */
@@ -77,6 +78,12 @@ next:
     lidt no_idt
     movl $0x12345678, %eax
     ud2
+
+#elif defined GUEST_lost
+    movl $text, %esi
+    call print
+    movl $0xE0000000, %eax
+    call *%eax
 
 #elif defined GUEST_hang
 1:  jmp 1b

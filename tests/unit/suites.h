@@ -33,6 +33,7 @@
     X(fw_cfg) \
     X(gdb) \
     X(host_chardev) \
+    X(history) \
     X(host_loop) \
     X(hpet) \
     X(i8042) \

@@ -227,6 +227,8 @@ START_TEST(stops)
     is("catch exception #gp", "3 exception #GP\n");
     is("catch cr3", "4 cr3\n");
     is("catch port 0x60 5", "5 port 60, 5 bytes\n");
+    is("catch nonsense", "6 nonsense\n");
+    ck_assert(run("delete 6"));
     ck_assert(cpu_has_stops(machine->cpu));
     ck_assert(run("delete 2"));
     is("info breakpoints", "1 break 1800010 <second>\n3 exception #GP\n4 cr3\n5 port 60, 5 bytes\n");
@@ -250,7 +252,16 @@ START_TEST(traces)
     ck_assert(cpu_has_stops(machine->cpu));
     is("info trace", "0 events so far\n");
     ck_assert_int_eq(machine_run(machine), EXIT_POWEROFF); /* the demo guest prints much */
-    prints("info trace", " write port 03f8, rax ");
+    prints("info trace", " write port 03f8, ");
+    prints("info history", " to ");
+    prints("info history 1", "Near branches aren't kept");
+    ck_assert(run("history on 100"));
+    ck_assert(cpu_keeps_branches(machine->cpu));
+    refuses("history on 0", "is no number of branches");
+    refuses("history maybe", "on or off");
+    refuses("info history -1", "is no number of transfers");
+    ck_assert(run("history off"));
+    ck_assert(!cpu_keeps_branches(machine->cpu));
     prints("info trace 2", " events so far");
     ck_assert_uint_gt(machine->monitor->trace.count, TRACE_KEPT);
     refuses("trace on", "trace what?");

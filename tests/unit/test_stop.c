@@ -267,6 +267,128 @@ START_TEST(stops_at_ports_and_registers)
 }
 END_TEST
 
+#define NOWHERE 0x50000u /* linear; no memory is behind it */
+
+START_TEST(stops_at_msrs_and_control_registers)
+{
+    /* mov ecx, C0000080 (EFER); rdmsr; wrmsr; mov rax, cr4; mov cr4, rax; clts; nop */
+    static const uint8_t code[] = {0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x0f, 0x30, 0x0f,
+                                   0x20, 0xe0, 0x0f, 0x22, 0xe0, 0x0f, 0x06, 0x90};
+    struct rig *r = new_rig(_i);
+    struct cpu_stopped hit;
+
+    load(r, code, sizeof(code));
+    add(r, CPU_STOP_MSR, 0xc0000000, 0x100);
+    add(r, CPU_STOP_CR, 0, 16);
+    for (unsigned n = 0; n < 2; n++) {
+        hit = next_stop(r);
+        ck_assert_int_eq(hit.stop.kind, CPU_STOP_MSR);
+        ck_assert_uint_eq(hit.address, 0xc0000080);
+        ck_assert_uint_eq(hit.value, EFER_LME | EFER_LMA);
+        ck_assert_uint_eq(hit.write, n);
+        ck_assert_uint_eq(r->cpu->s.rip, RIG_CODE + 7 + 2 * n);
+    }
+    hit = next_stop(r);
+    ck_assert_int_eq(hit.stop.kind, CPU_STOP_CR);
+    ck_assert_uint_eq(hit.address, 4);
+    ck_assert_uint_eq(hit.value, CR4_PAE);
+    hit = next_stop(r);
+    ck_assert_uint_eq(hit.address, 0);
+    ck_assert_uint_eq(r->cpu->s.rip, RIG_CODE + 17);
+    ck_assert_int_eq(cpu_run(r->cpu, 100), CPU_EXIT_KICK);
+    rig_free(r);
+}
+END_TEST
+
+/* mov [rbx + 8], ecx; mov eax, [rbx + 8]; inc rdx */
+static const uint8_t chip_code[] = {0x89, 0x4b, 0x08, 0x8b, 0x43, 0x08, 0x48, 0xff, 0xc2};
+
+START_TEST(stops_at_what_is_no_memory)
+{
+    struct rig *r = new_rig(_i);
+    struct cpu_stopped hit;
+
+    rig_put64(r, RIG_PT + 8 * (NOWHERE >> 12), 0x10000000 | 7);
+    load(r, chip_code, sizeof(chip_code));
+    r->cpu->s.gpr[RBX] = NOWHERE;
+    r->cpu->s.gpr[RCX] = 0x12345678;
+    add(r, CPU_STOP_CHIP, 0x10000000, BUS_PAGE);
+    add(r, CPU_STOP_NONSENSE, 0, 2); /* it isn't the stack's doing */
+    hit = next_stop(r);
+    ck_assert(hit.write);
+    ck_assert_uint_eq(hit.address, 0x10000008);
+    ck_assert_uint_eq(hit.value, 0x12345678);
+    ck_assert_uint_eq(r->cpu->s.rip, RIG_CODE + 3);
+    hit = next_stop(r);
+    ck_assert(!hit.write);
+    ck_assert_uint_eq(hit.value, 0xffffffff);
+    ck_assert_uint_eq(r->cpu->s.rip, RIG_CODE + 6);
+    ck_assert_int_eq(cpu_run(r->cpu, 100), CPU_EXIT_KICK);
+    ck_assert_uint_eq(r->cpu->s.gpr[RDX], 1);
+    rig_free(r);
+}
+END_TEST
+
+/* In 64-bit mode with a code segment to return to: push 8; push next; retfq; next: syscall */
+START_TEST(stops_at_far_transfers_and_system_calls)
+{
+    static const uint8_t code[] = {0x6a, 0x08, 0x68, 0x0a, 0x10, 0x00, 0x00, 0x48, 0xcb, 0x90, 0x0f, 0x05};
+    struct rig *r = new_rig(_i);
+    struct cpu_state *s = &r->cpu->s;
+    struct cpu_stopped hit;
+
+    rig_put64(r, 0x6008, 0x00af9b000000ffffull);
+    s->gdtr = (struct table_reg){0x6000, 15};
+    s->efer |= EFER_SCE;
+    s->star = 8ull << 32;
+    s->lstar = 0x2000;
+    bus_write_block(r->memory, 0x2000, "\xeb\xfe", 2);
+    load(r, code, sizeof(code));
+    cpu_push(r->cpu);
+    add(r, CPU_STOP_FAR, 0, UINT64_MAX);
+    add(r, CPU_STOP_SYSCALL, 0, UINT64_MAX);
+    hit = next_stop(r);
+    ck_assert_int_eq(hit.stop.kind, CPU_STOP_FAR);
+    ck_assert_uint_eq(hit.address, RIG_CODE + 10);
+    ck_assert_uint_eq(hit.value, RIG_CODE + 7);
+    ck_assert_uint_eq(s->rip, RIG_CODE + 10);
+    hit = next_stop(r);
+    ck_assert_int_eq(hit.stop.kind, CPU_STOP_SYSCALL);
+    ck_assert(hit.write);
+    ck_assert_uint_eq(hit.address, 0x2000);
+    ck_assert_uint_eq(hit.value, RIG_CODE + 10);
+    ck_assert_uint_eq(s->gpr[RCX], RIG_CODE + 12);
+    ck_assert_int_eq(cpu_run(r->cpu, 100), CPU_EXIT_KICK);
+    rig_free(r);
+}
+END_TEST
+
+START_TEST(stops_at_nonsense)
+{
+    /* inc rdx; push rcx; jmp rbx */
+    static const uint8_t code[] = {0x48, 0xff, 0xc2, 0x51, 0xff, 0xe3};
+    struct rig *r = new_rig(_i);
+    struct cpu_stopped hit;
+
+    rig_put64(r, RIG_PT + 8 * (NOWHERE >> 12), 0x10000000 | 7);
+    load(r, code, sizeof(code));
+    r->cpu->s.gpr[RBX] = NOWHERE;
+    r->cpu->s.gpr[RSP] = NOWHERE + 0x800;
+    r->cpu->s.idtr.limit = 0;
+    add(r, CPU_STOP_NONSENSE, 0, 2);
+    hit = next_stop(r);
+    ck_assert_uint_eq(hit.address, CPU_NONSENSE_STACK);
+    ck_assert_uint_eq(hit.value, NOWHERE + 0x7f8);
+    ck_assert_uint_eq(r->cpu->s.rip, RIG_CODE + 4);
+    hit = next_stop(r);
+    ck_assert_uint_eq(hit.address, CPU_NONSENSE_CODE);
+    ck_assert_uint_eq(hit.value, NOWHERE);
+    ck_assert_uint_eq(r->cpu->s.rip, NOWHERE);
+    ck_assert_int_eq(cpu_run(r->cpu, 100), CPU_EXIT_SHUTDOWN); /* it goes on: FF FF is no instruction */
+    rig_free(r);
+}
+END_TEST
+
 START_TEST(mode_switch_stops)
 {
     /* mov eax, cr0; or al, 1; mov cr0, eax; nop */
@@ -325,6 +447,10 @@ Suite *stop_suite(void)
     tcase_add_loop_test(t, watches_inside_strings, 0, ENGINES);
     tcase_add_loop_test(t, stops_before_an_exception, 0, ENGINES);
     tcase_add_loop_test(t, stops_at_ports_and_registers, 0, ENGINES);
+    tcase_add_loop_test(t, stops_at_msrs_and_control_registers, 0, ENGINES);
+    tcase_add_loop_test(t, stops_at_what_is_no_memory, 0, ENGINES);
+    tcase_add_loop_test(t, stops_at_far_transfers_and_system_calls, 0, ENGINES);
+    tcase_add_loop_test(t, stops_at_nonsense, 0, ENGINES);
     tcase_add_loop_test(t, mode_switch_stops, 0, ENGINES);
     tcase_add_loop_test(t, steps_leave_no_trace, 0, ENGINES);
     suite_add_tcase(s, t);

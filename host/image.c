@@ -17,6 +17,10 @@
 
 const struct image_format *const image_formats[] = {
     &image_qcow2_format,
+    &image_vmdk_format,
+    &image_vdi_format,
+    &image_vhd_format,
+    &image_vhdx_format,
     &image_raw_format,
     NULL,
 };
@@ -27,9 +31,7 @@ static const struct {
     unsigned offset, size;
     const char *magic, *name;
 } unread[] = {
-    {0, 4, "QFI\xfb", "qcow"},          {0, 4, "KDMV", "vmdk"},
-    {0, 8, "vhdxfile", "vhdx"},         {0, 8, "conectix", "vpc"},
-    {64, 4, "\x7f\x10\xda\xbe", "vdi"},
+    {0, 4, "QFI\xfb", "qcow"},
 };
 
 bool image_refuse(const char *path, char *why, size_t why_size, const char *format, ...)

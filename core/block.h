@@ -48,7 +48,8 @@ struct block_request {
 
 struct block {
     const struct block_ops *ops;
-    const char *name; /* for messages: the file's name */
+    const char *name;   /* for messages: the file's name */
+    const char *format; /* the image's, "raw"; NULL: nobody knows */
     uint64_t size;    /* bytes, a multiple of 512 */
     bool read_only;
     bool can_discard; /* discarding gives space back to the host */

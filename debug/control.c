@@ -367,6 +367,18 @@ void control_shutdown(struct control *control, bool guest, const char *reason)
     tell(control, "SHUTDOWN", cause(guest, reason));
 }
 
+void control_disk_failed(struct control *control, const char *drive, bool writing, int error)
+{
+    struct json_object *data = json_object_new_object();
+
+    json_object_object_add(data, "device", json_object_new_string(drive));
+    json_object_object_add(data, "operation", json_object_new_string(writing ? "write" : "read"));
+    json_object_object_add(data, "action", json_object_new_string("stop"));
+    json_object_object_add(data, "nospace", json_object_new_boolean(error == ENOSPC));
+    json_object_object_add(data, "reason", json_object_new_string(strerror(error)));
+    tell(control, "BLOCK_IO_ERROR", data);
+}
+
 void control_power_button(struct control *control)
 {
     tell(control, "POWERDOWN", NULL);

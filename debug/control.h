@@ -32,6 +32,8 @@ void control_shutdown(struct control *control, bool guest, const char *reason);
 void control_power_button(struct control *control);
 /* One of ours, X_OXBOW_NOTE, with a line for people. */
 void control_note(struct control *control, const char *text);
+/* A disk's image can't be read or written, and the machine stops for it. */
+void control_disk_failed(struct control *control, const char *drive, bool writing, int error);
 void control_tray_moved(struct control *control, const char *drive, bool open);
 
 #endif

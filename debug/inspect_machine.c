@@ -183,8 +183,8 @@ static void print_medium(struct monitor_call *call, const char *name, const stru
 {
     fprintf(call->out, "%s: ", name);
     if (medium)
-        fprintf(call->out, "%s, %" PRIu64 " bytes%s", medium->name, medium->size,
-                medium->read_only ? ", read-only" : "");
+        fprintf(call->out, "%s, %s%s%" PRIu64 " bytes%s", medium->name, medium->format ? medium->format : "",
+                medium->format ? ", " : "", medium->size, medium->read_only ? ", read-only" : "");
     else
         fprintf(call->out, "no medium");
     fprintf(call->out, "%s\n",

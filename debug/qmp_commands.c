@@ -255,10 +255,10 @@ static struct json_object *block_info(struct machine *m, const char *name, const
         struct json_object *inserted = json_object_new_object(), *image = json_object_new_object();
 
         add_text(image, "filename", medium->name);
-        add_text(image, "format", "raw");
+        add_text(image, "format", medium->format ? medium->format : "raw");
         add_number(image, "virtual-size", medium->size);
         add_text(inserted, "file", medium->name);
-        add_text(inserted, "drv", "raw");
+        add_text(inserted, "drv", medium->format ? medium->format : "raw");
         add_flag(inserted, "ro", medium->read_only);
         add_flag(inserted, "encrypted", false);
         json_object_object_add(inserted, "image", image);

@@ -275,7 +275,7 @@ static void complain(struct host_disk *disk, const struct block_request *request
         snprintf(more, sizeof(more), " (%u more before this)", unsaid);
     log_at(disk->log, LOG_WARN, "disk", "%s: %s %zu bytes at %" PRIu64 " failed: %s; %s%s", disk->path,
            verbs[request->op], request->size, request->offset, strerror(error),
-           stops(disk, error) ? "the machine stops" : "the guest sees a disk error", more);
+           stops(disk, error) ? "the machine stops (cont tries again)" : "the guest sees a disk error", more);
 }
 
 /* Done as one, or each alone: so that each gets its own error when one is there. */
@@ -539,6 +539,7 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
     }
     disk->block = (struct block){.ops = &disk_ops,
                                  .name = disk->path,
+                                 .format = disk->image->ops->name,
                                  .size = disk->image->size,
                                  .read_only = disk->image->read_only,
                                  .can_discard = disk->image->can_discard && !options->keep_discarded,

@@ -12,6 +12,7 @@
 #include "devices/ahci.h"
 #include "devices/ide.h"
 #include "host/disk.h"
+#include "debug/control.h"
 #include "machine/machine.h"
 
 #define IDE_PLACES  4
@@ -217,6 +218,21 @@ int drives_choose(struct machine *m, char *why, size_t why_size)
     return check_places(m, why, why_size) ? 0 : EXIT_USAGE;
 }
 
+/* In the event loop, which is not where a machine can be stopped; drives_poll() does. */
+static void note_failure(void *opaque, struct block *disk, bool writing, int error)
+{
+    struct machine *m = opaque;
+
+    m->disk_failure = (struct disk_failure){disk, writing, error};
+}
+
+static enum disk_error_policy policy(const struct options *options)
+{
+    return !strcmp(options->on_io_error, "stop")     ? DISK_STOP
+           : !strcmp(options->on_io_error, "enospc") ? DISK_STOP_NOSPACE
+                                                     : DISK_REPORT;
+}
+
 static struct block *open_medium(struct machine *m, const char *option, const struct drive_option *drive,
                                  bool read_only, char *why, size_t why_size)
 {
@@ -229,6 +245,9 @@ static struct block *open_medium(struct machine *m, const char *option, const st
         .backing = drive->backing,
         .iops = drive->iops,
         .bps = drive->bps,
+        .policy = policy(m->options),
+        .failed = note_failure,
+        .opaque = m,
     };
     char reason[300];
     struct block *block = host_disk_open(&how, m->loop, m->log, reason, sizeof(reason));
@@ -375,6 +394,51 @@ bool drives_swap_disc(struct machine *m, char *note, size_t note_size)
     bool done = swap_disc(m, note, note_size);
     pthread_mutex_unlock(&m->lock);
     return done;
+}
+
+/* What a medium's drive is called. */
+static void name_of(struct machine *m, const struct block *medium, char *name, size_t size)
+{
+    snprintf(name, size, "ide1-cd0");
+    for (unsigned n = 0; n < m->floppies; n++)
+        if (m->floppy_slot[n].medium == medium)
+            snprintf(name, size, "floppy%u", n);
+    for (unsigned n = 0; n < m->disks; n++)
+        if (m->disk_media[n] == medium)
+            drives_name(m, n, name, size);
+}
+
+void drives_poll(struct machine *m)
+{
+    char name[40];
+
+    pthread_mutex_lock(&m->lock);
+    struct disk_failure failure = m->disk_failure;
+    m->disk_failure.disk = NULL;
+    if (failure.disk)
+        name_of(m, failure.disk, name, sizeof(name));
+    pthread_mutex_unlock(&m->lock);
+    if (!failure.disk)
+        return;
+    machine_pause(m, true);
+    control_disk_failed(m->control, name, failure.writing, failure.error);
+}
+
+static void retry(struct block *medium)
+{
+    if (medium)
+        host_disk_retry(medium);
+}
+
+void drives_retry(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    for (unsigned n = 0; n < m->disks; n++)
+        retry(m->disk_media[n]);
+    for (unsigned n = 0; n < m->floppies; n++)
+        retry(m->floppy_slot[n].medium);
+    retry(m->cdrom_slot.medium);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void drives_close(struct machine *m)

@@ -117,6 +117,11 @@ struct machine {
     struct ahci *ahci; /* NULL: nothing is plugged into one */
     struct block *disk_media[OPTIONS_DISKS];
     struct block_slot cdrom_slot, floppy_slot[OPTIONS_FLOPPIES];
+    struct disk_failure {
+        struct block *disk; /* NULL: none */
+        bool writing;
+        int error;
+    } disk_failure; /* the machine has to stop for it */
 
     struct net *net[OPTIONS_NETS]; /* the hosts' ends of the network cards' cables */
     unsigned nets;
@@ -286,6 +291,9 @@ int drives_choose(struct machine *machine, char *why, size_t why_size);
 bool drives_open(struct machine *machine, char *why, size_t why_size);
 bool drives_attach(struct machine *machine, struct ide *ide);
 void drives_close(struct machine *machine);
+/* Stops the machine when a disk failed and --on-io-error says so; does again what failed. Without the lock. */
+void drives_poll(struct machine *machine);
+void drives_retry(struct machine *machine);
 /* Puts the next of the --cdrom discs in, after the last one none. `note` says what is in now, or why not. */
 bool drives_swap_disc(struct machine *machine, char *note, size_t note_size);
 /* What disk number n is called: ide0-hd0 and so on. */

@@ -29,14 +29,6 @@ bool qemu_take_disk(struct qemu_reader *reader, const struct qemu_argument *argu
     return true;
 }
 
-/* Bad formats are refused before anything is written to them. */
-static bool check_format(struct qemu_reader *reader, const char *format)
-{
-    return !format || !strcmp(format, "raw") ||
-           qemu_fail(reader, "-drive: images of format %s can't be used by this version; convert it to raw",
-                     format);
-}
-
 bool qemu_take_drive(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
 {
     struct qemu_drive *drive = add_drive(reader);
@@ -52,8 +44,7 @@ bool qemu_take_drive(struct qemu_reader *reader, const struct qemu_argument *arg
     drive->cdrom = media && !strcmp(media, "cdrom");
     drive->read_only = qemu_list_is_on(&drive->list, "readonly", false);
     drive->snapshot = qemu_list_is_on(&drive->list, "snapshot", false);
-    if (!check_format(reader, qemu_list_get(&drive->list, "format")))
-        return false;
+    drive->format = qemu_list_get(&drive->list, "format");
     for (const char *const *known = (const char *const[]){"index", "bus", "unit", "cache", "aio", "werror",
                                                           "rerror", "discard", "detect-zeroes", NULL};
          *known; known++)
@@ -68,7 +59,7 @@ bool qemu_take_drive(struct qemu_reader *reader, const struct qemu_argument *arg
 bool qemu_plug(struct qemu_reader *reader, const struct qemu_drive *drive)
 {
     const char *interface = drive->interface, *option = "disk";
-    char value[4200];
+    char value[4300], connected[20] = "";
 
     if (!strcmp(interface, "pflash"))
         return qemu_fail(
@@ -79,11 +70,14 @@ bool qemu_plug(struct qemu_reader *reader, const struct qemu_drive *drive)
         option = "floppy";
     else if (drive->cdrom)
         option = "cdrom";
+    else if (!strcmp(interface, "virtio") || !strcmp(interface, "nvme"))
+        snprintf(connected, sizeof(connected), ",if=%s", interface);
     else if (strcmp(interface, "ide") && strcmp(interface, "disk") && strcmp(interface, "none"))
         qemu_note(reader, "%s: there is no %s here yet; the disk is an IDE disk", drive->file, interface);
     if (!strcmp(interface, "none"))
         return true; /* nobody plugged it in */
-    snprintf(value, sizeof(value), "%s%s%s", drive->file,
+    snprintf(value, sizeof(value), "%s%s%s%s%s%s", drive->file, connected, drive->format ? ",format=" : "",
+             drive->format ? drive->format : "",
              drive->read_only && !drive->cdrom ? ",readonly" : "",
              (drive->snapshot || reader->snapshot) && !drive->cdrom ? ",snapshot" : "");
     return qemu_set(reader, option, value);
@@ -219,6 +213,17 @@ static bool add_virtio_disk(struct qemu_reader *reader, struct qemu_list *list)
     return plug_device(reader, list, "virtio", false);
 }
 
+static bool add_nvme_disk(struct qemu_reader *reader, struct qemu_list *list)
+{
+    return plug_device(reader, list, "nvme", false);
+}
+
+/* What no controller is here for. */
+static bool add_other_disk(struct qemu_reader *reader, struct qemu_list *list)
+{
+    return plug_device(reader, list, "SCSI or USB controller", false);
+}
+
 static bool add_floppy(struct qemu_reader *reader, struct qemu_list *list)
 {
     return plug_device(reader, list, "floppy", false);
@@ -244,9 +249,9 @@ static const struct {
     {"floppy", add_floppy},
     {"virtio-blk-pci", add_virtio_disk},
     {"virtio-blk", add_virtio_disk},
-    {"scsi-hd", add_virtio_disk},
-    {"nvme", add_virtio_disk},
-    {"usb-storage", add_virtio_disk},
+    {"scsi-hd", add_other_disk},
+    {"nvme", add_nvme_disk},
+    {"usb-storage", add_other_disk},
     {"e1000", qemu_add_card},
     {"e1000-82540em", qemu_add_card},
     {"e1000e", qemu_add_card},

@@ -16,7 +16,7 @@
 /* A drive, wherever on the command line it is described. */
 struct qemu_drive {
     struct qemu_list list;
-    const char *file, *interface, *id;
+    const char *file, *interface, *id, *format; /* format: NULL: not said */
     bool cdrom, read_only, snapshot;
 };
 

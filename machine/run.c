@@ -249,6 +249,8 @@ void machine_pause(struct machine *m, bool pause)
         vcpu_wait(&m->vcpu);
     }
     stops_set_clock(m);
+    if (!pause)
+        drives_retry(m);
     if (!pause && end_status(m) < 0)
         vcpu_release(&m->vcpu);
     control_paused(m->control, pause);
@@ -345,6 +347,7 @@ int machine_run(struct machine *m)
         switches_poll(m);
         stops_poll(m);
         gdb_server_poll(m->gdb);
+        drives_poll(m);
         if (m->pictured) {
             m->pictured = false;
             screen_save(m);

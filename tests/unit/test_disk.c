@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECTORS 256u
@@ -195,7 +196,7 @@ START_TEST(bad_files_are_refused)
     FILE *file = fopen(path, "r+");
     fputs("QFI\xfb", file);
     fclose(file);
-    refused(false, false, "is a qcow2 image");
+    refused(false, false, "is a qcow image");
     ck_assert_int_eq(byte_in_file(0), 'Q');
 }
 END_TEST
@@ -399,6 +400,187 @@ START_TEST(full_disk)
 }
 END_TEST
 
+/* Memory in pieces of any length and alignment, for a raw image and for a snapshot. */
+START_TEST(pieces)
+{
+    struct block *disk = open_with(false, _i);
+    uint8_t memory[8 * 512 + 100], expected[8 * 512];
+    struct iovec iov[] = {
+        {memory + 1, 3}, {memory + 20, 1021}, {memory + 1100, 512 * 2}, {memory + 2200, 512 * 4}};
+    struct ticket ticket = {.request = {.op = BLOCK_READ,
+                                        .offset = 9 * 512,
+                                        .iov = iov,
+                                        .iov_count = 4,
+                                        .done = on_done,
+                                        .opaque = &ticket}};
+
+    for (unsigned n = 0; n < 4; n++)
+        ticket.request.size += iov[n].iov_len;
+    ck_assert_uint_eq(ticket.request.size, 8 * 512);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        size_t at = 0;
+
+        ticket.done = false;
+        pthread_mutex_lock(&lock);
+        block_submit(disk, &ticket.request);
+        pthread_mutex_unlock(&lock);
+        ck_assert_int_eq(wait_for(&ticket), 0);
+        ck_assert_int_eq(run(disk, BLOCK_READ, turn ? 100 : 9, 8, expected), 0);
+        for (unsigned n = 0; n < 4; at += iov[n++].iov_len)
+            ck_assert_int_eq(memcmp(iov[n].iov_base, expected + at, iov[n].iov_len), 0);
+        ticket.request.op = BLOCK_WRITE;
+        ticket.request.offset = 100 * 512;
+    }
+    close_disk(disk);
+}
+END_TEST
+
+START_TEST(zeroes_and_discard)
+{
+    struct block *disk = open_with(false, _i);
+    uint8_t data[4 * 512], zeroes[512] = {0};
+
+    ck_assert(disk->can_discard);
+    ck_assert_int_eq(run(disk, BLOCK_WRITE_ZEROES, 20, 2, NULL), 0);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 19, 4, data), 0);
+    ck_assert_uint_eq(data[0], 19);
+    ck_assert_int_eq(memcmp(data + 512, zeroes, 512), 0);
+    ck_assert_int_eq(memcmp(data + 1024, zeroes, 512), 0);
+    ck_assert_uint_eq(data[1536], 22);
+    ck_assert_int_eq(run(disk, BLOCK_DISCARD, 30, 1, NULL), 0);
+    ck_assert_int_eq(run(disk, BLOCK_READ, 29, 3, data), 0);
+    ck_assert_uint_eq(data[0], 29);
+    ck_assert(data[512] == 30 || data[512] == 0);
+    ck_assert_uint_eq(data[1024], 31);
+    close_disk(disk);
+}
+END_TEST
+
+/* Requests one behind the other, which may be done as one: each gets its own data, and its own error. */
+START_TEST(neighbours)
+{
+    static uint8_t data[64][512];
+    struct ticket tickets[64];
+    struct block *disk = open_with(false, false);
+
+    ck_assert_int_eq(truncate(path, 50 * 512), 0);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned n = 0; n < 64; n++)
+            submit(disk, &tickets[n], BLOCK_READ, n, 1, data[n]);
+        for (unsigned n = 0; n < 64; n++) {
+            ck_assert_int_eq(wait_for(&tickets[n]), n < 50 ? 0 : EIO);
+            if (n < 50)
+                ck_assert_uint_eq(data[n][7], n);
+        }
+    }
+    close_disk(disk);
+}
+END_TEST
+
+static struct block *open_how(struct host_disk_options options)
+{
+    options.path = path;
+    return host_disk_open(&options, loop, &log_, why, sizeof(why));
+}
+
+/* 20 requests at 100 a second take 0.2 s less what may be done at once; and no less. */
+START_TEST(limits)
+{
+    static uint8_t data[20][512];
+    struct ticket tickets[20];
+    struct block *disk = open_how((struct host_disk_options){.iops = _i ? 0 : 100, .bps = _i ? 51200 : 0});
+    struct timespec start, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned n = 0; n < 20; n++)
+        submit(disk, &tickets[n], BLOCK_READ, 3 * n, 1, data[n]);
+    for (unsigned n = 0; n < 20; n++)
+        ck_assert_int_eq(wait_for(&tickets[n]), 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    ck_assert_msg(seconds > 0.08, "%f s", seconds);
+    close_disk(disk);
+}
+END_TEST
+
+static unsigned failures;
+
+static void on_failed(void *opaque, struct block *disk, bool writing, int error)
+{
+    ck_assert_ptr_eq(opaque, &failures);
+    ck_assert(disk && writing);
+    ck_assert_int_eq(error, EFBIG);
+    failures++;
+}
+
+/* The host is full: the machine is told, and the write waits until somebody made room. So does what depends
+ * on it. */
+START_TEST(failed_requests_wait)
+{
+    struct rlimit old, small;
+    struct block *disk = open_how(
+        (struct host_disk_options){.policy = DISK_STOP_NOSPACE, .failed = on_failed, .opaque = &failures});
+    uint8_t data[512], back[512], other_data[512];
+    struct ticket write, flush, read, other;
+
+    failures = 0;
+    memset(data, 7, sizeof(data));
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 50 * 512;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    submit(disk, &write, BLOCK_WRITE, 60, 1, data);
+    while (!failures)
+        loop_run_once(loop, NULL, &lock);
+    submit(disk, &flush, BLOCK_FLUSH, 0, 0, NULL);
+    submit(disk, &read, BLOCK_READ, 60, 1, back);
+    submit(disk, &other, BLOCK_READ, 61, 1, other_data);
+    ck_assert_int_eq(wait_for(&other), 0); /* nothing keeps this one */
+    ck_assert(!write.done && !flush.done && !read.done);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    pthread_mutex_lock(&lock);
+    host_disk_retry(disk);
+    pthread_mutex_unlock(&lock);
+    ck_assert_int_eq(wait_for(&write), 0);
+    ck_assert_int_eq(wait_for(&flush), 0);
+    ck_assert_int_eq(wait_for(&read), 0);
+    ck_assert(write.turn < flush.turn && write.turn < read.turn);
+    ck_assert_uint_eq(back[5], 7);
+    ck_assert_int_eq(byte_in_file(60), 7);
+
+    /* Closing doesn't wait for anybody. */
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    unsigned before = failures;
+    submit(disk, &write, BLOCK_WRITE, 60, 1, data);
+    while (failures == before)
+        loop_run_once(loop, NULL, &lock);
+    close_disk(disk);
+    ck_assert(write.done);
+    ck_assert_int_eq(write.error, EFBIG);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, SIG_DFL);
+}
+END_TEST
+
+/* A guest doesn't get to say what the next run takes the file for, unless the user said that it is raw. */
+START_TEST(foreign_magic)
+{
+    struct block *disk = open_with(false, false);
+    uint8_t data[512] = "QFI\xfb\0\0\0\3";
+
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 0, 1, data), EPERM);
+    ck_assert_int_eq(byte_in_file(0), 0);
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 1, 1, data), 0);
+    close_disk(disk);
+    disk = open_how((struct host_disk_options){.format = "raw"});
+    ck_assert_int_eq(run(disk, BLOCK_WRITE, 0, 1, data), 0);
+    close_disk(disk);
+    ck_assert_int_eq(byte_in_file(0), 'Q');
+    refused(false, false, "clusters of"); /* it is one to whoever guesses */
+}
+END_TEST
+
 static struct block *closing;
 static struct ticket again;
 
@@ -449,6 +631,12 @@ Suite *disk_suite(void)
     tcase_add_loop_test(tcase, overlapping_requests_keep_their_order, 0, 2);
     tcase_add_test(tcase, flush_waits_for_earlier_writes);
     tcase_add_test(tcase, flush_does_not_overtake);
+    tcase_add_loop_test(tcase, pieces, 0, 2);
+    tcase_add_loop_test(tcase, zeroes_and_discard, 0, 2);
+    tcase_add_test(tcase, neighbours);
+    tcase_add_loop_test(tcase, limits, 0, 2);
+    tcase_add_test(tcase, failed_requests_wait);
+    tcase_add_test(tcase, foreign_magic);
     tcase_add_test(tcase, errors_reach_the_guest_and_the_log);
     tcase_add_test(tcase, full_disk);
     tcase_add_test(tcase, close_completes_what_is_under_way);

@@ -147,8 +147,17 @@ START_TEST(drives)
     ck_assert_str_eq(r.options.boot, "c");
     done(&r);
 
-    noted("-drive file=x,if=virtio,format=raw", "there is no virtio here yet; the disk is an IDE disk");
-    refused("-drive file=x,format=qcow2", "format qcow2");
+    read_line(&r, "-drive file=a.q,if=virtio,format=qcow2 -drive if=none,id=n,file=b -device nvme,drive=n");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_uint_eq(r.options.disks, 2);
+    ck_assert_str_eq(r.options.disk[0].path, "a.q");
+    ck_assert_str_eq(r.options.disk[0].format, "qcow2");
+    ck_assert_int_eq(r.options.disk[0].interface, DRIVE_VIRTIO);
+    ck_assert_str_eq(r.options.disk[1].path, "b");
+    ck_assert_int_eq(r.options.disk[1].interface, DRIVE_NVME);
+    done(&r);
+
+    noted("-drive file=x,if=scsi,format=raw", "there is no scsi here yet; the disk is an IDE disk");
     refused("-drive if=pflash,file=OVMF.fd,format=raw", "UEFI");
     refused("-drive format=raw", "say which file");
     refused("-device virtio-blk-pci,drive=root", "no drive \"root\"");

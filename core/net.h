@@ -6,6 +6,8 @@
  * frames shorter than NET_FRAME_MIN are padded by whoever puts them on a wire. Host backends are
  * host/net_*.c.
  *
+ * Cards of which drivers expect it may leave checksums and segmentation to whoever sends the frame on.
+ *
  * Locking: all calls, both ways, with the machine lock held. receive() is never called from within send(), so
  * that a card that is busy sending isn't called back.
  */
@@ -20,20 +22,34 @@
 #define NET_HEADER_SIZE  14    /* two addresses and a type */
 #define NET_FRAME_MIN    60    /* what Ethernet asks for, without the check sequence */
 #define NET_FRAME_MAX    16384 /* bytes; larger ones are dropped */
+#define NET_LARGE_MAX    65553 /* of what is to become several: the largest IP packet, with a tagged header */
 
 struct net_receiver {
     bool (*ready)(void *opaque); /* it can take a frame now; NULL: always */
     void (*receive)(void *opaque, const uint8_t *frame, size_t size);
     void (*link_changed)(void *opaque); /* `up` is another now; may be NULL */
     void *opaque;
+    void (*done)(
+        void *opaque); /* for now there is no more; after every frame if not net->batches; may be NULL */
+};
+
+/* What of a frame is still to do. */
+struct net_offload {
+    bool checksum;          /* that of TCP or UDP: of all from `start` on, put in at start + offset, */
+    uint16_t start, offset; /* where the pseudo header's sum is */
+    uint16_t segment; /* it becomes TCP segments with so many bytes of payload at most; 0: it is one frame */
 };
 
 struct net {
     /* Takes the frame, or drops it as a network may; never blocks. */
     void (*send)(struct net *net, const uint8_t *frame, size_t size);
+    /* The same for a frame with something to do, of up to NET_LARGE_MAX bytes, which it may change; NULL: it
+     * wants ready ones. */
+    void (*send_large)(struct net *net, uint8_t *frame, size_t size, const struct net_offload *offload);
     void (*ready)(struct net *net); /* the receiver is ready again: it may be called at once; may be NULL */
     void (*close)(struct net *net);
     bool up;                      /* the cable is plugged in */
+    bool batches;                 /* it calls net_received() behind every batch of frames */
     struct net_receiver receiver; /* set by the card; zero: frames are dropped */
 };
 
@@ -42,6 +58,25 @@ static inline void net_send(struct net *net, const uint8_t *frame, size_t size)
     if (net && net->up && size >= NET_HEADER_SIZE && size <= NET_FRAME_MAX)
         net->send(net, frame, size);
 }
+
+/* The same for a frame with something left to do, which is changed. One that isn't what `offload` says is
+ * dropped. */
+void net_send_large(struct net *net, uint8_t *frame, size_t size, const struct net_offload *offload);
+
+/* Does what a frame that stays one needs. False: it has no such place. */
+bool net_put_checksum(uint8_t *frame, size_t size, const struct net_offload *offload);
+
+/* Makes one ready TCP segment of a frame that was to become several. False: it isn't TCP as `offload` says.
+ */
+bool net_finish_large(uint8_t *frame, size_t size, const struct net_offload *offload);
+
+/* One's complement sum of bytes as 16-bit numbers, the first one the higher half; not folded. And folded. */
+uint64_t internet_sum(const uint8_t *data, size_t size);
+uint16_t internet_fold(uint64_t sum);
+
+/* The sum of what TCP adds of the IP packet (IPv4 or IPv6, by the first byte): addresses, protocol and its
+ * own size. */
+uint64_t internet_pseudo_sum(const uint8_t *ip, size_t size);
 
 /* For cards: frames may wait for the receiver. */
 static inline void net_ready(struct net *net)
@@ -60,6 +95,13 @@ static inline void net_receive(const struct net *net, const uint8_t *frame, size
 {
     if (net->receiver.receive && net->up && size >= NET_HEADER_SIZE && size <= NET_FRAME_MAX)
         net->receiver.receive(net->receiver.opaque, frame, size);
+}
+
+/* After a batch of them, if net->batches. */
+static inline void net_received(const struct net *net)
+{
+    if (net->receiver.done)
+        net->receiver.done(net->receiver.opaque);
 }
 
 /* Plugs the cable in or pulls it out. */

@@ -296,6 +296,7 @@ struct e1000 *e1000_new(const struct e1000_wires *wires)
     card->wires.rom = NULL;
     e1000_reset(card);
     if (wires->net)
-        wires->net->receiver = (struct net_receiver){e1000_ready, e1000_receive, link_changed, card};
+        wires->net->receiver = (struct net_receiver){
+            .ready = e1000_ready, .receive = e1000_receive, .link_changed = link_changed, .opaque = card};
     return card;
 }

@@ -15,30 +15,3 @@ uint32_t ethernet_crc(const uint8_t *data, size_t size)
     }
     return crc;
 }
-
-uint64_t internet_sum(const uint8_t *data, size_t size)
-{
-    uint64_t sum = 0;
-    uint32_t four;
-
-    /* By fours, as the host stores them: swapping the result's bytes at the end does for all of them (RFC
-     * 1071). */
-    for (; size >= 4; size -= 4, data += 4) {
-        memcpy(&four, data, 4);
-        sum += four;
-    }
-    sum = internet_fold(sum);
-    sum = (sum >> 8 | sum << 8) & 0xFFFF;
-    if (size >= 2)
-        sum += (uint64_t)data[0] << 8 | data[1];
-    if (size & 1)
-        sum += (uint64_t)data[size - 1] << 8;
-    return sum;
-}
-
-uint16_t internet_fold(uint64_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xFFFF) + (sum >> 16);
-    return (uint16_t)sum;
-}

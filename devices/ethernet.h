@@ -1,6 +1,6 @@
 /*
  * ethernet.h - what Ethernet cards have in common: the check sequence, which also chooses among multicast
- * addresses, and the Internet's checksum.
+ * addresses.
  */
 #ifndef DEVICES_ETHERNET_H
 #define DEVICES_ETHERNET_H
@@ -16,10 +16,6 @@
 
 /* The remainder of IEEE 802.3's CRC-32, before the complement that makes it the check sequence. */
 uint32_t ethernet_crc(const uint8_t *data, size_t size);
-
-/* One's complement sum of bytes as 16-bit numbers, the first one the higher half; not folded. And folded. */
-uint64_t internet_sum(const uint8_t *data, size_t size);
-uint16_t internet_fold(uint64_t sum);
 
 static inline bool ethernet_is_broadcast(const uint8_t *address)
 {

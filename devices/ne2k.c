@@ -635,7 +635,7 @@ bool ne2k_wire(struct ne2k *card, const struct ne2k_wires *wires, uint16_t base)
     if (!card->region[0] || !card->region[1] || !card->region[2])
         return false;
     if (wires->net)
-        wires->net->receiver = (struct net_receiver){is_ready, receive, NULL, card};
+        wires->net->receiver = (struct net_receiver){.ready = is_ready, .receive = receive, .opaque = card};
     return true;
 }
 

@@ -446,6 +446,7 @@ static void map(struct virtio *virtio)
     pci_move_region(pci->modern, modern, modern != PCI_BAR_UNMAPPED);
     if (pci->legacy)
         pci_move_region(pci->legacy, legacy, legacy <= 0xFFFF);
+    pci_rom_map(&pci->rom, &pci->function);
 }
 
 static void config_written(void *dev, unsigned reg, unsigned size)
@@ -532,6 +533,7 @@ static void init_config(struct virtio *virtio)
         pci_init_bar(function, LEGACY_BAR, legacy_size(virtio), PCI_BAR_IO);
     pci_init_bar(function, MSIX_BAR, PCI_MSIX_SIZE, PCI_BAR_MEMORY32);
     pci_init_bar(function, MODERN_BAR, MODERN_SIZE, PCI_BAR_MEMORY64 | PCI_BAR_PREFETCH);
+    pci_rom_reset(&virtio->pci.rom, function);
     add_capabilities(virtio);
 }
 
@@ -575,6 +577,7 @@ void virtio_pci_unplug(struct virtio *virtio)
     if (virtio->pci.bus)
         pci_bus_remove(virtio->pci.bus, &virtio->pci.function);
     virtio->pci.bus = NULL;
+    pci_rom_free(&virtio->pci.rom);
 }
 
 bool virtio_pci_plug(struct virtio *virtio, const struct virtio_slot *slot)
@@ -599,7 +602,8 @@ bool virtio_pci_plug(struct virtio *virtio, const struct virtio_slot *slot)
         if (!pci->legacy)
             return false;
     }
-    if (!pci_bus_add(slot->pci, slot->slot, 0, &pci->function))
+    if (!pci_rom_init(&pci->rom, slot->memory, name, slot->rom, slot->rom_size) ||
+        !pci_bus_add(slot->pci, slot->slot, 0, &pci->function))
         return false;
     pci->bus = slot->pci;
     virtio_reset(virtio);

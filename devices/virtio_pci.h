@@ -9,6 +9,7 @@
 
 #include "core/irq.h"
 #include "devices/pci_msi.h"
+#include "devices/pci_rom.h"
 
 struct virtio;
 
@@ -19,6 +20,8 @@ struct virtio_slot {
     struct bus *memory, *ports;
     struct irq irq;
     struct log *log;
+    const uint8_t *rom; /* for firmware, copied; NULL: none */
+    size_t rom_size;    /* bytes */
 };
 
 /* Of virtio_pci.c, in struct virtio. */
@@ -28,6 +31,7 @@ struct virtio_pci {
     struct pci_function function;
     struct pci_msix msix;
     struct region *legacy, *modern;
+    struct pci_rom rom;
     uint32_t device_feature_select, driver_feature_select;
     uint16_t config_vector, queue_select;
     uint8_t isr;

@@ -62,6 +62,15 @@ static void dump_send(struct net *net, const uint8_t *frame, size_t size)
     net_send(dump->inner, frame, size);
 }
 
+/* Of what the network cuts, the file has the whole, as captures on hosts that leave it to their cards. */
+static void dump_send_large(struct net *net, uint8_t *frame, size_t size, const struct net_offload *offload)
+{
+    struct net_dump *dump = (struct net_dump *)net;
+
+    record(dump, frame, size);
+    net_send_large(dump->inner, frame, size, offload);
+}
+
 static void dump_card_ready(struct net *net)
 {
     net_ready(((struct net_dump *)net)->inner);
@@ -78,6 +87,11 @@ static void dump_receive(void *opaque, const uint8_t *frame, size_t size)
 
     record(dump, frame, size);
     net_receive(&dump->net, frame, size);
+}
+
+static void dump_done(void *opaque)
+{
+    net_received(&((struct net_dump *)opaque)->net);
 }
 
 static void dump_link_changed(void *opaque)
@@ -99,7 +113,7 @@ static void dump_close(struct net *net)
 
 static bool write_header(int fd)
 {
-    const struct pcap_file head = {PCAP_MAGIC_NS, 2, 4, 0, 0, NET_FRAME_MAX, PCAP_ETHERNET};
+    const struct pcap_file head = {PCAP_MAGIC_NS, 2, 4, 0, 0, NET_LARGE_MAX, PCAP_ETHERNET};
 
     return write(fd, &head, sizeof(head)) == (ssize_t)sizeof(head);
 }
@@ -114,7 +128,11 @@ struct net *net_dump_open(struct net *net, const char *path, struct clock *clock
         return NULL;
     }
     *dump = (struct net_dump){
-        .net = {.send = dump_send, .ready = dump_card_ready, .close = dump_close, .up = net->up},
+        .net = {.send = dump_send,
+                .send_large = dump_send_large,
+                .ready = dump_card_ready,
+                .close = dump_close,
+                .up = net->up},
         .inner = net,
         .clock = clock,
         .log = log,
@@ -127,6 +145,11 @@ struct net *net_dump_open(struct net *net, const char *path, struct clock *clock
         free(dump);
         return NULL;
     }
-    net->receiver = (struct net_receiver){dump_ready, dump_receive, dump_link_changed, dump};
+    dump->net.batches = net->batches;
+    net->receiver = (struct net_receiver){.ready = dump_ready,
+                                          .receive = dump_receive,
+                                          .link_changed = dump_link_changed,
+                                          .opaque = dump,
+                                          .done = dump_done};
     return &dump->net;
 }

@@ -176,15 +176,21 @@ static size_t next_frame(struct net_socket *s)
 /* Whether a frame still waits for the card. */
 static bool deliver(struct net_socket *s)
 {
+    bool any = false, waits = false;
+
     for (size_t size; s->fd >= 0 && (size = next_frame(s));) {
-        if (!may_deliver(s))
-            return true;
+        waits = !may_deliver(s);
+        if (waits)
+            break;
         const uint8_t *frame = s->in.data + s->in.start + HEAD;
         s->in.start += HEAD + size;
         s->heard = true;
         net_receive(&s->net, frame, size);
+        any = true;
     }
-    return false;
+    if (any)
+        net_received(&s->net);
+    return waits;
 }
 
 static void take_from_peer(struct net_socket *s)
@@ -270,15 +276,16 @@ struct net *net_socket_open(const char *path, struct loop *loop, struct clock *c
     if (s && strlen(path) >= sizeof(s->path)) {
         obstacle = "too long for a socket's path (at most 107 bytes)";
     } else if (s) {
-        *s = (struct net_socket){.net = {.send = send_to_peer, .ready = card_ready, .close = socket_close},
-                                 .loop = loop,
-                                 .clock = clock,
-                                 .log = log,
-                                 .poller = {.fill = fill, .polled = polled, .opaque = s},
-                                 .listener = {.fd = -1},
-                                 .fd = -1,
-                                 .polled = -1,
-                                 .pause = PAUSE_MIN / 2};
+        *s = (struct net_socket){
+            .net = {.send = send_to_peer, .ready = card_ready, .close = socket_close, .batches = true},
+            .loop = loop,
+            .clock = clock,
+            .log = log,
+            .poller = {.fill = fill, .polled = polled, .opaque = s},
+            .listener = {.fd = -1},
+            .fd = -1,
+            .polled = -1,
+            .pause = PAUSE_MIN / 2};
         strcpy(s->path, path);
         obstacle = try_path(s);
     }

@@ -71,12 +71,8 @@ static void fill(void *opaque, uint64_t *ns)
     tap->polled = tap->fd >= 0 && may_deliver(tap) ? loop_poll_fd(tap->loop, tap->fd, POLLIN) : -1;
 }
 
-static void polled(void *opaque)
+static void take_frames(struct net_tap *tap)
 {
-    struct net_tap *tap = opaque;
-
-    if (tap->polled < 0 || !loop_polled(tap->loop, tap->polled))
-        return;
     for (unsigned n = 0; n < BATCH && may_deliver(tap); n++) {
         ssize_t size = read(tap->fd, tap->frame, sizeof(tap->frame));
 
@@ -93,6 +89,16 @@ static void polled(void *opaque)
         }
         return;
     }
+}
+
+static void polled(void *opaque)
+{
+    struct net_tap *tap = opaque;
+
+    if (tap->polled < 0 || !loop_polled(tap->loop, tap->polled))
+        return;
+    take_frames(tap);
+    net_received(&tap->net);
 }
 
 /* --- from options to an interface ---------------------------------------------------------------- */
@@ -222,7 +228,8 @@ struct net *net_tap_open(const struct net_tap_options *options, struct loop *loo
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    tap->net = (struct net){.send = send_to_tap, .ready = card_ready, .close = tap_close, .up = true};
+    tap->net = (struct net){
+        .send = send_to_tap, .ready = card_ready, .close = tap_close, .up = true, .batches = true};
     tap->loop = loop;
     tap->clock = clock;
     tap->log = log;

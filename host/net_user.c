@@ -121,6 +121,7 @@ static void deliver(struct net *net)
         free(frame);
     }
     user->delivering = false;
+    net_received(net);
     if (was_behind && !is_behind(user))
         loop_kick(user->loop);
 }
@@ -133,6 +134,17 @@ static void send_to_network(struct net *net, const uint8_t *data, size_t size)
         loop_post(user->loop, &user->task);
 }
 
+/* It takes packets larger than its network's frames, so that TCP's needn't be cut. */
+static void send_large_to_network(struct net *net, uint8_t *data, size_t size,
+                                  const struct net_offload *offload)
+{
+    bool good = offload->segment ? net_finish_large(data, size, offload)
+                                 : !offload->checksum || net_put_checksum(data, size, offload);
+
+    if (good)
+        send_to_network(net, data, size);
+}
+
 static void take_sent(void *opaque)
 {
     struct net_user *user = opaque;
@@ -141,6 +153,7 @@ static void take_sent(void *opaque)
         slirp_input(user->slirp, frame->data, (int)frame->size);
         free(frame);
     }
+    net_received(&user->net);
 }
 
 /* --- what libslirp asks for ---------------------------------------------------------------------- */
@@ -170,6 +183,7 @@ struct slirp_timer {
     struct timer timer;
     SlirpTimerCb fn;
     void *opaque;
+    struct net_user *user;
 };
 
 static void timer_due(void *opaque)
@@ -177,6 +191,7 @@ static void timer_due(void *opaque)
     struct slirp_timer *timer = opaque;
 
     timer->fn(timer->opaque);
+    net_received(&timer->user->net);
 }
 
 static void *new_timer(SlirpTimerCb fn, void *fn_opaque, void *opaque)
@@ -186,6 +201,7 @@ static void *new_timer(SlirpTimerCb fn, void *fn_opaque, void *opaque)
     if (timer) {
         timer->fn = fn;
         timer->opaque = fn_opaque;
+        timer->user = opaque;
         timer_init(&timer->timer, ((struct net_user *)opaque)->clock, "slirp", timer_due, timer);
     }
     return timer;
@@ -283,6 +299,7 @@ static void polled(void *opaque)
 
     if (user->filled)
         slirp_pollfds_poll(user->slirp, 0, fd_news, user);
+    net_received(&user->net);
 }
 
 /* --- from options to a network ------------------------------------------------------------------- */
@@ -376,7 +393,12 @@ struct net *net_user_open(const struct net_user_options *options, struct loop *l
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    user->net = (struct net){.send = send_to_network, .ready = deliver, .close = user_close, .up = true};
+    user->net = (struct net){.send = send_to_network,
+                             .send_large = send_large_to_network,
+                             .ready = deliver,
+                             .close = user_close,
+                             .up = true,
+                             .batches = true};
     user->loop = loop;
     user->clock = clock;
     user->log = log;

@@ -7,6 +7,7 @@
 #include "devices/e1000.h"
 #include "devices/ne2k.h"
 #include "devices/piix.h"
+#include "devices/virtio_net.h"
 #include "host/net_dump.h"
 #include "host/net_socket.h"
 #include "host/net_tap.h"
@@ -156,16 +157,41 @@ static void *make_ne2k_isa(struct machine *m, const struct card *card)
     return ne2k_isa_new(&wires, card->option->iobase);
 }
 
+static void *make_virtio_net(struct machine *m, const struct card *card)
+{
+    struct virtio_net_wires wires = {
+        .bus =
+            {
+                .pci = m->pci_bus,
+                .slot = card->slot,
+                .memory = m->memory,
+                .ports = m->ports,
+                .irq = card->irq,
+                .rom = card->rom.data,
+                .rom_size = card->rom.size,
+                .log = m->log,
+            },
+        .clock = m->clock,
+        .net = card->net,
+        .pairs = m->options->cpus < VIRTIO_NET_PAIRS ? m->options->cpus : VIRTIO_NET_PAIRS,
+    };
+
+    memcpy(wires.mac, card->mac, sizeof(wires.mac));
+    return virtio_net_new(&wires);
+}
+
 static const struct model {
     const char *name;
     const struct device_class *class;
     void *(*make)(struct machine *m, const struct card *card);
     const char *rom; /* iPXE's; NULL: the card has no place for it */
-    uint32_t id;     /* the card's vendor and device, where the ROM doesn't say; 0: it does */
+    uint32_t
+        id; /* the card's vendor and device, where the ROM is another's or nobody's; 0: it is this one's */
 } models[] = {
     {"e1000", &e1000_class, make_e1000, ROMS "pxe-e1000.rom", 0},
     {"ne2k_pci", &ne2k_pci_class, make_ne2k_pci, ROMS "pxe-ne2k_pci.rom", 0x802910EC},
     {"ne2k_isa", &ne2k_isa_class, make_ne2k_isa, NULL, 0},
+    {"virtio-net", &virtio_net_class, make_virtio_net, ROMS "pxe-virtio.rom", 0x10001AF4},
 };
 
 static const struct model *find_model(const char *name)

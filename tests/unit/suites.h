@@ -53,8 +53,8 @@
     X(models) \
     X(monitor) \
     X(msr) \
-    X(net) \
     X(ne2k) \
+    X(net) \
     X(options) \
     X(nvme) \
     X(pci) \
@@ -86,6 +86,7 @@
     X(vga_text) \
     X(virtio) \
     X(virtio_devices) \
+    X(virtio_net) \
     X(virtio_blk) \
     X(window) \
     X(xsave)
@@ -105,9 +106,9 @@
     X(i8042) \
     X(ioapic) \
     X(lapic) \
+    X(ne2k) \
     X(nvme) \
     X(pci) \
-    X(ne2k) \
     X(pci_msi) \
     X(pic) \
     X(piix) \
@@ -118,6 +119,8 @@
     X(uart) \
     X(vga) \
     X(virtio) \
+    X(virtio_devices) \
+    X(virtio_net) \
     X(virtio_blk)
 /* clang-format on */
 

@@ -114,7 +114,7 @@ START_TEST(dump)
     ck_assert_str_eq(why, "dump=/nowhere/x: No such file or directory");
     struct net *net = net_dump_open(&inner, path, guest, &quiet, why, sizeof(why));
     ck_assert_ptr_nonnull(net);
-    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    net->receiver = (struct net_receiver){.ready = card_ready, .receive = card_receive, .opaque = &card};
     net_send(net, frame, 100);
     ck_assert_uint_eq(echoes, 1);
     ck_assert(net_can_receive(&inner));
@@ -178,7 +178,7 @@ static struct net *open_socket(void)
     struct net *net = net_socket_open(folder.socket, loop, guest, &quiet, why, sizeof(why));
 
     ck_assert_msg(net, "%s", why);
-    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    net->receiver = (struct net_receiver){.ready = card_ready, .receive = card_receive, .opaque = &card};
     return net;
 }
 
@@ -391,7 +391,7 @@ static int use_tap(void)
     struct net *net = net_tap_open(&options, loop, guest, &quiet, why, sizeof(why));
     NEED(net);
     NEED(strstr(logged, "the interface ox0 is down"));
-    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    net->receiver = (struct net_receiver){.ready = card_ready, .receive = card_receive, .opaque = &card};
     NEED(!net_tap_open(&options, loop, guest, &quiet, why, sizeof(why)));
     NEED(!strcmp(why, "tap: ox0 is in use by another program"));
     options.ifname = "lo";
@@ -491,7 +491,7 @@ static struct net *open_user(const struct net_user_options *options)
     struct net *net = net_user_open(options, loop, guest, &quiet, why, sizeof(why));
 
     ck_assert_msg(net, "%s", why);
-    net->receiver = (struct net_receiver){card_ready, card_receive, NULL, &card};
+    net->receiver = (struct net_receiver){.ready = card_ready, .receive = card_receive, .opaque = &card};
     return net;
 }
 

@@ -153,6 +153,9 @@ bool cpu_stop_remove(struct cpu *cpu, const struct cpu_stop *stop);
 void cpu_stop_remove_all(struct cpu *cpu, const void *owner);
 bool cpu_has_stops(const struct cpu *cpu);
 
+/* As if XCHG BX,BX were run: by what an OUT reaches, which is the last thing that runs. On the CPU's thread. */
+void cpu_stop_magic(struct cpu *cpu);
+
 #define CPU_STOP_HITS 16
 
 /* Why the CPU stopped. */

@@ -452,13 +452,18 @@ bool stops_due(struct cpu *cpu)
 /* --- Traces ------------------------------------------------------------------------------------------------
  */
 
-/* XCHG BX,BX, which does nothing. */
-static BODY(body_magic)
+void cpu_stop_magic(struct cpu *cpu)
 {
     struct stop_event e = {.size = 1};
 
     if (cpu->stops)
         look_up(cpu, CPU_STOP_MAGIC, CPU_STOP_MAGIC, &e, true);
+}
+
+/* XCHG BX,BX, which does nothing. */
+static BODY(body_magic)
+{
+    cpu_stop_magic(cpu);
     NEXT;
 }
 

@@ -92,24 +92,31 @@ bool info_chips(struct monitor_call *call)
 
 bool info_irq(struct monitor_call *call)
 {
-    static const char *const sources[] = {"a card", "PCI", "ACPI", "a second card", "the test device"};
     struct cpu_stats stats = {0};
-    unsigned high = 0;
 
     cpu_get_stats(call->machine->cpu, &stats);
-    fprintf(call->out, "%" PRIu64 " interrupts and %" PRIu64 " exceptions were delivered.\n",
-            stats.interrupts, stats.exceptions);
-    for (unsigned line = 0; line < ISA_LINES; line++) {
-        for (unsigned source = 0; source < sizeof(sources) / sizeof(*sources); source++) {
-            if (!(call->machine->isa_pulled[line] >> source & 1))
-                continue;
-            fprintf(call->out, "IRQ %u is high: %s\n", line, sources[source]);
-            high++;
-        }
-    }
-    if (!high)
-        fprintf(call->out, "No interrupt line is high.\n");
-    fprintf(call->out, "info pic, info ioapic and info lapic have the controllers' registers.\n");
+    machine_print_irqs(call->machine, call->out);
+    fprintf(call->out, "%" PRIu64 " interrupts and %" PRIu64 " exceptions were delivered; the processor takes interrupts: %s.\n",
+            stats.interrupts, stats.exceptions,
+            cpu_state(call->machine->cpu)->rflags & FLAG_IF ? "yes" : "no (IF is 0)");
+    return true;
+}
+
+bool info_pic(struct monitor_call *call)
+{
+    machine_print_pic(call->machine, call->out);
+    return true;
+}
+
+bool info_ioapic(struct monitor_call *call)
+{
+    machine_print_ioapic(call->machine, call->out);
+    return true;
+}
+
+bool info_lapic(struct monitor_call *call)
+{
+    machine_print_lapic(call->machine, call->out);
     return true;
 }
 

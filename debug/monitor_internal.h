@@ -109,6 +109,8 @@ bool monitor_x(struct monitor_call *call), monitor_xp(struct monitor_call *call)
 bool info_status(struct monitor_call *call), info_version(struct monitor_call *call),
     info_cpus(struct monitor_call *call), info_engine(struct monitor_call *call),
     info_clock(struct monitor_call *call), info_irq(struct monitor_call *call),
+    info_pic(struct monitor_call *call), info_ioapic(struct monitor_call *call),
+    info_lapic(struct monitor_call *call),
     info_pci(struct monitor_call *call), info_block(struct monitor_call *call),
     info_chardev(struct monitor_call *call), info_chip(struct monitor_call *call),
     info_chips(struct monitor_call *call), info_symbol(struct monitor_call *call);

@@ -115,6 +115,16 @@ static void end_of_interrupt(void *opaque, uint8_t vector)
     }
 }
 
+uint64_t ioapic_entry(const struct ioapic *ioapic, unsigned pin)
+{
+    return ioapic->entry[pin];
+}
+
+bool ioapic_is_high(const struct ioapic *ioapic, unsigned pin)
+{
+    return ioapic->lines >> pin & 1;
+}
+
 static uint32_t read_register(const struct ioapic *ioapic)
 {
     unsigned pin = (ioapic->select - REG_REDIRECTION) / 2;

@@ -24,4 +24,8 @@ struct ioapic *ioapic_new(struct bus *memory, struct apic_bus *bus, struct log *
 /* Input n, 0 to 23. High means asserted, whatever polarity the guest programmed. Machine lock held. */
 struct irq ioapic_input(struct ioapic *ioapic, unsigned n);
 
+/* For who shows it: the redirection entry of a pin below IOAPIC_PINS (82093AA data sheet, 3.2.4), and its level. */
+uint64_t ioapic_entry(const struct ioapic *ioapic, unsigned pin);
+bool ioapic_is_high(const struct ioapic *ioapic, unsigned pin);
+
 #endif

@@ -11,6 +11,8 @@
 #ifndef DEVICES_LAPIC_H
 #define DEVICES_LAPIC_H
 
+#include <stdio.h>
+
 #include "core/bus.h"
 #include "core/device.h"
 #include "core/intc.h"
@@ -63,6 +65,9 @@ void lapic_init_pin(struct lapic *lapic);
  * specification 3.6.2.2).
  */
 void lapic_virtual_wire(struct lapic *lapic);
+
+/* lapic_print.c: what it does, in words. */
+void lapic_print(const struct lapic *lapic, FILE *out);
 
 uint64_t lapic_mmio_read(void *lapic, uint64_t addr, unsigned size);
 void lapic_mmio_write(void *lapic, uint64_t addr, uint64_t value, unsigned size);

@@ -328,6 +328,26 @@ static const struct bus_ops elcr_ops = {elcr_read, elcr_write, 1};
  * which spares a guest that never looks at it interrupts at a vector nobody chose. The request pins keep
  * their levels.
  */
+struct pic_line pic_line(const struct pic *pic, unsigned n)
+{
+    const struct pic_chip *chip = &pic->chip[n >> 3 & 1];
+    unsigned bit = n & 7;
+
+    return (struct pic_line){
+        .high = chip->line >> bit & 1,
+        .requested = chip->irr >> bit & 1,
+        .masked = chip->imr >> bit & 1,
+        .in_service = chip->isr >> bit & 1,
+        .level = chip->elcr >> bit & 1,
+        .vector = (uint8_t)(chip->base + bit),
+    };
+}
+
+bool pic_initialised(const struct pic *pic, unsigned chip)
+{
+    return pic->chip[chip & 1].step == STEP_READY;
+}
+
 static void pic_reset(void *device)
 {
     struct pic *pic = device;

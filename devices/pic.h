@@ -30,4 +30,13 @@ struct irq pic_input(struct pic *pic, int n);
  */
 int pic_acknowledge(struct pic *pic);
 
+/* For who shows it: what stands at a line, 0 to 15. */
+struct pic_line {
+    bool high, requested, masked, in_service;
+    bool level;     /* -triggered; otherwise by edges */
+    uint8_t vector; /* of no use before the chip was initialised */
+};
+struct pic_line pic_line(const struct pic *pic, unsigned n);
+bool pic_initialised(const struct pic *pic, unsigned chip);
+
 #endif

@@ -78,6 +78,7 @@ struct machine {
     struct vcpu vcpu;
     struct engine_account engines;
     struct stop_on *stop_on;   /* NULL: there is no --stop-on */
+    struct guest_debug *guest_debug;
     struct switches *switches; /* NULL: there is no --switch-at */
     struct coverage *coverage; /* NULL: there is no --coverage */
     struct jit_dump *jit_dump; /* NULL: nobody asked for translated code */
@@ -218,6 +219,12 @@ bool machine_type(struct machine *machine, const char *text);
 uint32_t machine_pci_read(struct machine *machine, unsigned devfn, unsigned reg, unsigned size);
 const struct machine_chip *machine_chip(const struct machine *machine, const char *name, unsigned number);
 
+/* interrupts.c, with the lock: interrupt controllers in words, and all of the lines. */
+void machine_print_pic(const struct machine *machine, FILE *out);
+void machine_print_ioapic(const struct machine *machine, FILE *out);
+void machine_print_lapic(const struct machine *machine, FILE *out);
+void machine_print_irqs(const struct machine *machine, FILE *out);
+
 /*
  * virtio.c, with the lock: has the guest keep `memory` bytes and give the rest back; what it keeps, and what it said of
  * it when it was asked last (UINT64_MAX: nothing), and asks it again. False: there is no balloon.
@@ -348,6 +355,11 @@ void root_free(struct machine *machine);
 bool stop_on_build(struct machine *machine, char *why, size_t why_size);
 bool stop_on_start(struct machine *machine);
 void stop_on_free(struct machine *machine);
+
+/* guest_debug.c: what the ports by which a guest talks to its debugger are wired to; false when memory ran out. */
+struct bochs_debug_wires;
+bool guest_debug_build(struct machine *machine, struct bochs_debug_wires *wires);
+void guest_debug_free(struct machine *machine);
 
 /* stops.c: whether the engine stops where it should. */
 bool stops_known(const struct engine *engine);

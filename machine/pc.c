@@ -31,6 +31,7 @@
 #include "debug/monitor.h"
 #include "devices/acpi_pm.h"
 #include "devices/apic_bus.h"
+#include "devices/bochs_debug.h"
 #include "devices/debug_port.h"
 #include "devices/dma.h"
 #include "devices/exit_port.h"
@@ -411,6 +412,15 @@ static bool wire_test_device(struct machine *m)
     return add(m, &test_device_class, test_device_new(m->ports, m->memory, line));
 }
 
+/* By which the guest talks to its debugger, as under Bochs. */
+static bool wire_guest_debug(struct machine *m)
+{
+    struct bochs_debug_wires wires;
+
+    return guest_debug_build(m, &wires) &&
+           add(m, &bochs_debug_class, bochs_debug_new(m->ports, &wires, m->log));
+}
+
 /* The rest of the board. */
 static bool wire_board(struct machine *m)
 {
@@ -418,7 +428,7 @@ static bool wire_board(struct machine *m)
 
     m->dma = dma_new(m->ports, m->memory, m->log);
     return add(m, &dma_class, m->dma) && wire_serial(m) &&
-           add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) &&
+           add(m, &debug_port_class, debug_port_new(m->ports, &debug_wires)) && wire_guest_debug(m) &&
            (m->options->exit_port < 0 ||
             add(m, &exit_port_class,
                 exit_port_new(m->ports, (uint16_t)m->options->exit_port, exit_port, m))) &&
@@ -448,6 +458,7 @@ void pc_free(struct machine *m)
     network_close(m);
     shares_close(m);
     virtio_close(m);
+    guest_debug_free(m);
     cpu_free(m->cpu);
     apic_bus_free(m->apic_bus);
     pci_bus_free(m->pci_bus);

@@ -85,6 +85,13 @@ run "$guests/crash.elf" --history=70000
 [ "$status" = 2 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q 'give 0 to 65536' "$work/err"
 report $? "refused: a history that is too long"
 
+for engine in $engines; do
+    run "$guests/asks.elf" --accel "$engine" --log info
+    [ "$status" = 0 ] && grep -q 'asks for its debugger, at port 8a00' "$work/err" &&
+        grep -qE 'memory that it watches \(200000, 4 bytes\) was written at 200000, before rip 10[0-9a-f]+$' "$work/err"
+    report $? "$engine: a guest asks for its debugger through Bochs's ports"
+done
+
 run "$guests/panic.elf" --stop-on panic
 says '^The run was stopped: the guest printed "\[    1\.5\] Panic: no grass"\.$' "--stop-on a panic"
 says '^  rip ' "... with the registers"

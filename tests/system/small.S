@@ -9,6 +9,7 @@
  *     reset  prints "start" and resets the machine through the keyboard controller
  *     crash  runs an invalid instruction without an IDT
  *     lost   calls into where there is no memory
+ *     asks   asks for its debugger through Bochs's ports, and to be told of accesses to a word
  *     hang   runs in a circle
  *     wait   halts for good
  */
@@ -85,6 +86,28 @@ next:
     movl $0xE0000000, %eax
     call *%eax
 
+#elif defined GUEST_asks
+    movw $0x8A00, %dx
+    movl $commands, %esi
+1:  lodsl                       /* port less 8A00, command */
+    movl %eax, %edx
+    shrl $16, %edx
+    addw $0x8A00, %dx
+    testl %eax, %eax
+    jz 2f
+    outw %ax, %dx
+    jmp 1b
+2:  movl $0x12345678, 0x200000
+    movw $0x8A00, %dx
+    movw $0x8AE0, %ax
+    outw %ax, %dx
+asked:
+    movl $text, %esi
+    call print
+    movw $PM1_CONTROL, %dx
+    movw $SLEEP_S5, %ax
+    outw %ax, %dx
+
 #elif defined GUEST_hang
 1:  jmp 1b
 #endif
@@ -115,6 +138,9 @@ send:
     movw $COM1, %dx
     outb %al, %dx
     ret
+
+commands: /* watch 200000 to 200003 */
+    .long 0x08A00, 0x08A01, 0x10020, 0x10000, 0x08A02, 0x10020, 0x10004, 0x08A80, 0
 
 no_idt:
     .word 0

@@ -14,6 +14,7 @@
     X(avx_host) \
     X(bmi) \
     X(board) \
+    X(bochs_debug) \
     X(boot) \
     X(core_bus) \
     X(core_clock) \

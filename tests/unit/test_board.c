@@ -70,6 +70,7 @@ static const struct target {
     {"uart", PORT, 0x2F8, 8},
     {"uart", PORT, 0x3E8, 8},
     {"uart", PORT, 0x2E8, 8},
+    {"bochs-debug", PORT, 0x8A00, 3},
     {"debug_port", PORT, 0xE9, 1},
     {"debug_port", PORT, 0x402, 1},
     {"exit-port", PORT, 0xF4, 4},

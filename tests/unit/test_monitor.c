@@ -178,7 +178,7 @@ START_TEST(topics)
     prints("info block", "ide1-cd0: no medium\n");
     prints("info paging 0x1800000", "physical 1800000");
     prints("info symbol 0x1800014", "<second+0x4>");
-    prints("info lapic", "lapic:\n");
+    prints("info lapic", "Local APIC 0: ");
     prints("info msr 0xc0000080", "c0000080 0000000000000");
     prints("info cpus", "CPU 0: running, 32-bit code");
     refuses("info", "info about what?");
@@ -239,6 +239,37 @@ START_TEST(stops)
     ck_assert(run("delete"));
     ck_assert(!cpu_has_stops(machine->cpu));
     is("info breakpoints", "");
+}
+END_TEST
+
+START_TEST(interrupts_in_words)
+{
+    ck_assert(run("o/b 0x20 0x11")); /* ICW1 to 4: vectors from 40 on */
+    prints("info pic", "The first 8259 isn't initialised.\n");
+    ck_assert(run("o/b 0x21 0x40"));
+    ck_assert(run("o/b 0x21 0x04"));
+    ck_assert(run("o/b 0x21 0x01"));
+    ck_assert(run("o/b 0x21 0xfe"));
+    prints("info pic", "IRQ 0  vector 40, edge, low; timer\nIRQ 1  vector 41, edge, low, masked; keyboard\n");
+    ck_assert(!strstr(text, "first 8259 isn't"));
+    struct irq keyboard = isa_input(machine, 1, ISA_CARD);
+    irq_set(&keyboard, true);
+    prints("info pic", "IRQ 1  vector 41, edge, high, masked, pending; keyboard\n");
+    prints("info irq", "IRQ 1  keyboard: 8259 masked, pending; I/O APIC masked; held high by a card\n");
+    irq_set(&keyboard, false);
+    bus_write(machine->memory, 0xfec00000, 0x12, 4); /* pin 1: vector 31, level, to APIC 0 */
+    bus_write(machine->memory, 0xfec00010, 0x8031, 4);
+    prints("info ioapic", "pin 0  masked, as after a reset, low\npin 1  vector 31 to APIC 00, level, low\n");
+    prints("info irq", "IRQ 1  keyboard: 8259 masked, pending; I/O APIC vector 31 to APIC 00, level\n");
+    prints("info irq", "IRQ 2  second 8259: 8259 masked\n");
+    bus_write(machine->memory, 0xfee000f0, 0x1ff, 4); /* enabled */
+    bus_write(machine->memory, 0xfee00320, 0x20055, 4);
+    bus_write(machine->memory, 0xfee00300, 0x40066, 4); /* to itself */
+    prints("info lapic", "xAPIC mode, registers at fee00000; enabled\n");
+    prints("info lapic", "Pending: 66\nIn service: none\n");
+    prints("info lapic", "Timer: periodic, 0 of 0");
+    prints("info lapic", "  timer                vector 55\n");
+    prints("info chip lapic", "irr");
 }
 END_TEST
 
@@ -389,6 +420,7 @@ Suite *monitor_suite(void)
     tcase_add_test(tc, lines);
     tcase_add_test(tc, stops);
     tcase_add_test(tc, traces);
+    tcase_add_test(tc, interrupts_in_words);
     tcase_add_test(tc, a_port_is_met);
     tcase_add_test(tc, files);
     tcase_add_test(tc, keys_and_log);

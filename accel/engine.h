@@ -31,6 +31,9 @@ struct engine_options {
      */
     void (*failed)(void *opaque, const char *why);
     void *opaque;
+    /* For engines with interrupt controllers of their own: which to use (as --kvm-irqchip), NULL: none; and the machine's. */
+    const char *irqchip;
+    const struct irqchips *irqchips;
 };
 
 #define ENGINE_CODE_SIZE (128ull << 20)

@@ -20,8 +20,6 @@
 
 #include "accel/kvm_internal.h"
 
-#define KICK_SIGNAL SIGRTMIN
-
 bool kvm_ioctl(int fd, unsigned long request, const char *name, void *argument, char *why, size_t why_size)
 {
     if (ioctl(fd, request, argument) >= 0)
@@ -69,7 +67,7 @@ static void poke(void *data)
     if (!atomic_load(&kvm->inside) || pthread_equal(kvm->thread, pthread_self()))
         return;
     __atomic_store_n(&kvm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    pthread_kill(kvm->thread, KICK_SIGNAL);
+    pthread_kill(kvm->thread, KVM_KICK_SIGNAL);
 }
 
 static struct kvm *kvm_of(struct cpu *cpu)
@@ -143,7 +141,7 @@ static bool enter(struct kvm *kvm)
     result = ioctl(kvm->fd, KVM_RUN, 0);
     kvm->completing = false;
     kvm->ready = run->ready_for_interrupt_injection;
-    if (run->cr8 != kvm->cr8 && intc->ops) {
+    if (run->cr8 != kvm->cr8 && intc->ops && !kvm->has_chips) {
         kvm->cr8 = (uint8_t)run->cr8;
         kvm_lock(kvm);
         intc->ops->set_cr8(intc->opaque, kvm->cr8);
@@ -168,6 +166,22 @@ bool kvm_complete(struct kvm *kvm)
     }
     __atomic_store_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     return !kvm->broken;
+}
+
+void kvm_drain(struct kvm *kvm)
+{
+    for (unsigned n = 0; n < 64 && !kvm->broken; n++) {
+        __atomic_store_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        if (!enter(kvm)) {
+            if (!__atomic_load_n(&kvm->run->immediate_exit, __ATOMIC_SEQ_CST))
+                return;
+        } else if (kvm_is_access(kvm)) {
+            kvm_access_exit(kvm);
+        } else {
+            kvm->exit_waits = true;
+            return;
+        }
+    }
 }
 
 /* While the kernel won't have the state: in slices, after each of which it is asked again. */
@@ -204,6 +218,11 @@ static bool round_trip(struct kvm *kvm, enum cpu_exit *exit)
     atomic_store(&kvm->inside, true);
     requests = cpu_requests(kvm->cpu);
     *exit = CPU_EXIT_KICK;
+    if (kvm->exit_waits) {
+        kvm->exit_waits = false;
+        atomic_store(&kvm->inside, false);
+        return kvm_exit(kvm, exit);
+    }
     if (atomic_exchange(&kvm->kicked, false) || requests & CPU_REQUEST_KICK || kvm->broken) {
         cpu_take_request(kvm->cpu, CPU_REQUEST_KICK);
         return true;
@@ -227,10 +246,12 @@ static bool round_trip(struct kvm *kvm, enum cpu_exit *exit)
         *exit = kvm->unfit ? run_software(kvm) : CPU_EXIT_KICK;
         return true;
     }
+    if (!kvm_chips_take(kvm) || !kvm_chips_route(kvm))
+        return true;
     if (atomic_exchange(&kvm->map_stale, false))
         kvm_memory_update(kvm);
-    offer_interrupts(kvm, requests);
-    if (kvm->cr8_stale)
+    offer_interrupts(kvm, cpu_requests(kvm->cpu));
+    if (kvm->cr8_stale && !kvm->has_chips)
         send_cr8(kvm);
     bool exited = enter(kvm);
     atomic_store(&kvm->inside, false);
@@ -248,6 +269,7 @@ static enum cpu_exit kvm_run(struct cpu *cpu, uint64_t budget)
     while (!round_trip(kvm, &exit))
         ;
     atomic_store(&kvm->inside, false);
+    kvm_chips_home(kvm);
     kvm_tsc_leave(kvm);
     return exit;
 }
@@ -295,14 +317,14 @@ static void catch_kicks(void)
     sigset_t kick;
 
     sigemptyset(&new.sa_mask);
-    if (!sigaction(KICK_SIGNAL, NULL, &old) && old.sa_handler == SIG_DFL)
-        sigaction(KICK_SIGNAL, &new, NULL);
+    if (!sigaction(KVM_KICK_SIGNAL, NULL, &old) && old.sa_handler == SIG_DFL)
+        sigaction(KVM_KICK_SIGNAL, &new, NULL);
     sigemptyset(&kick);
-    sigaddset(&kick, KICK_SIGNAL);
+    sigaddset(&kick, KVM_KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &kick, NULL); /* which the CPU's thread inherits */
 }
 
-static bool open_vcpu(struct kvm *kvm, char *why, size_t why_size)
+static bool open_vcpu(struct kvm *kvm, const struct engine_options *options, char *why, size_t why_size)
 {
     int size;
 
@@ -317,6 +339,8 @@ static bool open_vcpu(struct kvm *kvm, char *why, size_t why_size)
     /* Places that Intel's processors without "unrestricted guest" need; above all RAM, below the BIOS. */
     ioctl(kvm->vm, KVM_SET_IDENTITY_MAP_ADDR, &(uint64_t){0xfeffc000});
     ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul);
+    if (options && !kvm_chips_create(kvm, options->irqchip, options->irqchips, why, why_size))
+        return false;
     kvm->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, (unsigned long)kvm->config.id);
     if (kvm->fd < 0) {
         snprintf(why, why_size, "KVM_CREATE_VCPU: %s", strerror(errno));
@@ -333,11 +357,11 @@ static bool open_vcpu(struct kvm *kvm, char *why, size_t why_size)
     return true;
 }
 
-static bool set_up(struct kvm *kvm, char *why, size_t why_size)
+static bool set_up(struct kvm *kvm, const struct engine_options *options, char *why, size_t why_size)
 {
     struct kvm_enable_cap failures = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
 
-    if (!open_vcpu(kvm, why, why_size))
+    if (!open_vcpu(kvm, options, why, why_size))
         return false;
     kvm_get_offer(kvm->vm, kvm->fd, &kvm->offer);
     if (kvm->offer.emulation_exits && !KVM_IOCTL(kvm->vm, KVM_ENABLE_CAP, &failures, why, why_size))
@@ -357,7 +381,7 @@ static bool set_up(struct kvm *kvm, char *why, size_t why_size)
     return true;
 }
 
-static struct kvm *kvm_new(struct cpu *cpu, char *why, size_t why_size)
+static struct kvm *kvm_new(struct cpu *cpu, const struct engine_options *options, char *why, size_t why_size)
 {
     struct kvm *kvm;
 
@@ -370,7 +394,7 @@ static struct kvm *kvm_new(struct cpu *cpu, char *why, size_t why_size)
     kvm->s = cpu_state(cpu);
     kvm->device = kvm->vm = kvm->fd = -1;
     cpu_get_config(cpu, &kvm->config);
-    if (set_up(kvm, why, why_size))
+    if (set_up(kvm, options, why, why_size))
         return kvm;
     release(kvm);
     return NULL;
@@ -381,7 +405,7 @@ static bool kvm_attach(struct cpu *cpu, const struct engine_options *options, ch
     struct kvm *kvm = kvm_of(cpu);
 
     if (!kvm) {
-        kvm = kvm_new(cpu, why, why_size);
+        kvm = kvm_new(cpu, options, why, why_size);
         if (!kvm)
             return false;
         cpu_set_engine(cpu, &(struct cpu_engine){kvm, poke, release});
@@ -392,7 +416,7 @@ static bool kvm_attach(struct cpu *cpu, const struct engine_options *options, ch
         kvm->options = *options;
     catch_kicks();
     kvm->home = true;
-    kvm->raw_valid = kvm->unfit = false;
+    kvm->raw_valid = kvm->unfit = kvm->exit_waits = false;
     atomic_store(&kvm->map_stale, true);
     atomic_store(&kvm->attached, true);
     cpu_forget_code(cpu);

@@ -101,6 +101,13 @@ static enum outcome on_shutdown(struct kvm *kvm, enum cpu_exit *exit)
     return LEAVE;
 }
 
+static enum outcome on_end_of_interrupt(struct kvm *kvm, enum cpu_exit *exit)
+{
+    (void)exit;
+    kvm_chips_end_of_interrupt(kvm, kvm->run->eoi.vector);
+    return GO_ON;
+}
+
 static enum outcome on_nothing(struct kvm *kvm, enum cpu_exit *exit)
 {
     (void)kvm, (void)exit;
@@ -171,8 +178,8 @@ static void count_opcode(struct kvm *kvm)
 }
 
 /*
- * To bring the state here and back costs some 50 us on the worst of hosts, as much as the software CPU takes
- * for a few hundred instructions one by one. So when KVM gives up again before it has run for longer than
+ * To bring the state here and back costs some 50 us on the worst of hosts, more with the kernel's interrupt
+ * controllers, as much as the software CPU takes for a few hundred instructions one by one. So when KVM gives up again before it has run for longer than
  * that, twice as many are executed here, up to that number: whatever the guest does, it is at most half as
  * fast as in the better place.
  */
@@ -181,7 +188,9 @@ static void count_opcode(struct kvm *kvm)
 
 static void set_patience(struct kvm *kvm)
 {
-    if (!kvm->patience || engine_host_ns() - kvm->gave_up_at > 2 * TRIP_NS)
+    uint64_t trip = kvm->trip > TRIP_NS ? kvm->trip : TRIP_NS;
+
+    if (!kvm->patience || engine_host_ns() - kvm->gave_up_at > 2 * trip)
         kvm->patience = 1;
     else if (kvm->patience < PATIENCE_MAX)
         kvm->patience *= 2;
@@ -203,12 +212,15 @@ bool kvm_software(struct kvm *kvm, enum cpu_exit *exit)
 
 static enum outcome on_internal_error(struct kvm *kvm, enum cpu_exit *exit)
 {
+    uint64_t begin = engine_host_ns();
+
     if (kvm->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
         kvm_fail(kvm, "KVM gives up: internal error, suberror %u", kvm->run->internal.suberror);
         return GO_ON;
     }
     if (!kvm_home(kvm))
         return GO_ON;
+    kvm->trip = 2 * (engine_host_ns() - begin);
     /* Without exits on failed emulation, KVM raises #UD besides. */
     if (!kvm->offer.emulation_exits && kvm->s->event_vector == 6)
         kvm->s->event_pending = 0;
@@ -272,9 +284,15 @@ static const struct exit_row {
     [KVM_EXIT_INTR] = {"signal", on_nothing, false},
     [KVM_EXIT_SET_TPR] = {"cr8", on_nothing, false}, /* cr8 was passed on already */
     [KVM_EXIT_INTERNAL_ERROR] = {"not emulated", on_internal_error, false},
+    [KVM_EXIT_IOAPIC_EOI] = {"end of interrupt", on_end_of_interrupt, true},
     [KVM_EXIT_X86_RDMSR] = {"rdmsr", on_rdmsr, true},
     [KVM_EXIT_X86_WRMSR] = {"wrmsr", on_wrmsr, true},
 };
+
+bool kvm_is_access(const struct kvm *kvm)
+{
+    return kvm->run->exit_reason < KVM_REASONS && exit_rows[kvm->run->exit_reason].access;
+}
 
 void kvm_access_exit(struct kvm *kvm)
 {

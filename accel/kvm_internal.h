@@ -6,15 +6,16 @@
  * kernel, kvm_home() brings it back. What KVM was last seen to have is kept (kvm->raw), so that the way back
  * costs only what has changed.
  *
- * The chips are always devices/'s: KVM runs without interrupt controllers of its own. INTR reaches the guest
- * by KVM_INTERRUPT, the APIC's registers by MMIO exits, and all MSRs but those that the processor itself
- * needs by MSR exits, which cpu/msr.c answers.
+ * The chips are devices/'s. Without interrupt controllers of KVM's own, INTR reaches the guest by KVM_INTERRUPT and
+ * the APIC's registers by MMIO exits; with them, they are on loan while the thread is in kvm_run() (kvm_irqchip.c).
+ * All MSRs but those that the processor itself needs come out as MSR exits, which cpu/msr.c answers.
  */
 #ifndef ACCEL_KVM_INTERNAL_H
 #define ACCEL_KVM_INTERNAL_H
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@
 #include <sys/ioctl.h>
 
 #include "accel/engine.h"
+
+#define KVM_KICK_SIGNAL SIGRTMIN
 
 #define KVM_SLOTS     64 /* spans of RAM and ROM that the guest can have at once */
 #define KVM_MSRS      16
@@ -64,6 +67,9 @@ struct kvm_opcode_count {
     uint64_t count;
 };
 
+/* Whose interrupt controllers there are: see kvm_irqchip.c. */
+enum kvm_chips { KVM_CHIPS_OFF, KVM_CHIPS_SPLIT, KVM_CHIPS_FULL };
+
 struct kvm {
     struct cpu *cpu;
     struct cpu_state *s;
@@ -82,6 +88,7 @@ struct kvm {
 
     bool home;       /* cpu_state() is right, and the kernel's is not to be looked at */
     bool raw_valid;  /* `raw` is what the kernel has */
+    bool exit_waits; /* the last exit is to be handled still */
     bool completing; /* the last exit's access is finished by the next KVM_RUN only */
     bool ready;      /* the guest would take an interrupt now */
     bool broken;     /* the engine gave up */
@@ -91,6 +98,16 @@ struct kvm {
     uint64_t left_clock, left_host; /* when the thread last left the engine: guest's and host's ns */
     uint8_t cr8;                    /* as the kernel has it */
     bool cr8_stale;                 /* the APIC may have another */
+
+    enum kvm_chips chips;
+    const struct irqchips *irqchips;
+    struct irqchip_tenant tenant;
+    bool has_chips;                   /* on loan: between kvm_chips_take() and kvm_chips_home() */
+    bool halted;                      /* the kernel's vCPU, as last brought home */
+    uint64_t msi_routes[IRQCHIP_IOAPIC_PINS]; /* split: redirection entries as the kernel knows them */
+    _Atomic bool routes_stale;
+    bool by_deadline;       /* the kernel's timer was in that mode at last */
+    uint32_t spent_initial; /* of a one-shot timer that has fired, which the kernel wasn't told */
 
     struct kvm_slot slot[KVM_SLOTS];
     struct bus_listener listener;
@@ -104,6 +121,7 @@ struct kvm {
 
     unsigned patience;   /* instructions that the software CPU executes next time KVM can't */
     uint64_t gave_up_at; /* host ns when it last did */
+    uint64_t trip;       /* host ns that the state's way here and back took then */
 
     struct {
         uint64_t exits[KVM_REASONS], entries, signals, software, failures, unfit, interrupts;
@@ -135,10 +153,14 @@ void kvm_fail(struct kvm *kvm, const char *format, ...) __attribute__((format(pr
  * failed. */
 bool kvm_complete(struct kvm *kvm);
 
+/* KVM_RUN with a signal waiting, until it comes back for that: what has happened becomes visible, the guest isn't entered. */
+void kvm_drain(struct kvm *kvm);
+
 /* kvm_exits.c: does what the exit asks for. True when the engine is to be left, with *exit. */
 bool kvm_exit(struct kvm *kvm, enum cpu_exit *exit);
 /* The same for an exit that completes an access: ports, memory, MSRs. */
 void kvm_access_exit(struct kvm *kvm);
+bool kvm_is_access(const struct kvm *kvm);
 /* Lets the software CPU execute some instructions or events, one at least; the state is here. As kvm_exit().
  */
 bool kvm_software(struct kvm *kvm, enum cpu_exit *exit);
@@ -171,6 +193,15 @@ void kvm_msrs_set(struct kvm *kvm, const uint64_t values[KVM_MSRS], const uint64
 bool kvm_msr_get_one(int fd, uint32_t index, uint64_t *value);
 bool kvm_msr_set_one(int fd, uint32_t index, uint64_t value);
 void kvm_msr_exit(struct kvm *kvm, bool write);
+
+/* kvm_irqchip.c: before there is a vCPU; and after. `wanted` as --kvm-irqchip, NULL: off. */
+bool kvm_chips_create(struct kvm *kvm, const char *wanted, const struct irqchips *chips, char *why, size_t why_size);
+/* The chips' registers to the kernel; back. Nothing when they are there already. False after kvm_fail(). */
+bool kvm_chips_take(struct kvm *kvm);
+bool kvm_chips_home(struct kvm *kvm);
+/* The kernel's I/O APIC entries are brought up to date, before it is entered. */
+bool kvm_chips_route(struct kvm *kvm);
+void kvm_chips_end_of_interrupt(struct kvm *kvm, uint8_t vector);
 
 /* kvm_memory.c */
 bool kvm_memory_setup(struct kvm *kvm, char *why, size_t why_size);

@@ -27,6 +27,9 @@ const struct kvm_msr_row kvm_msr_rows[KVM_MSRS] = {
 static const uint32_t also_direct[] = {0xc0000080 /* EFER */, 0xc0000100 /* FS_BASE */,
                                        0xc0000101 /* GS_BASE */};
 
+/* And what belongs to the APIC, where that is the kernel's; its x2APIC registers are in any case. */
+static const uint32_t apic_direct[] = {0x1b /* APIC_BASE */, 0x6e0 /* TSC_DEADLINE */};
+
 static uint64_t get_member(const struct cpu_state *s, unsigned n)
 {
     uint64_t value;
@@ -88,6 +91,8 @@ static bool set_filter(struct kvm *kvm, char *why, size_t why_size)
     }
     for (unsigned n = 0; n < sizeof(also_direct) / sizeof(also_direct[0]); n++)
         allow(high, HIGH_BASE, HIGH_SIZE, also_direct[n]);
+    for (unsigned n = 0; kvm->chips && n < sizeof(apic_direct) / sizeof(apic_direct[0]); n++)
+        allow(low, 0, LOW_SIZE, apic_direct[n]);
     return KVM_IOCTL(kvm->vm, KVM_X86_SET_MSR_FILTER, &filter, why, why_size);
 }
 
@@ -158,10 +163,13 @@ static bool kernel_has(const struct kvm *kvm, uint32_t index)
     for (unsigned n = 0; n < sizeof(also_direct) / sizeof(also_direct[0]); n++)
         if (also_direct[n] == index)
             return true;
+    for (unsigned n = 0; n < sizeof(apic_direct) / sizeof(apic_direct[0]); n++)
+        if (apic_direct[n] == index)
+            return kvm->chips;
     for (unsigned n = 0; n < KVM_MSRS; n++)
         if (kvm_msr_rows[n].name && kvm_msr_rows[n].index == index)
             return !kvm->msr_refused[n];
-    return false;
+    return kvm->chips && index >> 8 == 8;
 }
 
 static uint64_t apic_base(struct kvm *kvm)

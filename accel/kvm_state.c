@@ -347,6 +347,21 @@ static bool get(struct kvm *kvm, unsigned long request, const char *name, void *
     return false;
 }
 
+/* With an APIC of the kernel's, its vCPU halts without an exit. */
+static bool get_activity(struct kvm *kvm)
+{
+    struct kvm_mp_state state;
+
+    if (!kvm->chips)
+        return true;
+    if (!get(kvm, KVM_GET_MP_STATE, "KVM_GET_MP_STATE", &state))
+        return false;
+    kvm->halted = state.mp_state == KVM_MP_STATE_HALTED;
+    if (kvm->halted)
+        kvm->s->activity = CPU_HALTED;
+    return true;
+}
+
 bool kvm_home(struct kvm *kvm)
 {
     struct kvm_raw *raw = &kvm->raw;
@@ -355,7 +370,7 @@ bool kvm_home(struct kvm *kvm)
 
     if (kvm->home)
         return true;
-    if (!kvm_complete(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
+    if (!kvm_chips_home(kvm) || !kvm_complete(kvm) || !get_activity(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
         !get(kvm, KVM_GET_SREGS2, "KVM_GET_SREGS2", &raw->sregs) ||
         !get(kvm, KVM_GET_XSAVE, "KVM_GET_XSAVE", raw->xsave) ||
         !get(kvm, KVM_GET_XCRS, "KVM_GET_XCRS", &xcrs) ||
@@ -425,6 +440,7 @@ static bool set_all(struct kvm *kvm, struct kvm_raw *now)
 {
     const struct kvm_raw *raw = &kvm->raw;
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = now->xcr0}}};
+    struct kvm_mp_state running = {.mp_state = KVM_MP_STATE_RUNNABLE};
 
     if (DIFFERS(sregs) && !set_sregs(kvm, &now->sregs))
         return false;
@@ -437,6 +453,9 @@ static bool set_all(struct kvm *kvm, struct kvm_raw *now)
     kvm_msrs_set(kvm, now->msr, kvm->raw_valid ? raw->msr : NULL);
     if (!set(kvm, KVM_SET_REGS, "KVM_SET_REGS", &now->regs))
         return false;
+    if (kvm->halted && !set(kvm, KVM_SET_MP_STATE, "KVM_SET_MP_STATE", &running))
+        return false;
+    kvm->halted = false;
     return !DIFFERS(events) || set(kvm, KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", &now->events);
 }
 
@@ -469,7 +488,8 @@ bool kvm_take(struct kvm *kvm)
     kvm->run->cr8 = now.sregs.cr8;
     kvm->cr8 = (uint8_t)now.sregs.cr8;
     kvm->cr8_stale = false;
-    kvm->ready = s->rflags & FLAG_IF && !s->shadow && !s->event_pending;
+    /* Whether the kernel's APIC lets the 8259s through, only it knows. */
+    kvm->ready = !kvm->chips && s->rflags & FLAG_IF && !s->shadow && !s->event_pending;
     kvm->home = kvm->raw_valid = kvm->unfit = false;
     return true;
 }

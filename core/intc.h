@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/irqchip.h"
+
 struct intc_ops {
     /* INTA cycle: the vector to deliver, now in service; -1 when the request has gone away. */
     int (*acknowledge)(void *intc);
@@ -32,6 +34,12 @@ struct intc_ops {
      */
     void (*set_tsc_deadline)(void *intc, uint64_t deadline, uint64_t raw);
     uint64_t (*get_tsc_deadline)(void *intc);
+    /*
+     * On loan to an engine that has APICs of its own (core/irqchip.h): what reaches this one goes to `tenant`, INTR is the
+     * 8259s', and so is what acknowledge() gives; until it is taken back. The deadline must be written anew then.
+     */
+    void (*lend)(void *intc, const struct irqchip_tenant *tenant, struct apic_registers *registers);
+    void (*take_back)(void *intc, const struct apic_registers *registers);
 };
 
 struct intc {

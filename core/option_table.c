@@ -65,6 +65,10 @@ const struct option_row option_table[] = {
      "linear address), serial=TEXT (a line on COM1 contains it), time=SECONDS (of the guest's), or port=0xN[=VALUE] (the "
      "guest writes to this port). Up to 16 of them.",
      set_switch, AT(switch_at), .choices = "interp|jit|kvm|auto"},
+    {"kvm-irqchip", 0, "WHOSE", "auto", PC,
+     "Whose interrupt controllers the guest works with under KVM: the kernel's (full), the kernel's local APIC alone (split), "
+     "Oxbow's (off), or auto for what is fastest on this host.",
+     set_choice, AT(kvm_irqchip), .choices = "full|split|off|auto"},
     {"jit-cache", 0, "SIZE", "128M", PC,
      "Host memory for translated code, 1M to 1G. When it is full, translation begins anew.", set_cache,
      AT(jit_cache)},

@@ -7,6 +7,7 @@
 
 #include "devices/lapic.h"
 
+#define MSI_BASE       0xFEE00000u
 #define MSI_LOGICAL    (1u << 2)
 #define MSI_REDIRECT   (1u << 3)
 #define MSI_DEST(addr) (((addr) >> 12) & 0xFF)
@@ -63,6 +64,22 @@ static bool is_target(const struct lapic *lapic, const struct apic_message *mess
 }
 
 /*
+ * APICs on loan are found by their tenant, who has what that depends on. A message whose destination has more than the 8
+ * bits that go into an address is for none of them, but for a broadcast.
+ */
+static bool send_to_tenant(struct apic_bus *bus, const struct apic_message *message, bool all)
+{
+    const struct irqchip_tenant *tenant = NULL;
+    uint32_t dest = all || message->dest == APIC_BROADCAST ? 0xFF : message->dest;
+    uint32_t address = MSI_BASE | (dest & 0xFF) << 12 | (message->logical && !all ? MSI_LOGICAL : 0);
+    uint32_t data = message->vector | (uint32_t)message->mode << 8 | (message->level ? MSI_LEVEL | MSI_ASSERT : 0);
+
+    for (unsigned i = 0; i < bus->count && !tenant; i++)
+        tenant = lapic_tenant(bus->lapics[i]);
+    return tenant && dest <= 0xFF && tenant->message(tenant->opaque, address, data);
+}
+
+/*
  * Lowest priority goes to one target: the one with the lowest arbitration priority, and among equals the one
  * attached first. Hardware rotates between equals; a fixed choice is as legal and makes runs repeatable.
  */
@@ -70,12 +87,12 @@ static bool send(struct apic_bus *bus, const struct apic_message *message, bool 
                  const struct lapic *except)
 {
     struct lapic *lowest = NULL;
-    bool taken = false;
+    bool taken = send_to_tenant(bus, message, all);
 
     for (unsigned i = 0; i < bus->count; i++) {
         struct lapic *lapic = bus->lapics[i];
 
-        if (!is_target(lapic, message, all, except))
+        if (lapic_tenant(lapic) || !is_target(lapic, message, all, except))
             continue;
         if (message->mode != APIC_LOWEST)
             taken |= lapic_receive(lapic, message);
@@ -124,6 +141,11 @@ void apic_bus_on_eoi(struct apic_bus *bus, void (*fn)(void *opaque, uint8_t vect
 {
     bus->eoi = fn;
     bus->eoi_opaque = opaque;
+}
+
+void apic_bus_end_of_interrupt(void *bus, uint8_t vector)
+{
+    apic_bus_eoi(bus, vector);
 }
 
 void apic_bus_eoi(struct apic_bus *bus, uint8_t vector)

@@ -59,6 +59,7 @@ bool apic_bus_msi(struct apic_bus *bus, uint64_t addr, uint32_t data);
 
 /* The one listener for EOIs of level-triggered vectors, usually an I/O APIC. A NULL `fn` removes it. */
 void apic_bus_on_eoi(struct apic_bus *bus, void (*fn)(void *opaque, uint8_t vector), void *opaque);
+void apic_bus_end_of_interrupt(void *bus, uint8_t vector); /* the same, as core/irqchip.h has it */
 void apic_bus_eoi(struct apic_bus *bus, uint8_t vector);
 
 #endif

@@ -7,6 +7,7 @@
 #include "devices/ioapic.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 
@@ -37,6 +38,8 @@
 struct ioapic {
     struct apic_bus *bus;
     struct log *log;
+    const struct irqchip_tenant *tenant;  /* who has the registers; NULL: nobody else */
+    const struct irqchip_tenant *watcher; /* who is told of changes to entries; NULL: nobody */
 
     uint8_t select;
     uint8_t id; /* bits 3:0 */
@@ -87,9 +90,14 @@ static void input_changed(void *opaque, int n, bool level)
 {
     struct ioapic *ioapic = opaque;
     uint32_t bit = 1u << n;
-    bool rising = level && !(ioapic->lines & bit);
+    bool was = ioapic->lines & bit, rising = level && !was;
 
     ioapic->lines = level ? ioapic->lines | bit : ioapic->lines & ~bit;
+    if (ioapic->tenant) {
+        if (level != was)
+            ioapic->tenant->line(ioapic->tenant->opaque, IRQCHIP_IOAPIC, (unsigned)n, level);
+        return;
+    }
     if (is_level(ioapic->entry[n]))
         service_level(ioapic, n);
     else if (rising && !(ioapic->entry[n] & ENTRY_MASKED)) /* an edge on a masked pin is lost */
@@ -152,6 +160,8 @@ static void write_entry(struct ioapic *ioapic, unsigned pin, bool high, uint32_t
     if (!is_level(new))
         new &= ~(uint64_t)ENTRY_REMOTE_IRR;
     ioapic->entry[pin] = new;
+    if (ioapic->watcher)
+        ioapic->watcher->entries_changed(ioapic->watcher->opaque);
     service_level(ioapic, pin);
 }
 
@@ -204,6 +214,42 @@ static const struct field ioapic_fields[] = {FIELD(struct ioapic, select), FIELD
                                              FIELD(struct ioapic, lines), FIELD_ARRAY(struct ioapic, entry),
                                              FIELD_END};
 
+/* ---- on loan ---- */
+
+void ioapic_get_registers(void *device, struct ioapic_registers *registers)
+{
+    const struct ioapic *ioapic = device;
+
+    *registers = (struct ioapic_registers){.select = ioapic->select, .id = ioapic->id, .lines = ioapic->lines};
+    memcpy(registers->entry, ioapic->entry, sizeof(registers->entry));
+}
+
+void ioapic_lend(void *device, const struct irqchip_tenant *tenant, struct ioapic_registers *registers)
+{
+    struct ioapic *ioapic = device;
+
+    ioapic_get_registers(ioapic, registers);
+    ioapic->tenant = tenant;
+}
+
+void ioapic_take_back(void *device, const struct ioapic_registers *registers)
+{
+    struct ioapic *ioapic = device;
+
+    ioapic->tenant = NULL;
+    ioapic->select = registers->select;
+    ioapic->id = registers->id & 15;
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        ioapic->entry[pin] = registers->entry[pin] & (ENTRY_WRITABLE | ENTRY_REMOTE_IRR);
+}
+
+void ioapic_watch(void *device, const struct irqchip_tenant *tenant)
+{
+    struct ioapic *ioapic = device;
+
+    ioapic->watcher = tenant;
+}
+
 /* The lines keep their levels: they are driven from outside. */
 static void ioapic_reset(void *device)
 {
@@ -224,6 +270,8 @@ static void ioapic_free(void *device)
     apic_bus_on_eoi(ioapic->bus, NULL, NULL);
     free(ioapic);
 }
+
+_Static_assert(IOAPIC_PINS == IRQCHIP_IOAPIC_PINS, "as core/irqchip.h has them");
 
 struct ioapic *ioapic_new(struct bus *memory, struct apic_bus *bus, struct log *log)
 {

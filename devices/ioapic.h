@@ -7,6 +7,7 @@
 #include "core/bus.h"
 #include "core/device.h"
 #include "core/irq.h"
+#include "core/irqchip.h"
 #include "devices/apic_bus.h"
 
 #define IOAPIC_BASE 0xFEC00000u
@@ -27,5 +28,11 @@ struct irq ioapic_input(struct ioapic *ioapic, unsigned n);
 /* For who shows it: the redirection entry of a pin below IOAPIC_PINS (82093AA data sheet, 3.2.4), and its level. */
 uint64_t ioapic_entry(const struct ioapic *ioapic, unsigned pin);
 bool ioapic_is_high(const struct ioapic *ioapic, unsigned pin);
+
+/* core/irqchip.h's functions of the same names. */
+void ioapic_lend(void *ioapic, const struct irqchip_tenant *tenant, struct ioapic_registers *registers);
+void ioapic_take_back(void *ioapic, const struct ioapic_registers *registers);
+void ioapic_watch(void *ioapic, const struct irqchip_tenant *tenant);
+void ioapic_get_registers(void *ioapic, struct ioapic_registers *registers);
 
 #endif

@@ -81,8 +81,11 @@ static int deliverable(const struct lapic *lapic)
     return vector >= 0 && (unsigned)vector >> 4 > lapic_ppr(lapic) >> 4 ? vector : -1;
 }
 
+/* On loan, only the 8259s' line is looked after here: whether it gets through, the tenant knows. */
 bool lapic_wants_intr(const struct lapic *lapic)
 {
+    if (lapic->tenant)
+        return lapic->lint[0];
     return extint_requested(lapic) || deliverable(lapic) >= 0;
 }
 
@@ -204,6 +207,10 @@ static void lint_changed(void *opaque, int n, bool level)
     bool rising = level && !lapic->lint[n];
 
     lapic->lint[n] = level;
+    if (lapic->tenant) {
+        lapic_update_irq(lapic);
+        return;
+    }
     if (!lapic_enabled(lapic)) {
         if (n == 1 && rising)
             irq_pulse(&lapic->wires.nmi);
@@ -225,6 +232,12 @@ int lapic_acknowledge(void *opaque)
     struct lapic *lapic = opaque;
     int vector = -1;
 
+    if (lapic->tenant) {
+        if (lapic->lint[0] && lapic->wires.extint)
+            vector = lapic->wires.extint(lapic->wires.extint_opaque);
+        lapic_update_irq(lapic);
+        return vector;
+    }
     if (extint_requested(lapic)) {
         lapic->extint_message = false;
         if (lapic->wires.extint)

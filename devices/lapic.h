@@ -72,7 +72,8 @@ void lapic_print(const struct lapic *lapic, FILE *out);
 uint64_t lapic_mmio_read(void *lapic, uint64_t addr, unsigned size);
 void lapic_mmio_write(void *lapic, uint64_t addr, uint64_t value, unsigned size);
 
-/* For apic_bus.c. Receive returns whether the APIC took the message. */
+/* For apic_bus.c. Who has the APIC on loan; NULL: nobody. Receive returns whether the APIC took the message. */
+const struct irqchip_tenant *lapic_tenant(const struct lapic *lapic);
 bool lapic_present(const struct lapic *lapic);
 bool lapic_accepts_fixed(const struct lapic *lapic);
 bool lapic_is_target(const struct lapic *lapic, uint32_t dest, bool logical);

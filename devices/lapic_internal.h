@@ -1,9 +1,10 @@
 /*
- * lapic_internal.h - what the local APIC's three files share.
+ * lapic_internal.h - what the local APIC's files share.
  *
  *     lapic.c            what is pending and in service, messages in and out, the LINT pins, reset and state
  *     lapic_timer.c      the timer
  *     lapic_registers.c  the register page, the MSRs, IA32_APIC_BASE: the software's side
+ *     lapic_loan.c       its registers in an engine's hands
  */
 #ifndef DEVICES_LAPIC_INTERNAL_H
 #define DEVICES_LAPIC_INTERNAL_H
@@ -48,6 +49,7 @@ struct lapic {
     unsigned phys_bits;
     struct timer timer;
     bool intr; /* level of wires.intr */
+    const struct irqchip_tenant *tenant; /* who has the registers; NULL: nobody else */
 
     /* state */
     uint64_t base; /* IA32_APIC_BASE */
@@ -103,12 +105,19 @@ void lapic_reset_registers(struct lapic *lapic);
 void lapic_timer_init(struct lapic *lapic);
 void lapic_timer_reset(struct lapic *lapic);
 void lapic_timer_loaded(struct lapic *lapic);
+/* One that is due fires now, not when the event loop looks. */
+void lapic_timer_settle(struct lapic *lapic);
+void lapic_timer_taken_back(struct lapic *lapic, const struct apic_registers *registers);
 uint32_t lapic_timer_current(const struct lapic *lapic);
 void lapic_timer_set_initial(struct lapic *lapic, uint32_t value);
 void lapic_timer_set_divide(struct lapic *lapic, uint32_t value);
 void lapic_timer_set_lvt(struct lapic *lapic, uint32_t value);
 void lapic_timer_set_tsc_deadline(void *lapic, uint64_t deadline, uint64_t raw);
 uint64_t lapic_timer_get_tsc_deadline(void *lapic);
+
+/* lapic_loan.c: core/intc.h's lend and take_back. */
+void lapic_lend(void *lapic, const struct irqchip_tenant *tenant, struct apic_registers *registers);
+void lapic_take_back(void *lapic, const struct apic_registers *registers);
 
 /* lapic_registers.c: tells the machine where the page is. */
 void lapic_tell_base(struct lapic *lapic);

@@ -324,6 +324,8 @@ static const struct intc_ops lapic_intc_ops = {
     .set_base = set_base,
     .set_tsc_deadline = lapic_timer_set_tsc_deadline,
     .get_tsc_deadline = lapic_timer_get_tsc_deadline,
+    .lend = lapic_lend,
+    .take_back = lapic_take_back,
 };
 
 struct intc lapic_intc(struct lapic *lapic)

@@ -154,6 +154,26 @@ void lapic_timer_reset(struct lapic *lapic)
     timer_disarm(&lapic->timer);
 }
 
+void lapic_timer_settle(struct lapic *lapic)
+{
+    uint64_t now = clock_now(lapic->clock);
+
+    if (timer_mode(lapic) == TIMER_TSC_DEADLINE ? lapic->deadline_raw && lapic->deadline <= now
+                                                : lapic->count && timer_expiry(lapic) <= now)
+        timer_expired(lapic);
+}
+
+/* The count goes on from where it is now; a deadline is to be written anew, by who knows how the TSC goes. */
+void lapic_timer_taken_back(struct lapic *lapic, const struct apic_registers *registers)
+{
+    lapic->divide = registers->divide;
+    lapic->initial = registers->initial;
+    lapic->count = registers->current;
+    lapic->count_time = clock_now(lapic->clock);
+    lapic->deadline = lapic->deadline_raw = 0;
+    timer_rearm(lapic, 0);
+}
+
 void lapic_timer_loaded(struct lapic *lapic)
 {
     timer_rearm(lapic, 0);

@@ -64,6 +64,7 @@ struct pic {
     bool out_level;
     struct irq out;
     struct log *log;
+    const struct irqchip_tenant *tenant; /* who has the registers; NULL: nobody else */
 };
 
 /* The line to deliver, or -1: the most urgent request that nothing in service holds back. */
@@ -154,12 +155,28 @@ int pic_acknowledge(struct pic *pic)
     return chip->base | (n >= 0 ? n : SPURIOUS);
 }
 
+/* The level is noted here, and what follows from it happens at the tenant's. */
+static void lent_input(struct pic *pic, int n, bool level)
+{
+    struct pic_chip *chip = &pic->chip[n >> 3];
+    uint8_t bit = 1 << (n & 7);
+
+    if (level == !!(chip->line & bit))
+        return;
+    chip->line ^= bit;
+    pic->tenant->line(pic->tenant->opaque, IRQCHIP_PIC, (unsigned)n, level);
+}
+
 static void pic_set_input(void *opaque, int n, bool level)
 {
     struct pic *pic = opaque;
 
     if (n < 0 || n > 15 || n == CASCADE_LINE)
         return;
+    if (pic->tenant) {
+        lent_input(pic, n, level);
+        return;
+    }
     chip_set_line(&pic->chip[n >> 3], n & 7, level);
     pic_update(pic);
 }
@@ -368,6 +385,66 @@ static void pic_loaded(void *device)
         pic->chip[i].lowest &= 7;
     pic->out_level = chip_request(&pic->chip[0]) >= 0;
     irq_set(&pic->out, pic->out_level);
+}
+
+/* ---- on loan ---- */
+
+void pic_lend(void *device, const struct irqchip_tenant *tenant, struct pic_registers registers[2])
+{
+    struct pic *pic = device;
+
+    for (int i = 0; i < 2; i++) {
+        const struct pic_chip *chip = &pic->chip[i];
+
+        registers[i] = (struct pic_registers){.line = chip->line,
+                                              .irr = chip->irr,
+                                              .isr = chip->isr,
+                                              .imr = chip->imr,
+                                              .elcr = chip->elcr,
+                                              .base = chip->base,
+                                              .lowest = chip->lowest,
+                                              .step = chip->step == STEP_READY ? 0 : chip->step + 1,
+                                              .icw4_follows = chip->icw4_follows,
+                                              .auto_eoi = chip->auto_eoi,
+                                              .rotate_on_aeoi = chip->rotate_on_aeoi,
+                                              .special_mask = chip->special_mask,
+                                              .special_nested = chip->special_nested,
+                                              .read_isr = chip->read_isr,
+                                              .poll = chip->poll};
+    }
+    pic->tenant = tenant;
+    pic_drive(pic, false);
+}
+
+void pic_take_back(void *device, const struct pic_registers registers[2])
+{
+    struct pic *pic = device;
+
+    pic->tenant = NULL;
+    for (int i = 0; i < 2; i++) {
+        const struct pic_registers *from = &registers[i];
+        struct pic_chip *chip = &pic->chip[i];
+
+        chip->irr = from->irr;
+        chip->isr = from->isr;
+        chip->imr = from->imr;
+        chip->elcr = from->elcr;
+        chip->base = from->base & 0xF8;
+        chip->lowest = from->lowest & 7;
+        chip->step = from->step >= 2 && from->step <= 4 ? from->step - 1 : STEP_READY;
+        chip->icw4_follows = from->icw4_follows;
+        chip->icw3_follows = true;
+        chip->auto_eoi = from->auto_eoi;
+        chip->rotate_on_aeoi = from->rotate_on_aeoi;
+        chip->special_mask = from->special_mask;
+        chip->special_nested = from->special_nested;
+        chip->read_isr = from->read_isr;
+        chip->poll = from->poll;
+    }
+    /* The cascade line follows from the second chip. */
+    chip_set_line(&pic->chip[0], CASCADE_LINE, false);
+    pic->chip[0].irr &= ~(1u << CASCADE_LINE);
+    pic_update(pic);
 }
 
 static const struct field pic_chip_fields[] = {

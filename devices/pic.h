@@ -9,6 +9,7 @@
 #include "core/bus.h"
 #include "core/device.h"
 #include "core/irq.h"
+#include "core/irqchip.h"
 #include "core/log.h"
 
 struct pic;
@@ -38,5 +39,9 @@ struct pic_line {
 };
 struct pic_line pic_line(const struct pic *pic, unsigned n);
 bool pic_initialised(const struct pic *pic, unsigned chip);
+
+/* core/irqchip.h's functions of the same names. */
+void pic_lend(void *pic, const struct irqchip_tenant *tenant, struct pic_registers registers[2]);
+void pic_take_back(void *pic, const struct pic_registers registers[2]);
 
 #endif

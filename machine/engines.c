@@ -61,7 +61,8 @@ static int watch(struct machine *m, const struct engine *engine, char *why, size
 /* 0 or an exit status; then the engine is not attached. */
 static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
-    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .failed = failed, .opaque = m};
+    struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .failed = failed, .opaque = m,
+                                     .irqchip = m->options->kvm_irqchip, .irqchips = &m->irqchips};
     int status;
 
     if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))

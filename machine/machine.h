@@ -22,6 +22,7 @@
 #include "core/device.h"
 #include "core/display.h"
 #include "core/input.h"
+#include "core/irqchip.h"
 #include "core/log.h"
 #include "core/net.h"
 #include "core/options.h"
@@ -86,6 +87,7 @@ struct machine {
     /* The chips, in the order in which they were made: reset in this order, freed in the reverse. */
     struct machine_chip chips[MACHINE_CHIPS];
     unsigned chip_count;
+    struct irqchips irqchips; /* what engines may borrow */
     struct apic_bus *apic_bus;
     struct lapic *lapic;
     struct region *lapic_page;

@@ -285,6 +285,18 @@ static bool wire_interrupts(struct machine *m)
     m->pic = pic_new(m->ports, lapic_lint(m->lapic, 0), m->log);
     if (!add(m, &ioapic_class, m->ioapic) || !add(m, &pic_class, m->pic))
         return false;
+    m->irqchips = (struct irqchips){
+        .ioapic = m->ioapic,
+        .pic = m->pic,
+        .apic_bus = m->apic_bus,
+        .ioapic_lend = ioapic_lend,
+        .ioapic_take_back = ioapic_take_back,
+        .ioapic_watch = ioapic_watch,
+        .ioapic_read = ioapic_get_registers,
+        .pic_lend = pic_lend,
+        .pic_take_back = pic_take_back,
+        .end_of_interrupt = apic_bus_end_of_interrupt,
+    };
     for (int n = 0; n < ISA_LINES; n++) {
         m->isa_pic[n] = pic_input(m->pic, n);
         m->isa_ioapic[n] = ioapic_input(m->ioapic, n == 0 ? 2 : (unsigned)n);

@@ -100,6 +100,14 @@ for guest in exceptions general integer irq long modes paging ports string v86; 
     ends 1 ' 0 failed' "tests/guest/$guest"
 done
 
+# Interrupts of the APIC's timer at CPL 3, with a switch every few milliseconds: each model of interrupt controllers gives
+# its state to the others.
+for chips in off split full; do
+    run 60 --exit-device --kvm-irqchip $chips --switch-at every=0.003:interp,jit,kvm --append seconds=2 \
+        --kernel tests/guest/torture.elf
+    ends 1 ' 0 failed' "torture with --kvm-irqchip $chips"
+done
+
 all_passed() {
     grep -q '^1\.\.' "$work/out" && ! grep -q '^not ok' "$work/out"
 }

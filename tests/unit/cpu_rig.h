@@ -122,7 +122,8 @@ static inline struct rig *rig_new(const char *model, uint64_t tsc_hz)
     static const struct bus_ops port_ops = {rig_port_read, rig_port_write, 4};
     static const struct intc_ops intc_ops = {rig_acknowledge, rig_get_cr8,      rig_set_cr8,
                                              rig_read_msr,    rig_write_msr,    rig_get_base,
-                                             rig_set_base,    rig_set_deadline, rig_get_deadline};
+                                             rig_set_base,    rig_set_deadline, rig_get_deadline,
+                                             NULL,            NULL};
     struct rig *r = calloc(1, sizeof(*r));
     struct clock_source source = {rig_now, rig_now, NULL, r};
     pthread_mutexattr_t attr;

@@ -40,6 +40,7 @@
     X(i8042) \
     X(inspect_paging) \
     X(ioapic) \
+    X(irqchip_loan) \
     X(jit_pages) \
     X(jit_report) \
     X(jit_segments) \
@@ -106,6 +107,7 @@
     X(hpet) \
     X(i8042) \
     X(ioapic) \
+    X(irqchip_loan) \
     X(lapic) \
     X(ne2k) \
     X(nvme) \

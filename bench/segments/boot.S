@@ -97,6 +97,7 @@ check:
 #define FAR1  far1 - start + IN_FLAT
 #define FAR2  far2 - start + IN_FLAT
 #define CHECK check - start + IN_FLAT
+#define HERE  IN_FLAT
 
 #if KIND < 4
 #include "work.h"

@@ -1,6 +1,7 @@
 /*
  * work.h - the work of bench/segments, for 16-bit and 32-bit code: WIDE is defined for the latter. DS and SS are one
- * segment with this code; FAR1 and FAR2 are variables with two other segments of 64 KiB. Ends after AX rounds, by RET.
+ * segment with this code, which begins at HERE; FAR1 and FAR2 are variables with two other segments of 64 KiB. Ends after
+ * AX rounds, by RET.
  */
 #ifdef WIDE
 #define A    %eax
@@ -67,7 +68,7 @@ NAME(sieve):
 
 /* CRC-16 of 2 KiB of this segment, bit by bit. */
 NAME(crc):
-    xor SI, SI
+    mov $HERE, SI
     mov $2048, C
     mov $-1, D
 1:  lodsb

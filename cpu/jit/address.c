@@ -210,43 +210,44 @@ static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned s
 }
 
 /* Operands in the stack's frame are looked for in the stack's page. */
-static bool in_frame(const struct trans *t, const struct insn *i)
-{
-    if (t->block->segmented)
-        return i->seg == SS;
-    return i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET &&
-           !has_checked_segment(t, i->seg);
-}
-
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
-    lookup(t, i, size, write, in_frame(t, i));
+    if (has_checked_segment(t, i->seg))
+        emit_window(t, i, i->seg, size, write);
+    else
+        lookup(t, i, size, write,
+               i->base == (unsigned)GUEST(RSP) && i->index == ZERO_OFFSET && i->segbase == ZERO_OFFSET);
 }
 
 void emit_operand(struct trans *t, const struct insn *i, unsigned size, bool write)
 {
     emit_address(t, i);
-    emit_segment(t, i, i->seg, size, write);
     emit_lookup(t, i, size, write);
+}
+
+/* An item of `seg` whose offset is in r14. */
+static void item_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write, bool stack)
+{
+    if (has_checked_segment(t, seg))
+        emit_window(t, i, seg, size, write);
+    else
+        lookup(t, i, size, write, stack)->seg = (uint8_t)seg;
 }
 
 void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write)
 {
     offset_at(t, i->asize, reg, 0);
-    emit_segment(t, i, seg, size, write);
-    lookup(t, i, size, write, false)->seg = (uint8_t)seg;
+    item_lookup(t, i, seg, size, write, false);
 }
 
 void emit_stack_lookup(struct trans *t, const struct insn *i, int disp, unsigned size, bool write)
 {
     offset_at(t, t->stack, H_SP, disp);
-    emit_segment(t, i, SS, size, write);
-    lookup(t, i, size, write, true)->seg = SS;
+    item_lookup(t, i, SS, size, write, true);
 }
 
 void emit_frame_lookup(struct trans *t, const struct insn *i, unsigned size)
 {
     offset_at(t, t->stack, H_RBP, 0);
-    emit_segment(t, i, SS, size, false);
-    lookup(t, i, size, false, false)->seg = SS;
+    item_lookup(t, i, SS, size, false, false);
 }

@@ -197,6 +197,7 @@ static void clear_stacks(struct cpu *cpu)
 {
     for (unsigned c = 0; c < JIT_CONTEXTS; c++)
         cpu->jt.stack[c] = (struct jit_page){JIT_NO_PAGE, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+    jit_close_windows(cpu);
 }
 
 void jit_clear_tables(struct cpu *cpu)

@@ -113,6 +113,7 @@ struct jit {
     const uint8_t *slow;     /* r13: site; r14: linear address */
     const uint8_t *quick[JIT_CONTEXTS][JIT_WAYS]; /* the same, with a look at the interpreter's TLB first */
     const uint8_t *near[JIT_CONTEXTS][2]; /* r13: site; r14: linear address less the near entry's page. By way */
+    const uint8_t *window;   /* r13: site; r14: offset */
     const uint8_t *useless;  /* as slow: the near entry changed often */
     const uint8_t *body;     /* r13: site */
     const uint8_t *resolve;  /* r13: exit */
@@ -201,6 +202,7 @@ struct jit_block *jit_block_of(const struct cpu *cpu, struct trace *t); /* that 
 bool jit_take_segments(const struct cpu *cpu, struct jit_block *block);
 unsigned jit_code_segment(struct jit *jit, const struct jit_block *block); /* a number for it, not 0; 0: no room */
 bool jit_loads_segment(const struct insn *i); /* ES, DS, FS, GS, and doesn't end its trace */
+void jit_close_windows(struct cpu *cpu);
 void jit_reach(struct cpu *cpu); /* sets jt.reach; before segmented or flat 32-bit code runs, and after a segment was loaded */
 
 /* check.c, when there is a cpu->checker */
@@ -217,6 +219,7 @@ void jit_translated(struct cpu *cpu, struct jit_block *block, uint64_t since); /
 /* runtime.c: called by thunks. They return where to go on, NULL: leave. */
 const uint8_t *jit_slow(struct cpu *cpu, uint32_t site, uint64_t linear);
 const uint8_t *jit_useless(struct cpu *cpu, uint32_t site, uint64_t linear);
+const uint8_t *jit_window(struct cpu *cpu, uint32_t site, uint64_t offset);
 const uint8_t *jit_body(struct cpu *cpu, uint32_t site);
 const uint8_t *jit_resolve(struct cpu *cpu, uint32_t exit);
 const uint8_t *jit_indirect(struct cpu *cpu, uint32_t site, uint64_t rip);

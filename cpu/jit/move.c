@@ -61,7 +61,6 @@ static void emit_mov_fixed(struct trans *t, const struct insn *i)
     unsigned opcode = opcode_rows[i->row].opcode, size = opcode & 1 ? i->osize : SIZE_B;
 
     emit_fixed_address(t, i);
-    emit_segment(t, i, i->seg, 1u << size, opcode >= 0xa2);
     emit_lookup(t, i, 1u << size, opcode >= 0xa2);
     emit_op(&t->e, size_flags(size), (opcode >= 0xa2 ? 0x88 : 0x8a) | opcode_bit(size), H_RAX, MEM(H_ADDR, 0));
 }

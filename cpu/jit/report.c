@@ -109,6 +109,7 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
         {"leave", jit->leave},
         {"slow access", jit->slow},
         {"useless near entry", jit->useless},
+        {"look for a window", jit->window},
         {"body", jit->body},
         {"resolve", jit->resolve},
         {"indirect", jit->indirect},
@@ -116,7 +117,7 @@ void cpu_watch_code(struct cpu *cpu, const struct cpu_watch *watch)
         {"load XMM", jit->xmm},
         {"load x87", jit->x87},
     };
-    unsigned count = 10;
+    unsigned count = 11;
 
     jit->watch = *watch;
     if (!watch->thunk)

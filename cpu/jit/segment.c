@@ -11,6 +11,7 @@
  * rights allow the access. Where that isn't so easy to say (segments that expand down) or nothing is allowed
  * it is 0, and the instruction's body decides.
  */
+#include "cpu/interp/access.h"
 #include "cpu/jit/translate.h"
 
 /* --- Which block serves ------------------------------------------------------------------------------- */
@@ -115,20 +116,53 @@ bool jit_loads_segment(const struct insn *i)
            (opcode == 0xa1 || opcode == 0xa9 || opcode == 0xb2 || opcode == 0xb4 || opcode == 0xb5);
 }
 
+/* While there is a checker all attempts have to be alike: no windows. */
+static uint32_t misses(const struct cpu *cpu, uint32_t count)
+{
+    return cpu->checker ? UINT32_MAX : count;
+}
+
+static void close_windows(struct cpu *cpu, unsigned seg)
+{
+    for (unsigned write = 0; write < 2; write++) {
+        cpu->jt.window[write][seg].first = JIT_NO_WINDOW;
+        cpu->jt.window[write][seg].left = misses(cpu, JIT_WINDOW_LOADED);
+    }
+}
+
+void jit_close_windows(struct cpu *cpu)
+{
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        close_windows(cpu, n);
+}
+
 /* As segment_check() in cpu/segment.c. */
+static void find_reach(struct cpu *cpu, unsigned n)
+{
+    const struct segment *s = &cpu->s.seg[n];
+    bool real = cpu->mode & MODE_REAL;
+    uint64_t end = (uint64_t)s->limit + 1;
+
+    if (s->attr & SEG_UNUSABLE || (s->attr & (SEG_CODE | SEG_EXPDOWN)) == SEG_EXPDOWN)
+        end = 0;
+    cpu->jt.reach[0][n] = real || (s->attr & (SEG_CODE | SEG_READABLE)) != SEG_CODE ? end : 0;
+    cpu->jt.reach[1][n] = real || (s->attr & (SEG_CODE | SEG_WRITABLE)) == SEG_WRITABLE ? end : 0;
+}
+
 void jit_reach(struct cpu *cpu)
 {
-    bool real = cpu->mode & MODE_REAL;
+    bool other_mode = cpu->jt.seen_mode != cpu->mode;
 
+    cpu->jt.seen_mode = cpu->mode;
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         const struct segment *s = &cpu->s.seg[n];
-        uint32_t attr = s->attr;
-        uint64_t end = (uint64_t)s->limit + 1;
+        struct segment *seen = &cpu->jt.seen[n];
 
-        if (attr & SEG_UNUSABLE || (attr & (SEG_CODE | SEG_EXPDOWN)) == SEG_EXPDOWN)
-            end = 0;
-        cpu->jt.reach[0][n] = real || (attr & (SEG_CODE | SEG_READABLE)) != SEG_CODE ? end : 0;
-        cpu->jt.reach[1][n] = real || (attr & (SEG_CODE | SEG_WRITABLE)) == SEG_WRITABLE ? end : 0;
+        if (s->base == seen->base && s->limit == seen->limit && s->attr == seen->attr && !other_mode)
+            continue;
+        *seen = *s;
+        find_reach(cpu, n);
+        close_windows(cpu, n);
     }
 }
 
@@ -137,16 +171,119 @@ bool has_checked_segment(const struct trans *t, unsigned seg)
     return t->block->segmented || (t->block->flat32 && (seg == CS || seg >= FS));
 }
 
-void emit_segment(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write)
+/* --- Accesses ----------------------------------------------------------------------------------------- */
+
+#define MAX_WINDOW 64u /* pages */
+
+static bool next_to_it(const struct cpu *cpu, uint64_t page, bool write, uint64_t addend)
+{
+    const struct tlb_entry *e = tlb_slot(cpu, page);
+
+    return page < 1ull << 32 && (write ? e->write : e->read) == tlb_tag(cpu, page) && e->addend == addend;
+}
+
+/* The window around an offset, as far as the interpreter's TLB knows the pages. */
+static void find_window(struct cpu *cpu, unsigned seg, bool write, uint64_t offset)
+{
+    struct jit_window *w = &cpu->jt.window[write][seg];
+    uint64_t linear = (uint32_t)(cpu->s.seg[seg].base + offset), first = linear & ~(uint64_t)(BUS_PAGE - 1);
+    uint64_t addend = tlb_slot(cpu, linear)->addend, end = first + BUS_PAGE, length;
+    unsigned pages = 0;
+
+    if (!next_to_it(cpu, first, write, addend))
+        return;
+    for (; pages < MAX_WINDOW && first && next_to_it(cpu, first - BUS_PAGE, write, addend); pages++)
+        first -= BUS_PAGE;
+    for (; pages < MAX_WINDOW && next_to_it(cpu, end, write, addend); pages++)
+        end += BUS_PAGE;
+    /* From addresses to offsets, of which none is negative. */
+    first = linear - first > offset ? 0 : offset - (linear - first);
+    end = offset + (end - linear);
+    if (end > cpu->jt.reach[write][seg])
+        end = cpu->jt.reach[write][seg];
+    length = end - first;
+    w->host = linear - offset + first + addend;
+    w->first = first;
+    for (unsigned n = 0; n < 6; n++)
+        w->count[n] = length >> n ? length - (1u << n) + 1 : 0;
+}
+
+const uint8_t *jit_window(struct cpu *cpu, uint32_t n, uint64_t offset)
+{
+    const struct jit_site *site = &cpu->jit->sites[n];
+    bool write = site->way & 1;
+
+    cpu->jt.window[write][site->seg].left = JIT_WINDOW_MISSES;
+    if (offset + site->size > cpu->jt.reach[write][site->seg])
+        return jit_body(cpu, n);
+    find_window(cpu, site->seg, write, offset);
+    return jit_slow(cpu, n, (uint32_t)(cpu->s.seg[site->seg].base + offset));
+}
+
+void emit_window(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write)
+{
+    int32_t window = JT(window[write][seg]);
+    struct emit *e = &t->e;
+    uint32_t site = new_site(t, i);
+    struct later *l = emit_later(t, NULL, LATER_WINDOW);
+    unsigned n = 0;
+
+    while (1u << n < size)
+        n++;
+    l->site = site;
+    t->jit->sites[site].seg = (uint8_t)seg;
+    t->jit->sites[site].size = (uint8_t)size;
+    t->jit->sites[site].way = write ? WAY_WRITE : WAY_READ;
+    emit_op(e, E_W, 0x2b, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, first)));
+    emit_op(e, E_W, 0x3b, H_ADDR, SLOT(window + (int32_t)(offsetof(struct jit_window, count) + 8 * n)));
+    l->rel = emit_jcc(e, CC_AE, NULL);
+    emit_op(e, E_W, 0x03, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, host)));
+    t->jit->sites[site].resume = emit_here(e);
+    t->host_flags = 0;
+}
+
+void emit_beside_window(struct trans *t, const struct later *l)
+{
+    const struct jit_site *site = &t->jit->sites[l->site];
+    bool write = site->way & 1;
+    int32_t window = JT(window[write][site->seg]);
+    int32_t table = write ? JT(write[t->block->context]) : JT(read[t->block->context]);
+    struct emit *e = &t->e;
+    uint8_t *look, *beyond, *miss;
+
+    emit_land(e, l->rel);
+    emit_op(e, E_W, 0x03, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, first)));
+    emit_op(e, 0, 0x83, 5, SLOT(window + (int32_t)offsetof(struct jit_window, left)));
+    emit8(e, 1);
+    look = emit_jcc(e, CC_B, NULL);
+    emit_lea(e, E_W, H_TMP, H_ADDR, NO_INDEX, 0, site->size);
+    emit_op(e, E_W, 0x3b, H_TMP, SLOT(JT(reach[write][site->seg])));
+    beyond = emit_jcc(e, CC_A, NULL);
+    emit_op(e, 0, 0x03, H_ADDR, SLOT(SEGBASE_OFFSET(site->seg)));
+    emit_table_index(e, t->jit->bmi2, H_TMP);
+    emit_op(e, E_W, 0x2b, H_ADDR, TABLE(H_TMP, table));
+    emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - site->size));
+    miss = emit_jcc(e, CC_A, NULL);
+    emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table + 8));
+    emit_jmp(e, site->resume);
+    emit_land(e, miss);
+    emit_op(e, E_W, 0x03, H_ADDR, TABLE(H_TMP, table));
+    emit_thunk(t, l->site, t->jit->quick[t->block->context][site->way]);
+    emit_land(e, look);
+    emit_thunk(t, l->site, t->jit->window);
+    emit_land(e, beyond);
+    emit_thunk(t, l->site, t->jit->body);
+}
+
+void emit_alignment(struct trans *t, const struct insn *i, unsigned seg, unsigned size)
 {
     struct emit *e = &t->e;
 
-    if (!has_checked_segment(t, seg))
-        return;
-    emit_lea(e, E_W, H_TMP, H_ADDR, NO_INDEX, 0, (int32_t)size);
-    emit_op(e, E_W, 0x3b, H_TMP, SLOT(JT(reach[write][seg])));
-    emit_later(t, emit_jcc(e, CC_A, NULL), LATER_BODY)->site = new_site(t, i);
-    emit_op(e, 0, 0x03, H_ADDR, SLOT(SEGBASE_OFFSET(seg)));
+    emit_op(e, 0, 0x8b, H_TMP, SLOT(SEGBASE_OFFSET(seg)));
+    emit_op(e, 0, 0x03, H_TMP, REG(H_ADDR));
+    emit_op(e, E_REX, 0xf6, 0, REG(H_TMP)); /* TEST */
+    emit8(e, size - 1);
+    emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_BODY)->site = new_site(t, i);
     t->host_flags = 0;
 }
 
@@ -219,7 +356,7 @@ static void begin_load(struct trans *t, const struct insn *i, unsigned seg)
     emit_later(t, emit_jcc(e, CC_NE, NULL), LATER_BODY)->site = new_site(t, i);
 }
 
-/* The selector is in r13. */
+/* The selector is in r13. As jit_reach() would, it closes the segment's windows. */
 static void end_load(struct trans *t, unsigned seg)
 {
     struct emit *e = &t->e;
@@ -228,6 +365,11 @@ static void end_load(struct trans *t, unsigned seg)
     emit_op(e, 0, 0xc1, 4, REG(H_TMP)); /* SHL */
     emit8(e, 4);
     emit_store(e, SLOT(SEGBASE_OFFSET(seg)), H_TMP);
+    emit_store(e, SLOT(JT(seen[seg].base)), H_TMP);
+    for (unsigned write = 0; write < 2; write++) {
+        emit_store_imm32(e, SLOT(JT(window[write][seg].first) + 4), JIT_NO_WINDOW >> 32);
+        emit_store_imm32(e, SLOT(JT(window[write][seg].left)), misses(t->cpu, JIT_WINDOW_LOADED));
+    }
     t->host_flags = 0;
 }
 
@@ -262,7 +404,6 @@ static void emit_load_pointer(struct trans *t, const struct insn *i)
         emit32(e, 0x10000 - size - 2);
         emit_later(t, emit_jcc(e, CC_A, NULL), LATER_BODY)->site = new_site(t, i);
     }
-    emit_segment(t, i, i->seg, size + 2, false);
     emit_lookup(t, i, size + 2, false);
     load_tmp(t, MEM(H_ADDR, (int32_t)size), SIZE_W);
     emit_op(e, size_flags(i->osize), 0x8b, guest(i->reg).reg, MEM(H_ADDR, 0));

@@ -93,8 +93,9 @@ static struct place rm_place(struct trans *t, const struct insn *i, unsigned ope
         struct later *l = NULL;
 
         emit_address(t, i);
-        emit_segment(t, i, i->seg, size, write);
-        if (size >= 16 && !unaligned(row)) {
+        if (size >= 16 && !unaligned(row) && has_checked_segment(t, i->seg)) {
+            emit_alignment(t, i, i->seg, size);
+        } else if (size >= 16 && !unaligned(row)) {
             emit_op(&t->e, E_REX, 0xf6, 0, REG(H_ADDR));
             emit8(&t->e, size - 1);
             l = emit_later(t, emit_jcc(&t->e, CC_NE, NULL), LATER_SLOW);

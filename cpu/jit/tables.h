@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "cpu/state.h"
+
 /* Whose code and data: contexts have tables of their own, so that a hit needs no look at the CPL. As TLB_*. */
 #define JIT_CONTEXTS 3
 
@@ -27,6 +29,19 @@
 struct jit_page {
     uint64_t page, host;
 };
+
+/*
+ * Offsets of a segment that are within its reach and plain memory, one behind the other on the host: from `first` on.
+ * 1 << n bytes may be accessed at the first `count[n]` of them. Empty: `first` is JIT_NO_WINDOW.
+ */
+struct jit_window {
+    uint64_t first, host;
+    uint64_t count[6];
+    uint32_t left; /* accesses beside it before it is looked for anew */
+};
+#define JIT_NO_WINDOW      (1ull << 63)
+#define JIT_WINDOW_LOADED  8u /* `left` when the segment was loaded */
+#define JIT_WINDOW_MISSES  32u
 
 /* Where a page of code is: its physical page number. */
 struct jit_fetch {
@@ -95,7 +110,10 @@ struct jit_tables {
     uint8_t returned;  /* a body came to its end and did not leave */
     uint8_t stale;     /* the running block was dropped */
     uint64_t value;    /* r14 after a call to C */
-    uint64_t reach[2][6]; /* of segments, for reading and for writing: offsets below it are within; 0: ask (segment.c) */
+    uint64_t reach[2][SEG_COUNT]; /* of segments, for reading and for writing: offsets below it are within; 0: ask (segment.c) */
+    struct jit_window window[2][SEG_COUNT];
+    struct segment seen[SEG_COUNT]; /* as they were when these were set, and the mode */
+    uint32_t seen_mode;
     uint64_t branch;   /* an indirect call's target while its return address is pushed */
     const uint8_t *target;
     void *self; /* struct cpu */

@@ -416,6 +416,7 @@ void jit_make_thunks(struct jit *jit, struct emit *e)
     pop_callee_saved(e);
     jit->slow = make_call(jit, e, (const void *)(uintptr_t)jit_slow);
     jit->useless = make_call(jit, e, (const void *)(uintptr_t)jit_useless);
+    jit->window = make_call(jit, e, (const void *)(uintptr_t)jit_window);
     jit->body = make_call(jit, e, (const void *)(uintptr_t)jit_body);
     jit->resolve = make_call(jit, e, (const void *)(uintptr_t)jit_resolve);
     jit->indirect = make_call(jit, e, (const void *)(uintptr_t)jit_indirect);

@@ -127,8 +127,7 @@ struct later *emit_later(struct trans *t, uint8_t *rel, int kind)
     return l;
 }
 
-/* Jumps to a thunk with a number in r13. */
-static void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk)
+void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk)
 {
     emit_mov_imm(&t->e, H_TMP, number);
     emit_jmp(&t->e, thunk);
@@ -256,6 +255,10 @@ static void emit_laters(struct trans *t)
 
         if (l->kind == LATER_STUB) {
             emit_stub(t, l->exit);
+            continue;
+        }
+        if (l->kind == LATER_WINDOW) {
+            emit_beside_window(t, l);
             continue;
         }
         emit_land(e, l->rel);

@@ -10,7 +10,7 @@
 
 /* Code out of line, behind the block's. */
 struct later {
-    enum { LATER_SLOW, LATER_TAKEN, LATER_STUB, LATER_BODY } kind;
+    enum { LATER_SLOW, LATER_TAKEN, LATER_STUB, LATER_BODY, LATER_WINDOW } kind;
     uint8_t *rel; /* the jump that leads there */
     uint32_t site;
     int32_t table;  /* SLOW: offset of the table, or the one page, that was looked up */
@@ -100,9 +100,9 @@ bool row_flags(const struct insn *i, uint32_t *read, uint32_t *written);
 /* address.c */
 bool address_supported(const struct insn *i);
 void emit_fixed_address(struct trans *t, const struct insn *i); /* the same of MOV with a fixed address */
-/* To r14: a linear address; but where has_checked_segment() says so the offset, for emit_segment(). */
+/* To r14: a linear address; but where has_checked_segment() says so the offset. */
 void emit_address(struct trans *t, const struct insn *i);
-void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* r14: linear to host */
+void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* that to a host address, in r14 */
 void emit_operand(struct trans *t, const struct insn *i, unsigned size, bool write); /* all of it: to host */
 /* The element at a register of string instructions. */
 void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write);
@@ -113,8 +113,12 @@ void emit_add(struct trans *t, unsigned size, unsigned to, unsigned from, int di
 
 /* segment.c */
 bool has_checked_segment(const struct trans *t, unsigned seg);
-/* r14: offset to linear; what the segment doesn't allow is left to the body. Clobbers r13. Nothing in flat segments. */
-void emit_segment(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write);
+/* r14: offset to host address; what the segment doesn't allow is left to the body. */
+void emit_window(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write);
+void emit_beside_window(struct trans *t, const struct later *l); /* the same out of line, by table */
+/* To the body where an operand at offset r14 isn't aligned. Clobbers r13. */
+void emit_alignment(struct trans *t, const struct insn *i, unsigned seg, unsigned size);
+void emit_thunk(struct trans *t, uint32_t number, const uint8_t *thunk); /* jumps to it with the number in r13 */
 
 /* Where a guest register is: the host's, or its field. `offset` as in struct insn. */
 struct place guest(unsigned offset);

@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "core/block.h"
 #include "host/image_file.h"
 
+/* clang-format off: a row a line */
 const struct image_format *const image_formats[] = {
     &image_qcow2_format,
     &image_vmdk_format,
@@ -24,15 +26,7 @@ const struct image_format *const image_formats[] = {
     &image_raw_format,
     NULL,
 };
-
-/* Formats that say what they are but aren't read here. Given to a guest as they are, they would be destroyed.
- */
-static const struct {
-    unsigned offset, size;
-    const char *magic, *name;
-} unread[] = {
-    {0, 4, "QFI\xfb", "qcow"},
-};
+/* clang-format on */
 
 bool image_refuse(const char *path, char *why, size_t why_size, const char *format, ...)
 {
@@ -81,20 +75,14 @@ static const struct image_format *find_format(const struct image_options *option
         image_refuse(options->path, why, why_size, "%s", strerror(error));
         return NULL;
     }
-    format = image_probe(head, size, file);
-    for (size_t n = 0; format == &image_raw_format && n < sizeof(unread) / sizeof(*unread); n++) {
-        if (size < IMAGE_SECTOR || memcmp(head + unread[n].offset, unread[n].magic, unread[n].size))
-            continue;
-        image_refuse(options->path, why, why_size, "is a %s image, which this version doesn't read",
-                     unread[n].name);
-        return NULL;
-    }
-    return format;
+    return image_probe(head, size, file);
 }
 
-/* Images that lie behind one another: not too many, and none behind itself. */
-static bool check_chain(const struct image_options *options, const struct image_file *file, char *why,
-                        size_t why_size)
+/*
+ * Images that lie behind one another: not too many, and none behind itself. Looked at before it is opened, as
+ * the lock of the one in front would keep it from that.
+ */
+static bool check_chain(const struct image_options *options, char *why, size_t why_size)
 {
     unsigned depth = 0;
 
@@ -126,9 +114,10 @@ static struct image *open_file(const struct image_options *options, char *why, s
     struct image *image = NULL;
     struct image_file file;
 
-    if (!image_file_open(&file, options->path, writing, options->log, why, why_size))
+    if (!check_chain(options, why, why_size) ||
+        !image_file_open(&file, options->path, writing, options->log, why, why_size))
         return NULL;
-    format = check_chain(options, &file, why, why_size) ? find_format(options, &file, why, why_size) : NULL;
+    format = find_format(options, &file, why, why_size);
     if (format && writing && !format->writable)
         image_refuse(options->path, why, why_size,
                      "is %s, which is only read here; add ,snapshot or ,readonly, or convert it with 'oxbow "

@@ -131,11 +131,6 @@ void image_file_close(struct image_file *file)
     file->fd = -1;
 }
 
-bool image_file_same(const struct image_file *a, const struct image_file *b)
-{
-    return a->dev == b->dev && a->ino == b->ino && a->device == b->device;
-}
-
 unsigned image_iov_slice(struct iovec *to, const struct iovec *iov, unsigned count, size_t skip, size_t size)
 {
     unsigned used = 0;

@@ -29,7 +29,6 @@ struct image_file {
 bool image_file_open(struct image_file *file, const char *path, bool writing, struct log *log, char *why,
                      size_t why_size);
 void image_file_close(struct image_file *file);
-bool image_file_same(const struct image_file *a, const struct image_file *b);
 
 /*
  * `size` bytes at `offset` from or to the pieces, the first `skip` bytes of which are passed over. A read

@@ -557,7 +557,7 @@ static struct image *qcow2_open(const struct image_options *options, const struc
 static bool qcow2_probe(const uint8_t *head, size_t size, const struct image_file *file)
 {
     (void)file;
-    return size >= 8 && qcow2_load(head, 4) == QCOW2_MAGIC && qcow2_load(head + 4, 4) >= 2;
+    return size >= 4 && qcow2_load(head, 4) == QCOW2_MAGIC;
 }
 
 const struct image_format image_qcow2_format = {.name = "qcow2",

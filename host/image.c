@@ -85,9 +85,12 @@ static const struct image_format *find_format(const struct image_options *option
 static bool check_chain(const struct image_options *options, char *why, size_t why_size)
 {
     unsigned depth = 0;
+    struct stat st;
+    bool there = stat(options->path, &st) == 0 && S_ISREG(st.st_mode);
 
     for (const struct image_options *o = options; o->above; o = o->above) {
-        if (file && o->above_file && image_file_same(file, o->above_file))
+        if (there && o->above_file && !o->above_file->device && o->above_file->dev == st.st_dev &&
+            o->above_file->ino == st.st_ino)
             return image_refuse(options->path, why, why_size, "is its own backing file");
         if (++depth >= IMAGE_CHAIN_MAX)
             return image_refuse(options->path, why, why_size,

@@ -218,7 +218,7 @@ static void e1000_loaded(void *device)
     struct e1000 *card = device;
     struct e1000_packet *packet = &card->packet;
 
-    if (packet->size > NET_FRAME_MAX - VLAN_TAG_SIZE ||
+    if ((packet->whole ? !e1000_whole_fits(packet) : packet->size > NET_FRAME_MAX - VLAN_TAG_SIZE) ||
         (packet->segmented && e1000_segments_too_long(&packet->segmentation)))
         packet->dropped = true;
     if (card->received.latest != CLOCK_NEVER)

@@ -139,13 +139,14 @@ struct e1000_context {
 struct e1000_packet {
     struct e1000_context plain, segmentation; /* the controller keeps one of each */
     bool started, segmented, dropped;
+    bool whole;             /* segmented, but the network cuts it */
     uint8_t popts, command; /* of the first data descriptor */
     uint16_t special;       /* VLAN tag */
     uint32_t size;          /* bytes of it in `buffer` */
     uint32_t left;          /* bytes of payload still to come, of TSO */
     uint32_t segments;      /* sent */
     uint8_t header[HEADER_MAX + 1];
-    uint8_t buffer[VLAN_TAG_SIZE + NET_FRAME_MAX]; /* the frame, behind room for a tag */
+    uint8_t buffer[VLAN_TAG_SIZE + NET_LARGE_MAX]; /* the frame, behind room for a tag */
 };
 
 /* The EEPROM's three wires (5.3). */
@@ -240,6 +241,7 @@ void e1000_phy_access(struct e1000 *card, uint32_t mdic);
 extern const struct field e1000_packet_fields[];
 void e1000_transmit(struct e1000 *card);
 bool e1000_segments_too_long(const struct e1000_context *context);
+bool e1000_whole_fits(const struct e1000_packet *packet);
 
 /* e1000_receive.c: for a net_receiver and for loopback. RDT moved, or the receiver was enabled. */
 bool e1000_ready(void *card);

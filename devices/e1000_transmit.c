@@ -64,6 +64,7 @@ const struct field e1000_packet_fields[] = {
     FIELD(struct e1000_packet, started),
     FIELD(struct e1000_packet, segmented),
     FIELD(struct e1000_packet, dropped),
+    FIELD(struct e1000_packet, whole),
     FIELD(struct e1000_packet, popts),
     FIELD(struct e1000_packet, command),
     FIELD(struct e1000_packet, special),
@@ -208,6 +209,19 @@ static void send_segment(struct e1000 *card, bool last)
     p->segments++;
 }
 
+/* Counted are the segments that it becomes. */
+static void send_whole(struct e1000 *card)
+{
+    struct e1000_packet *p = &card->packet;
+    const struct e1000_context *c = &p->segmentation;
+    const struct net_offload offload = {
+        .checksum = true, .start = c->tucss, .offset = (uint16_t)(c->tucso - c->tucss), .segment = c->mss};
+
+    for (uint32_t done = c->hdrlen; done < p->size; done += c->mss)
+        count_frame(card, frame_of(p), c->hdrlen + (p->size - done < c->mss ? p->size - done : c->mss));
+    net_send_large(card->wires.net, frame_of(p), p->size, &offload);
+}
+
 static void end_packet(struct e1000 *card)
 {
     struct e1000_packet *p = &card->packet;
@@ -215,6 +229,9 @@ static void end_packet(struct e1000 *card)
     if (p->dropped) {
         log_at(card->wires.log, LOG_GUEST, "e1000",
                "a frame too large to send, or with a header too long for its segments");
+    } else if (p->whole) {
+        send_whole(card);
+        e1000_count(card, TSCTC);
     } else if (p->segmented) {
         if (p->size > p->segmentation.hdrlen || !p->segments)
             send_segment(card, true);
@@ -234,6 +251,27 @@ bool e1000_segments_too_long(const struct e1000_context *c)
     return c->mss + c->hdrlen > NET_FRAME_MAX - VLAN_TAG_SIZE;
 }
 
+/* TCP behind IP behind Ethernet, on its way to a network that takes it so. */
+static bool may_stay_whole(struct e1000 *card, const struct e1000_packet *p)
+{
+    const struct e1000_context *c = &p->segmentation;
+    const struct net *net = card->wires.net;
+    bool looped = *e1000_reg(card, RCTL) & RCTL_LBM || card->phy[0] & PHY_CONTROL_LOOPBACK;
+
+    return net && net->send_large && !looped && c->command & TUCMD_TCP && p->popts & POPTS_TXSM &&
+           c->ipcss == NET_HEADER_SIZE && c->tucss > c->ipcss && c->tucso == c->tucss + 16 &&
+           c->hdrlen >= c->tucss + 20 && (uint32_t)c->hdrlen + c->paylen <= NET_LARGE_MAX &&
+           !(p->command & CMD_VLE && *e1000_reg(card, CTRL) & CTRL_VME);
+}
+
+/* With what is still to come. */
+bool e1000_whole_fits(const struct e1000_packet *p)
+{
+    uint32_t header = p->segmentation.hdrlen;
+
+    return (uint64_t)(p->size > header ? p->size : header) + p->left <= NET_LARGE_MAX;
+}
+
 static void begin_packet(struct e1000 *card, const struct descriptor *d)
 {
     struct e1000_packet *p = &card->packet;
@@ -248,6 +286,7 @@ static void begin_packet(struct e1000 *card, const struct descriptor *d)
     p->left = c->paylen;
     p->dropped =
         p->segmented && (c->mss < MSS_MIN || c->hdrlen < NET_HEADER_SIZE || e1000_segments_too_long(c));
+    p->whole = p->segmented && may_stay_whole(card, p);
 }
 
 /* Takes `size` bytes from memory to the frame's end; they fit. */
@@ -280,6 +319,10 @@ static void add_segments(struct e1000 *card, uint64_t from, uint32_t size)
     }
     size = least(size, p->left);
     p->left -= size;
+    if (p->whole) {
+        fetch(card, from, size);
+        return;
+    }
     while (size) {
         if (p->size >= full)
             send_segment(card, false);

@@ -23,6 +23,7 @@ const struct image_format *const image_formats[] = {
     &image_vdi_format,
     &image_vhd_format,
     &image_vhdx_format,
+    &image_nbd_format,
     &image_raw_format,
     NULL,
 };
@@ -84,9 +85,9 @@ static const struct image_format *find_format(const struct image_options *option
  */
 static bool check_chain(const struct image_options *options, char *why, size_t why_size)
 {
-    unsigned depth = 0;
     struct stat st;
     bool there = stat(options->path, &st) == 0 && S_ISREG(st.st_mode);
+    unsigned depth = 0;
 
     for (const struct image_options *o = options; o->above; o = o->above) {
         if (there && o->above_file && !o->above_file->device && o->above_file->dev == st.st_dev &&

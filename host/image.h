@@ -126,6 +126,7 @@ struct image_format {
 extern const struct image_format *const image_formats[];
 extern const struct image_format image_raw_format, image_qcow2_format;
 extern const struct image_format image_vmdk_format, image_vdi_format, image_vhd_format, image_vhdx_format;
+extern const struct image_format image_nbd_format;
 
 const struct image_format *image_format_find(const char *name);
 

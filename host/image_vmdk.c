@@ -369,6 +369,14 @@ static struct extent *new_extent(struct vmdk *vmdk)
     return &all[vmdk->extents++];
 }
 
+/* What is shown to users, and opened, has no control characters in it. */
+static bool is_plain(const char *text)
+{
+    while (*text && (unsigned char)*text >= ' ' && *text != 0x7F)
+        text++;
+    return !*text;
+}
+
 /* ACCESS SECTORS KIND ["NAME" [SECTOR]]: one more extent. */
 static bool take_extent(struct vmdk *vmdk, const char *line)
 {
@@ -379,7 +387,8 @@ static bool take_extent(struct vmdk *vmdk, const char *line)
     const char *wrong;
 
     int parts = sscanf(line, "%*15s %" SCNu64 " %15s \"%255[^\"]\" %" SCNu64, &sectors, kind, name, &first);
-    if (parts < 2 || !sectors || sectors > SECTORS_MAX || first > SECTORS_MAX)
+    if (parts < 2 || !sectors || sectors > SECTORS_MAX || first > SECTORS_MAX || !is_plain(kind) ||
+        !is_plain(name))
         return refuse(vmdk, "has a line for an extent in its descriptor that makes no sense");
     if (vmdk->extents == EXTENTS_MAX || !(extent = new_extent(vmdk)))
         return refuse(vmdk, "has too many extents");

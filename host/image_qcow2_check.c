@@ -14,7 +14,11 @@
 #include "core/log.h"
 #include "host/image_qcow2.h"
 
-#define AT_OPEN_MAX (64u << 20) /* bytes of tables that opening an image reads */
+/* What opening an image looks at at most: bytes of tables, and clusters of the file. Repairing a dirty one.
+ */
+#define AT_OPEN_BYTES    (64u << 20)
+#define AT_OPEN_CLUSTERS (16u << 20)
+#define CLUSTERS_MAX     (1ull << 30)
 
 enum role { ROLE_NONE, ROLE_HEADER, ROLE_L1, ROLE_TABLE, ROLE_BLOCK, ROLE_SNAPSHOTS, ROLE_L2, ROLE_DATA };
 static const char *const role_names[] = {"nothing",        "header",           "L1 table", "refcount table",
@@ -286,6 +290,15 @@ static int set_refcount(struct qcow2 *q, uint64_t cluster, uint64_t value)
     return error;
 }
 
+/* Is there a block for its refcount, or room for one where it would be made? */
+static bool has_block(const struct scan *s, uint64_t cluster)
+{
+    unsigned bits = s->q->cluster_bits + 3 - s->q->refcount_order;
+    uint64_t index = cluster >> bits;
+
+    return (index < s->q->table_size && s->q->table[index]) || (index && !s->counts[index << bits]);
+}
+
 /* Errors of refcounts are told apart from leaks: a refcount that is too low loses data. */
 static int check_refcounts(struct scan *s, bool leaks)
 {
@@ -301,6 +314,11 @@ static int check_refcounts(struct scan *s, bool leaks)
         bool leak = refcount > s->counts[n];
         if (refcount == s->counts[n] || leak != leaks)
             continue;
+        if (s->repair && !has_block(s, n)) {
+            fatal(s, "no refcount block counts the cluster at 0x%" PRIx64, n << q->cluster_bits);
+            s->repair = false;
+            continue;
+        }
         finding(s, leak, "the cluster at 0x%" PRIx64 " has refcount %" PRIu64 ", but %" PRIu32 " is right",
                 n << q->cluster_bits, refcount, s->counts[n]);
         error = s->repair ? set_refcount(q, n, s->counts[n]) : 0;
@@ -321,6 +339,10 @@ static int scan(struct scan *s)
     int error = 0;
 
     s->clusters = (q->end + q->cluster_size - 1) >> q->cluster_bits;
+    if (s->clusters > CLUSTERS_MAX) {
+        free(buffer);
+        return EFBIG;
+    }
     s->counts = calloc(s->clusters, sizeof(*s->counts));
     s->roles = calloc(s->clusters, 1);
     if (!buffer || !s->counts || !s->roles) {
@@ -385,7 +407,8 @@ int qcow2_check_at_open(struct qcow2 *q, char *why, size_t why_size)
     struct scan s = {.q = q, .result = &result, .repair = true};
     bool dirty = q->incompatible & QCOW2_INCOMPATIBLE_DIRTY;
 
-    if (!dirty && (table_bytes(q) > AT_OPEN_MAX || q->snapshots > 64))
+    if (!dirty &&
+        (table_bytes(q) > AT_OPEN_BYTES || q->end >> q->cluster_bits > AT_OPEN_CLUSTERS || q->snapshots > 64))
         return 0;
     int error = scan(&s);
     if (!error && !s.fatal && result.repaired)

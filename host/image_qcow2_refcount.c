@@ -140,8 +140,11 @@ static int grow_table(struct qcow2 *q, uint64_t wanted)
 static int make_block(struct qcow2 *q, uint64_t index, struct qcow2_slot **slot)
 {
     uint64_t offset = index << block_bits(q) << q->cluster_bits;
-    int error = extend(q, offset + q->cluster_size);
+    int error;
 
+    if (!index)
+        return qcow2_corrupt(q, "no refcount block counts its header");
+    error = extend(q, offset + q->cluster_size);
     if (!error)
         error = qcow2_cache_get(q, &q->blocks, offset, true, slot);
     if (error)

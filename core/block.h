@@ -85,6 +85,10 @@ struct block_slot {
     struct block *medium;
     void (*changed)(void *opaque); /* called after `medium` was replaced; machine lock held */
     bool (*locked)(void *opaque);  /* the guest prevents removal; may be NULL */
+    /* Of a drive with a tray, otherwise NULL: whether it is open; opens or closes it, as its button does. Changing the
+     * medium closes it. Machine lock held. */
+    bool (*tray_open)(void *opaque);
+    void (*move_tray)(void *opaque, bool open);
     void *opaque;
 };
 

@@ -446,6 +446,8 @@ void monitor_free(struct monitor *monitor)
     pthread_mutex_lock(&monitor->machine->lock);
     timer_disarm(&monitor->keys.timer);
     pthread_mutex_unlock(&monitor->machine->lock);
+    for (unsigned n = 0; n < MONITOR_NODES; n++)
+        block_node_free(&monitor->node[n]);
     symbols_free(monitor->symbols);
     free(monitor);
 }

@@ -40,8 +40,18 @@ struct trace {
     } event[TRACE_KEPT]; /* number n at n % TRACE_KEPT */
 };
 
+#define MONITOR_NODES 16u
+
+/* An image that has a name; name NULL: none. */
+struct block_node {
+    char *name, *path;
+    bool read_only;
+};
+void block_node_free(struct block_node *node); /* qmp_media.c */
+
 struct monitor {
     struct machine *machine;
+    struct block_node node[MONITOR_NODES];
     struct symbols *symbols; /* NULL: none */
     bool learned;            /* the kernel's own names were looked for */
     struct key_queue keys;

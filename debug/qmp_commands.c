@@ -250,7 +250,7 @@ static struct json_object *block_info(struct machine *m, const char *name, const
     add_flag(info, "removable", removable);
     add_flag(info, "locked", slot && slot->locked && slot->locked(slot->opaque));
     if (removable)
-        add_flag(info, "tray_open", !medium);
+        add_flag(info, "tray_open", slot && slot->tray_open ? slot->tray_open(slot->opaque) : !medium);
     if (medium) {
         struct json_object *inserted = json_object_new_object(), *image = json_object_new_object();
 
@@ -467,6 +467,12 @@ const struct qmp_row qmp_table[] = {
     {"send-key", "keys:a ?hold-time:i", send_key},
     {"blockdev-change-medium", "?device:s ?id:s filename:s ?format:s ?force:b ?read-only-mode:s",
      blockdev_change_medium},
+    {"blockdev-add", "driver:s node-name:s ?filename:s ?file:o ?read-only:b", qmp_blockdev_add},
+    {"blockdev-del", "node-name:s", qmp_blockdev_del},
+    {"blockdev-open-tray", "?device:s ?id:s ?force:b", qmp_open_tray},
+    {"blockdev-close-tray", "?device:s ?id:s", qmp_close_tray},
+    {"blockdev-remove-medium", "id:s", qmp_remove_medium},
+    {"blockdev-insert-medium", "id:s node-name:s", qmp_insert_medium},
     {"eject", "?device:s ?id:s ?force:b", eject},
     {"memsave", "val:i size:i filename:s ?cpu-index:i", memsave},
     {"pmemsave", "val:i size:i filename:s", pmemsave},

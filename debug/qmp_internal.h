@@ -36,4 +36,9 @@ struct json_object *qmp_fail(struct qmp_call *call, const char *class, const cha
 
 struct json_object *qmp_version(void);
 
+/* qmp_media.c */
+struct json_object *qmp_blockdev_add(struct qmp_call *call), *qmp_blockdev_del(struct qmp_call *call),
+    *qmp_open_tray(struct qmp_call *call), *qmp_close_tray(struct qmp_call *call),
+    *qmp_remove_medium(struct qmp_call *call), *qmp_insert_medium(struct qmp_call *call);
+
 #endif

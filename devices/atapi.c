@@ -224,31 +224,41 @@ static bool medium_locked(void *opaque)
     return ata->atapi.prevented && !ata->atapi.tray_open;
 }
 
-static void open_tray(struct ata *ata)
+static bool tray_open(void *opaque)
 {
+    const struct ata *ata = opaque;
+
+    return ata->atapi.tray_open;
+}
+
+static void move_tray(void *opaque, bool open)
+{
+    struct ata *ata = opaque;
     struct atapi *cd = &ata->atapi;
 
-    if (cd->prevented && !cd->tray_open) {
+    if (open && atapi_medium(ata)) {
+        cd->removed = true;
+        cd->inserted = false;
+    } else if (!open && cd->tray_open && ata->slot->medium) {
+        cd->inserted = true;
+        cd->attention = ASC_MEDIUM_CHANGED;
+    }
+    cd->tray_open = open;
+}
+
+static void open_tray(struct ata *ata)
+{
+    if (medium_locked(ata)) {
         atapi_sense(ata, SENSE_ILLEGAL_REQUEST, ASC_REMOVAL_PREVENTED, 2);
         return;
     }
-    if (atapi_medium(ata)) {
-        cd->removed = true;
-        cd->inserted = false;
-    }
-    cd->tray_open = true;
+    move_tray(ata, true);
     good(ata);
 }
 
 static void close_tray(struct ata *ata)
 {
-    struct atapi *cd = &ata->atapi;
-
-    if (cd->tray_open && ata->slot->medium) {
-        cd->inserted = true;
-        cd->attention = ASC_MEDIUM_CHANGED;
-    }
-    cd->tray_open = false;
+    move_tray(ata, false);
     good(ata);
 }
 
@@ -446,5 +456,7 @@ void atapi_init(struct ata *ata)
 {
     ata->slot->changed = medium_changed;
     ata->slot->locked = medium_locked;
+    ata->slot->tray_open = tray_open;
+    ata->slot->move_tray = move_tray;
     ata->slot->opaque = ata;
 }

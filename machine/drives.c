@@ -388,6 +388,61 @@ bool drives_change(struct machine *m, const char *name, const struct drive_optio
     return done;
 }
 
+/* With the machine lock held. */
+static bool tray_is_open(const struct block_slot *slot)
+{
+    return !slot->tray_open || slot->tray_open(slot->opaque);
+}
+
+static bool move_tray(struct block_slot *slot, const char *name, bool open, bool force, bool *moved, char *why,
+                      size_t why_size)
+{
+    *moved = slot->move_tray && tray_is_open(slot) != open;
+    if (!*moved)
+        return true;
+    if (open && !force && slot->locked && slot->locked(slot->opaque)) {
+        snprintf(why, why_size, "the guest holds the medium in %s; eject it there first, or use force", name);
+        return false;
+    }
+    slot->move_tray(slot->opaque, open);
+    return true;
+}
+
+bool drives_move_tray(struct machine *m, const char *name, bool open, bool force, bool *moved, char *why,
+                      size_t why_size)
+{
+    struct block_slot *slot = drives_slot(m, name);
+
+    *moved = false;
+    if (!slot || !slot->changed) {
+        snprintf(why, why_size, "there is no drive \"%.40s\" whose medium can be changed", name);
+        return false;
+    }
+    pthread_mutex_lock(&m->lock);
+    bool done = move_tray(slot, name, open, force, moved, why, why_size);
+    pthread_mutex_unlock(&m->lock);
+    return done;
+}
+
+bool drives_put(struct machine *m, const char *name, const struct drive_option *drive, char *why, size_t why_size)
+{
+    struct block_slot *slot = drives_slot(m, name);
+    bool done = false;
+
+    pthread_mutex_lock(&m->lock);
+    if (slot && !tray_is_open(slot)) {
+        snprintf(why, why_size, "the tray of %s is closed; blockdev-open-tray opens it", name);
+    } else if (slot && drive && slot->medium) {
+        snprintf(why, why_size, "there is a medium in %s already; blockdev-remove-medium takes it out", name);
+    } else {
+        done = change(m, name, drive, true, why, why_size);
+        if (done && slot->move_tray)
+            slot->move_tray(slot->opaque, true); /* changing it has closed the tray */
+    }
+    pthread_mutex_unlock(&m->lock);
+    return done;
+}
+
 bool drives_swap_disc(struct machine *m, char *note, size_t note_size)
 {
     pthread_mutex_lock(&m->lock);

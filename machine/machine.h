@@ -312,6 +312,13 @@ struct block_slot *drives_slot(struct machine *machine, const char *name);
 /* Puts another medium into it, NULL: none. `force` takes out what the guest holds. False: see `why`. No lock. */
 bool drives_change(struct machine *machine, const char *name, const struct drive_option *drive, bool force, char *why,
                    size_t why_size);
+/*
+ * The steps of that, each by itself. Opens or closes the tray, if there is one; *moved: it was otherwise before. `force`
+ * opens one that the guest holds. And puts a medium, NULL: none, where the tray is open. False: see `why`. No lock.
+ */
+bool drives_move_tray(struct machine *machine, const char *name, bool open, bool force, bool *moved, char *why,
+                      size_t why_size);
+bool drives_put(struct machine *machine, const char *name, const struct drive_option *drive, char *why, size_t why_size);
 
 /* storage.c: plug drives into controllers that are made when there is none yet, false when that can't be done; give the
  * controllers the addresses and interrupts that a BIOS would. */

@@ -70,10 +70,27 @@ gives 1 'there is no drive "x"' "a drive that isn't there" eject x
 gives 0 'ide1-cd0: no medium' "drives" info block
 head -c 102400 /dev/zero >"$work/a disc.iso"
 gives 0 '' "a disc is put in" change ide1-cd0 "$work/a disc.iso"
-gives 0 'ide1-cd0: .*a disc.iso, 10' "it is there" info block
+gives 0 'ide1-cd0: .*a disc.iso, raw, 10' "it is there" info block
 gives 0 '"ro": true' "and QMP says so" query-block
 gives 0 '' "by QMP it is taken out" eject id=ide1-cd0
 gives 0 'ide1-cd0: no medium' "and is gone" info block
+head -c 2048 /dev/zero >"$work/b.iso"
+gives 0 '' "an image gets a name" blockdev-add driver=raw node-name=second read-only=true "filename=$work/b.iso"
+gives 1 'is taken' "... which is then taken" blockdev-add driver=file node-name=second filename=x
+gives 1 'there is no driver "nbd"' "images are files" blockdev-add driver=nbd node-name=x filename=x
+gives 1 'the tray of ide1-cd0 is closed' "nothing goes into a closed tray" blockdev-insert-medium id=ide1-cd0 node-name=second
+gives 0 '' "it is opened" blockdev-open-tray id=ide1-cd0
+gives 0 '"tray_open": true' "... as QMP says" query-block
+gives 1 'no image of that name' "an image without a name" blockdev-insert-medium id=ide1-cd0 node-name=first
+gives 0 '' "the image is put in" blockdev-insert-medium id=ide1-cd0 node-name=second
+gives 1 'there is a medium in ide1-cd0 already' "only one" blockdev-insert-medium id=ide1-cd0 node-name=second
+gives 0 '' "the tray is closed" blockdev-close-tray id=ide1-cd0
+gives 0 'ide1-cd0: .*b.iso, raw, 2048 bytes' "the disc is in" info block
+gives 1 'the tray of ide1-cd0 is closed' "and stays" blockdev-remove-medium id=ide1-cd0
+gives 0 '' "open again" blockdev-open-tray id=ide1-cd0
+gives 0 '' "it is taken out" blockdev-remove-medium id=ide1-cd0
+gives 0 'ide1-cd0: no medium' "it is gone" info block
+gives 1 'there is no drive "ide0-hd0"' "a disk has no tray" blockdev-open-tray id=ide0-hd0
 gives 0 '' "by QMP another is put in" blockdev-change-medium id=ide1-cd0 "filename=$work/a disc.iso"
 gives 0 '' "memory is saved" pmemsave val=0x100000 size=12 "filename=$work/memory"
 printf '\002\260\255\033\000\000\000\000\376\117\122\344' >"$work/header"

@@ -33,7 +33,8 @@ const struct option_row option_table[] = {
      set_text, AT(modules)},
 
     {"disk", 0, "FILE", NULL, BOOT,
-     "A disk image (raw, qcow2, or another format that is recognised) or block device; up to 16. Behind it, with "
+     "A disk image (raw, qcow2, or another format that is recognised), block device or NBD server's image "
+     "(nbd://HOST/NAME); up to 16. Behind it, with "
      "commas: readonly (the guest can't write), snapshot (what it writes is gone at the end), "
      "if=ide|virtio|ahci|nvme (how it is connected; ide, of which there are four), format=NAME (it isn't guessed), "
      "discard=off (what the guest discards keeps its space), queues=N (of virtio, up to 16; one), iops=N and bps=SIZE "
@@ -41,7 +42,7 @@ const struct option_row option_table[] = {
      set_disk, AT(disk)},
     {"cdrom", 0, "FILE", NULL, BOOT,
      "A disc's image (ISO). The first of up to eight lies in the drive; the window's Ctrl-Alt-D puts the "
-     "next one in.",
+     "next one in. With if=ahci behind it the drive is a SATA one.",
      set_cdrom, AT(cdrom)},
     {"floppy", 0, "FILE", NULL, BOOT,
      "A raw floppy disk image; up to two. Takes the same additions as --disk.", set_floppy, AT(floppy)},

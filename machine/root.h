@@ -40,4 +40,7 @@ bool root_modules_have(const struct root_modules *modules, const char *name);
 bool root_modules_end(struct root_modules *modules);
 void root_modules_close(struct root_modules *modules);
 
+/* A packed module, as its name's suffix says, as it was; the suffix is cut off. False when it is damaged. */
+bool root_unpack(struct host_file *file, char *name);
+
 #endif

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "host/folder.h"
 #include "machine/root.h"
@@ -60,42 +59,14 @@ static bool added(const struct root_modules *modules, const char *name)
     return find_line(&modules->order, name);
 }
 
-/* A gzipped module as it was; others as they are. */
-static bool unpack(struct host_file *file, const char *path)
-{
-    struct host_file out = {0};
-    z_stream stream = {.next_in = file->data, .avail_in = (uInt)file->size};
-    uint8_t chunk[65536];
-    int result = Z_OK;
-
-    if (strlen(path) < 3 || strcmp(path + strlen(path) - 3, ".gz"))
-        return true;
-    if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
-        return false;
-    while (result == Z_OK && out.size < MODULE_MAX) {
-        stream.next_out = chunk;
-        stream.avail_out = sizeof(chunk);
-        result = inflate(&stream, Z_NO_FLUSH);
-        if (!host_file_append(&out, chunk, sizeof(chunk) - stream.avail_out))
-            break;
-    }
-    inflateEnd(&stream);
-    host_file_free(file);
-    *file = out;
-    return result == Z_STREAM_END;
-}
-
 /* Puts it into the RAM disk, under its file's name. */
-static bool put(struct root_modules *modules, const char *path, const struct host_file *file)
+static bool put(struct root_modules *modules, const char *base, const struct host_file *file)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     char name[300];
 
     snprintf(name, sizeof(name), "modules/%s", base);
-    if (strlen(name) > 3 && !strcmp(name + strlen(name) - 3, ".gz"))
-        name[strlen(name) - 3] = 0;
     return initrd_add(modules->initrd, name, S_IFREG | 0644, 0, file->data, file->size) &&
-           host_file_append(&modules->order, name + 8, strlen(name + 8)) &&
+           host_file_append(&modules->order, base, strlen(base)) &&
            host_file_append(&modules->order, "\n", 1);
 }
 
@@ -141,8 +112,11 @@ static bool add_path(struct root_modules *modules, const char *path, bool needs,
         return false;
     }
     snprintf(why, why_size, "%s: can't be unpacked", path);
-    bool done = unpack(&file, path) && (!needs || add_needs(modules, &file, depth, why, why_size)) &&
-                put(modules, path, &file);
+    const char *slash = strrchr(path, '/');
+    char base[256];
+    snprintf(base, sizeof(base), "%s", slash ? slash + 1 : path);
+    bool done = root_unpack(&file, base) && (!needs || add_needs(modules, &file, depth, why, why_size)) &&
+                put(modules, base, &file);
     host_file_free(&file);
     return done;
 }

@@ -23,60 +23,7 @@
 #include <string.h>
 
 #include "cpu/interp/body.h"
-#include "cpu/jit/jit.h"
-
-#define LINE      64u
-#define MAX_LINES 2048u
-#define BUCKETS   4096u
-#define MAX_PAGES 16u
-#define MAX_SAID  16u
-#define TRIES     3u
-#define NO_REASON UNCHECKED_COUNT
-
-/* A line of memory that was written. */
-struct line {
-    uint8_t *host;
-    uint64_t phys;
-    uint64_t written;                  /* bit n: byte n, by a body of the interpreter */
-    uint8_t before[LINE], after[LINE]; /* interpreted */
-};
-
-/* A page that was written, and its entry in translated code's table for writing. */
-struct page {
-    uint64_t linear;
-    uint8_t *host; /* NULL: it isn't plain memory */
-    struct jit_page *entry, old;
-};
-
-struct outcome {
-    struct cpu_state s;
-    uint64_t lf_result, lf_aux, retired;
-    __typeof__(((struct cpu *)0)->fault) fault;
-    bool faulted;
-};
-
-struct checker {
-    void (*differs)(void *opaque, const struct cpu_difference *difference);
-    void *opaque;
-    uint32_t often;
-    bool ended;    /* a difference was found */
-    uint8_t *once; /* by row: why an instruction must not be executed twice, or NO_REASON */
-
-    enum { PASS_NONE, PASS_INTERPRETED, PASS_TRANSLATED } pass;
-    unsigned reason; /* why this block can't be compared */
-    bool chip;       /* translated code accessed one */
-    jmp_buf outer;   /* cpu_run's */
-    struct outcome before, interpreted, translated;
-
-    struct line line[MAX_LINES];
-    unsigned line_count;
-    uint16_t bucket[BUCKETS]; /* a line's number plus 1 */
-    struct page page[MAX_PAGES];
-    unsigned page_count;
-    struct page stack; /* where RSP points */
-    bool stack_known;
-    char text[4096];
-};
+#include "cpu/jit/check.h"
 
 /* --- Instructions that run once only ------------------------------------------------------------------ */
 
@@ -116,172 +63,6 @@ static unsigned reason_of(const struct checker *c, const struct insn *i)
 bool check_stops(const struct cpu *cpu, const struct insn *i)
 {
     return cpu->checker->pass == PASS_TRANSLATED && reason_of(cpu->checker, i) != NO_REASON;
-}
-
-/* --- Memory ------------------------------------------------------------------------------------------- */
-
-static unsigned bucket_of(const uint8_t *host)
-{
-    return (unsigned)((uintptr_t)host / LINE) & (BUCKETS - 1);
-}
-
-static struct line *find_line(struct checker *c, const uint8_t *host)
-{
-    for (unsigned b = bucket_of(host); c->bucket[b]; b = (b + 1) & (BUCKETS - 1))
-        if (c->line[c->bucket[b] - 1].host == host)
-            return &c->line[c->bucket[b] - 1];
-    return NULL;
-}
-
-static struct line *add_line(struct checker *c, uint8_t *host, uint64_t phys)
-{
-    struct line *l = &c->line[c->line_count];
-    unsigned b = bucket_of(host);
-
-    if (c->line_count == MAX_LINES)
-        return NULL;
-    while (c->bucket[b])
-        b = (b + 1) & (BUCKETS - 1);
-    c->bucket[b] = (uint16_t)++c->line_count;
-    l->host = host;
-    l->phys = phys;
-    l->written = 0;
-    memcpy(l->before, host, LINE);
-    memcpy(l->after, host, LINE);
-    return l;
-}
-
-static void forget_lines(struct checker *c)
-{
-    if (c->line_count > BUCKETS / 16) {
-        memset(c->bucket, 0, sizeof(c->bucket));
-    } else {
-        for (unsigned n = 0; n < c->line_count; n++)
-            for (unsigned b = bucket_of(c->line[n].host); c->bucket[b]; b = (b + 1) & (BUCKETS - 1))
-                c->bucket[b] = 0;
-    }
-    c->line_count = 0;
-}
-
-/* A page on the host, if the TLB knows it to be plain memory that may be written. */
-static uint8_t *plain_memory(const struct cpu *cpu, uint64_t page)
-{
-    const struct tlb *tlb =
-        (const struct tlb *)(const void *)((char *)cpu->tlb - offsetof(struct tlb, entry));
-    const struct tlb_side *s = &tlb->side[page >> 12 & (TLB_SIZE - 1)];
-
-    if (s->tag != tlb_tag(cpu, page) || !(s->allow & 1u << ACCESS_WRITE) || !s->region ||
-        s->region->kind != REGION_RAM || s->offset + BUS_PAGE > s->region->size ||
-        __atomic_load_n(&s->region->page_flags[s->offset >> 12], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_TRACK))
-        return NULL;
-    return s->region->host + s->offset;
-}
-
-/* Remembers where translated code may store. */
-static void note_page(struct cpu *cpu, uint64_t linear)
-{
-    struct checker *c = cpu->checker;
-    uint64_t page = linear & ~(uint64_t)(BUS_PAGE - 1);
-
-    for (unsigned n = 0; n < c->page_count; n++)
-        if (c->page[n].linear == page)
-            return;
-    if (c->page_count < MAX_PAGES)
-        c->page[c->page_count++] = (struct page){.linear = page, .host = plain_memory(cpu, page)};
-}
-
-void check_write(struct cpu *cpu, void *host, uint64_t phys, uint64_t linear, unsigned size)
-{
-    struct checker *c = cpu->checker;
-    uint8_t *at = host;
-
-    if (c->pass == PASS_NONE || c->reason != NO_REASON)
-        return;
-    if (c->pass == PASS_INTERPRETED && linear != NO_PAGE)
-        note_page(cpu, linear);
-    while (size) {
-        unsigned first = (unsigned)((uintptr_t)at & (LINE - 1)),
-                 n = size < LINE - first ? size : LINE - first;
-        struct line *l = find_line(c, at - first);
-
-        if (!l)
-            l = add_line(c, at - first, phys - first);
-        if (!l) {
-            c->reason = UNCHECKED_LARGE;
-            return;
-        }
-        l->written |= UINT64_MAX >> (LINE - n) << first;
-        at += n;
-        phys += n;
-        size -= n;
-    }
-}
-
-/* Accessed and dirty bits stay set when writes are undone: the TLB knows that they are. */
-void check_bits_set(struct cpu *cpu, const void *host, uint64_t bits, unsigned size)
-{
-    struct checker *c = cpu->checker;
-    unsigned in_line = (unsigned)((uintptr_t)host & (LINE - 1));
-    struct line *l = c->pass == PASS_NONE ? NULL : find_line(c, (const uint8_t *)host - in_line);
-
-    for (unsigned n = 0; l && n < size && in_line + n < LINE; n++) {
-        l->before[in_line + n] |= (uint8_t)(bits >> 8 * n);
-        l->after[in_line + n] |= (uint8_t)(bits >> 8 * n);
-    }
-}
-
-void check_chip(struct cpu *cpu)
-{
-    struct checker *c = cpu->checker;
-
-    if (c->pass == PASS_INTERPRETED)
-        c->reason = UNCHECKED_CHIP;
-    c->chip |= c->pass == PASS_TRANSLATED;
-}
-
-static void undo_writes(struct checker *c)
-{
-    for (unsigned n = 0; n < c->line_count; n++) {
-        struct line *l = &c->line[n];
-
-        for (unsigned b = 0; b < LINE; b++)
-            if (l->written >> b & 1)
-                l->host[b] = l->before[b];
-    }
-}
-
-static void open_page(struct page *p, struct jit_page *entry)
-{
-    p->entry = entry;
-    p->old = *entry;
-    if (p->host)
-        *entry = (struct jit_page){p->linear, (uint64_t)(uintptr_t)p->host};
-}
-
-/* Those that were written, and the one that RSP points to, where translated code finds it for pushes and
- * pops. */
-static void open_pages(struct cpu *cpu, unsigned context)
-{
-    struct checker *c = cpu->checker;
-    uint64_t sp = cpu->s.gpr[RSP] & address_mask(stack_size(cpu));
-    uint64_t page = (cpu->long64 ? sp : (uint32_t)(cpu->s.seg[SS].base + sp)) & ~(uint64_t)(BUS_PAGE - 1);
-
-    if (!c->stack_known)
-        c->stack = (struct page){.linear = page, .host = plain_memory(cpu, page)};
-    c->stack_known = true;
-    open_page(&c->stack, &cpu->jt.stack[context]);
-    for (unsigned n = 0; n < c->page_count; n++)
-        open_page(&c->page[n], &cpu->jt.write[context][c->page[n].linear >> 12 & (JIT_TLB_SIZE - 1)]);
-}
-
-static void close_pages(struct cpu *cpu)
-{
-    struct checker *c = cpu->checker;
-
-    jit_clear_near(cpu); /* may know a page from what is closed here */
-    for (unsigned n = c->page_count; n--;) /* two may share an entry */
-        *c->page[n].entry = c->page[n].old;
-    *c->stack.entry = c->stack.old;
 }
 
 /* --- The two passes ----------------------------------------------------------------------------------- */
@@ -356,141 +137,12 @@ static bool translated(struct cpu *cpu, struct trace *t)
 
     c->pass = PASS_TRANSLATED;
     c->chip = false;
-    open_pages(cpu, t->block->context);
+    check_open_pages(cpu, t->block->context);
     atomic_store_explicit(&cpu->stop_at, UINT64_MAX, memory_order_relaxed);
     faulted = run(cpu, t, true);
     c->pass = PASS_NONE;
-    close_pages(cpu);
+    check_close_pages(cpu);
     return faulted;
-}
-
-/* --- Comparing ---------------------------------------------------------------------------------------- */
-
-/*
- * Flags that nobody can rely on after the first `count` instructions of the trace. False when one of these
- * reads such a flag, so that everything may depend on it.
- */
-static bool undefined_flags(const struct trace *t, uint64_t count, uint32_t *undefined)
-{
-    *undefined = 0;
-    for (unsigned slot = 0; count--; slot += t->insn[slot].flags & INSN_LINKED ? 2 : 1) {
-        const struct insn *i = &t->insn[slot];
-        const struct opcode_row *row = &opcode_rows[i->row];
-        bool shift = (row->map == 0 && (row->opcode & 0xee) == 0xc0) ||
-                     (row->map == 0 && (row->opcode & 0xfe) == 0xd2) ||
-                     (row->map == 1 && (row->opcode & 0xf6) == 0xa4);
-
-        if (i->row == UINT16_MAX)
-            continue;
-        if (row->flags_read & *undefined)
-            return false;
-        if (!shift && !(i->flags & (INSN_REP | INSN_REPNE))) /* they may write none */
-            *undefined &= ~row->flags_written;
-        *undefined |= row->flags_undefined;
-    }
-    return true;
-}
-
-static void say(struct checker *c, const char *name, uint64_t interpreted, uint64_t translated)
-{
-    size_t length = strlen(c->text);
-
-    snprintf(c->text + length, sizeof(c->text) - length, "%s: interpreted %016llx, translated %016llx\n",
-             name, (unsigned long long)interpreted, (unsigned long long)translated);
-}
-
-static void compare_state(struct checker *c, uint32_t undefined)
-{
-    static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    const struct outcome *a = &c->interpreted;
-    struct outcome *b = &c->translated;
-    uint64_t rflags = b->s.rflags;
-    char name[80];
-
-    if (((a->s.rflags ^ rflags) & ~(uint64_t)undefined))
-        say(c, "rflags", a->s.rflags & ~(uint64_t)undefined, rflags & ~(uint64_t)undefined);
-    if (a->retired != b->retired)
-        say(c, "instructions", a->retired - c->before.retired, b->retired - c->before.retired);
-    if (a->faulted != b->faulted || (a->faulted && a->fault.vector != b->fault.vector))
-        say(c, "exception", (uint64_t)(a->faulted ? a->fault.vector : -1),
-            (uint64_t)(b->faulted ? b->fault.vector : -1));
-    else if (a->faulted && (a->fault.error != b->fault.error || a->fault.has_error != b->fault.has_error))
-        say(c, "error code", a->fault.error, b->fault.error);
-    b->s.rflags = a->s.rflags;
-    if (memcmp(&a->s, &b->s, sizeof(a->s)) &&
-        !fields_equal(cpu_state_fields, &a->s, &b->s, name, sizeof(name))) {
-        size_t length;
-
-        for (unsigned n = 0; n < 16; n++)
-            if (a->s.gpr[n] != b->s.gpr[n])
-                say(c, names[n], a->s.gpr[n], b->s.gpr[n]);
-        if (a->s.rip != b->s.rip)
-            say(c, "rip", a->s.rip, b->s.rip);
-        if (a->s.mxcsr != b->s.mxcsr)
-            say(c, "mxcsr", a->s.mxcsr, b->s.mxcsr);
-        for (unsigned n = 0; n < 16 * 8; n++)
-            if (a->s.zmm[n / 8].u64[n % 8] != b->s.zmm[n / 8].u64[n % 8]) {
-                snprintf(name, sizeof(name), "xmm%u, quadword %u", n / 8, n % 8);
-                say(c, name, a->s.zmm[n / 8].u64[n % 8], b->s.zmm[n / 8].u64[n % 8]);
-            }
-        length = strlen(c->text);
-        fields_equal(cpu_state_fields, &a->s, &b->s, name, sizeof(name));
-        if (!length || c->text[length - 1] == '\n')
-            snprintf(c->text + length, sizeof(c->text) - length,
-                     "the first field of the state that differs: %s\n", name);
-    }
-    b->s.rflags = rflags;
-}
-
-static void compare_memory(struct checker *c)
-{
-    unsigned said = 0;
-    char name[80];
-
-    for (unsigned n = 0; n < c->line_count; n++) {
-        const struct line *l = &c->line[n];
-
-        if (!memcmp(l->host, l->after, LINE))
-            continue;
-        for (unsigned b = 0; b < LINE; b += 8) {
-            uint64_t want, got;
-
-            memcpy(&want, l->after + b, 8);
-            memcpy(&got, l->host + b, 8);
-            snprintf(name, sizeof(name), "memory at %llx", (unsigned long long)(l->phys + b));
-            if (want != got && said++ < MAX_SAID)
-                say(c, name, want, got);
-        }
-    }
-}
-
-static bool same(struct checker *c, uint32_t undefined)
-{
-    c->text[0] = '\0';
-    compare_state(c, undefined);
-    compare_memory(c);
-    if (c->chip)
-        snprintf(c->text + strlen(c->text), sizeof(c->text) - strlen(c->text),
-                 "translated code accessed a chip\n");
-    return !c->text[0];
-}
-
-static void report(struct cpu *cpu, const struct trace *t)
-{
-    struct checker *c = cpu->checker;
-    uint8_t guest[256];
-    struct cpu_difference d = {.what = c->text,
-                               .before = &c->before.s,
-                               .interpreted = &c->interpreted.s,
-                               .translated = &c->translated.s,
-                               .guest = guest,
-                               .host = t->block->code,
-                               .guest_size = cpu_peek(cpu, c->before.s.rip, guest, t->bytes),
-                               .host_size = t->block->size};
-
-    c->ended = true;
-    c->differs(c->opaque, &d);
 }
 
 /* --- A block ------------------------------------------------------------------------------------------ */
@@ -540,7 +192,7 @@ static enum result attempt(struct cpu *cpu, struct trace *t, unsigned *stop)
     uint64_t flushes = cpu->stats.trace_flushes, executed, did;
     uint32_t undefined;
 
-    forget_lines(c);
+    check_forget_lines(c);
     c->pass = PASS_INTERPRETED;
     c->reason = NO_REASON;
     cpu->retired += t->count;
@@ -549,7 +201,7 @@ static enum result attempt(struct cpu *cpu, struct trace *t, unsigned *stop)
     if (c->reason == NO_REASON && (cpu->stats.trace_flushes != flushes || t->block != block))
         c->reason = UNCHECKED_CODE;
     executed = cpu->retired - c->before.retired - c->interpreted.faulted;
-    if (c->reason == NO_REASON && !undefined_flags(t, executed, &undefined))
+    if (c->reason == NO_REASON && !check_undefined_flags(t, executed, &undefined))
         c->reason = UNCHECKED_FLAGS;
     if (c->reason != NO_REASON) {
         cpu->stats.check.unchecked[c->reason]++;
@@ -557,7 +209,7 @@ static enum result attempt(struct cpu *cpu, struct trace *t, unsigned *stop)
     }
     for (unsigned n = 0; n < c->line_count; n++)
         memcpy(c->line[n].after, c->line[n].host, LINE);
-    undo_writes(c);
+    check_undo_writes(c);
     put(cpu, &c->before);
     cpu->retired += t->count;
     take(cpu, &c->translated, translated(cpu, t));
@@ -566,7 +218,7 @@ static enum result attempt(struct cpu *cpu, struct trace *t, unsigned *stop)
         *stop = slot_of(t, did);
         return EARLY;
     }
-    if (!same(c, undefined))
+    if (!check_same(c, undefined))
         return DIFFERS;
     cpu->stats.check.blocks++;
     cpu->stats.check.instructions += executed;
@@ -588,7 +240,7 @@ static void compare(struct cpu *cpu, struct trace *t, unsigned stop)
     while ((result = attempt(cpu, t, &end)) != SETTLED) {
         differences += result == DIFFERS;
         if (differences == TRIES) {
-            report(cpu, t);
+            check_report(cpu, t);
             for (unsigned n = 0; n < c->line_count; n++)
                 memcpy(c->line[n].host, c->line[n].after, LINE);
             put(cpu, &c->interpreted);
@@ -596,7 +248,7 @@ static void compare(struct cpu *cpu, struct trace *t, unsigned stop)
         }
         if (result == DIFFERS)
             end = stop;
-        undo_writes(c);
+        check_undo_writes(c);
         put(cpu, &c->before);
     }
     cpu->stats.check.unchecked[UNCHECKED_OUTSIDE] += differences;
@@ -653,7 +305,8 @@ bool cpu_check(struct cpu *cpu, uint32_t often,
     trace_flush(cpu);
     tlb_flush_all(cpu);
     jit_clear_tables(cpu);
-    /* Entries come and go all the time here: nobody shall ask whether they are any use, as each attempt has to be alike. */
+    /* Entries come and go all the time here: nobody shall ask whether they are any use, as each attempt has
+     * to be alike. */
     for (unsigned context = 0; context < JIT_CONTEXTS; context++)
         for (unsigned n = 0; n < 2 * JIT_NEAR; n++)
             cpu->jt.near[context][n / JIT_NEAR][n % JIT_NEAR].left = UINT32_MAX;

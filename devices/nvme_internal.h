@@ -123,6 +123,8 @@ struct nvme {
     bool shutting_down; /* the request below is with the medium */
     struct block_request shutdown;
     unsigned flying; /* requests with the medium */
+    unsigned place;  /* of a command: where to look for a free one first */
+    bool waiting;    /* completions may wait for places in their queues */
     bool active;     /* nvme_go() is at work */
     struct nvme_wires wires;
     struct region *region;

@@ -81,8 +81,10 @@ static bool post(struct nvme_command *command)
         nvme_id(command) | (uint32_t)to->phase << 16 | (uint32_t)command->status << 17,
     };
 
-    if (full(to))
+    if (full(to)) {
+        nvme->waiting = true;
         return false;
+    }
     /* The last word goes last: the driver may look at any time. */
     uint64_t place = to->base + (uint64_t)to->tail * RESULT_SIZE;
     if (!sg_write_ram(nvme->wires.memory, place, entry, 12) ||
@@ -139,11 +141,18 @@ void nvme_end(struct nvme_command *command, uint16_t status, uint32_t result)
 /* The driver has read some: those that waited for a place. */
 static void finish_waiting(struct nvme *nvme, unsigned completion)
 {
-    for (unsigned n = 0; n < NVME_COMMANDS; n++) {
+    bool waiting = nvme->waiting;
+
+    nvme->waiting = false;
+    for (unsigned n = 0; n < NVME_COMMANDS && waiting; n++) {
         struct nvme_command *command = &nvme->command[n];
 
-        if (command->used && command->ended && nvme->submission[command->queue].completion == completion)
+        if (!command->used || !command->ended)
+            continue;
+        if (nvme->submission[command->queue].completion == completion)
             finish(command);
+        else
+            nvme->waiting = true;
     }
 }
 
@@ -151,9 +160,14 @@ static void finish_waiting(struct nvme *nvme, unsigned completion)
 
 static struct nvme_command *free_place(struct nvme *nvme)
 {
-    for (unsigned n = 0; n < NVME_COMMANDS; n++)
-        if (!nvme->command[n].used)
-            return &nvme->command[n];
+    for (unsigned n = 0; n < NVME_COMMANDS; n++) {
+        unsigned place = (nvme->place + n) % NVME_COMMANDS;
+
+        if (nvme->command[place].used)
+            continue;
+        nvme->place = place + 1;
+        return &nvme->command[place];
+    }
     return NULL;
 }
 
@@ -304,6 +318,7 @@ void nvme_queues_loaded(struct nvme *nvme)
 {
     if (!sane(nvme))
         nvme_queues_reset(nvme);
+    nvme->waiting = true;
     for (unsigned n = 0; n < NVME_COMMANDS; n++) {
         struct nvme_command *command = &nvme->command[n];
 

@@ -171,6 +171,7 @@ bool qcow2_is_dirty(const struct qcow2 *q);
 uint64_t qcow2_refcount_get_in(const struct qcow2 *q, const uint8_t *block, uint64_t index);
 void qcow2_refcount_set_in(const struct qcow2 *q, uint8_t *block, uint64_t index, uint64_t value);
 int qcow2_refcount_get(struct qcow2 *q, uint64_t cluster, uint64_t *refcount);
+int qcow2_refcount_set(struct qcow2 *q, uint64_t cluster, uint64_t value);
 int qcow2_refcount_add(struct qcow2 *q, uint64_t cluster, int change);
 /* Up to *count clusters in one piece, with refcount 1; *zeroed says whether they read as zeroes. */
 int qcow2_allocate(struct qcow2 *q, uint64_t *count, uint64_t *offset, bool *zeroed);

@@ -277,19 +277,6 @@ static int check_flags(struct scan *s)
     return 0;
 }
 
-/* Sets a refcount, and makes the block for it if need be. */
-static int set_refcount(struct qcow2 *q, uint64_t cluster, uint64_t value)
-{
-    uint64_t now;
-    int error = qcow2_refcount_get(q, cluster, &now);
-
-    while (!error && now != value) {
-        error = qcow2_refcount_add(q, cluster, now < value ? 1 : -1);
-        now = now < value ? now + 1 : now - 1;
-    }
-    return error;
-}
-
 /* Is there a block for its refcount, or room for one where it would be made? */
 static bool has_block(const struct scan *s, uint64_t cluster)
 {
@@ -321,7 +308,7 @@ static int check_refcounts(struct scan *s, bool leaks)
         }
         finding(s, leak, "the cluster at 0x%" PRIx64 " has refcount %" PRIu64 ", but %" PRIu32 " is right",
                 n << q->cluster_bits, refcount, s->counts[n]);
-        error = s->repair ? set_refcount(q, n, s->counts[n]) : 0;
+        error = s->repair ? qcow2_refcount_set(q, n, s->counts[n]) : 0;
         if (error)
             return error;
         /* A block that had to be made counts itself. */

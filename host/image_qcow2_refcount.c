@@ -175,27 +175,38 @@ static int block_for_change(struct qcow2 *q, uint64_t cluster, struct qcow2_slot
     return make_block(q, index, slot);
 }
 
-int qcow2_refcount_add(struct qcow2 *q, uint64_t cluster, int change)
+static uint64_t highest(const struct qcow2 *q)
 {
-    uint64_t index = cluster & ((1ull << block_bits(q)) - 1), most, value;
+    return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
+}
+
+int qcow2_refcount_set(struct qcow2 *q, uint64_t cluster, uint64_t value)
+{
     struct qcow2_slot *slot;
-    int error = block_for_change(q, cluster, &slot);
+    int error = value > highest(q) ? EFBIG : block_for_change(q, cluster, &slot);
 
     if (error)
         return error;
-    most = q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
-    value = qcow2_refcount_get_in(q, slot->data, index);
-    if (change < 0 && !value)
-        return qcow2_corrupt(q, "the cluster at 0x%" PRIx64 " is in use, but its refcount is 0",
-                             cluster << q->cluster_bits);
-    if (change > 0 && value == most)
-        return EFBIG;
-    value = change > 0 ? value + 1 : value - 1;
-    qcow2_refcount_set_in(q, slot->data, index, value);
+    qcow2_refcount_set_in(q, slot->data, cluster & ((1ull << block_bits(q)) - 1), value);
     slot->dirty = true;
     if (!value && cluster < q->hint)
         q->hint = cluster;
     return 0;
+}
+
+int qcow2_refcount_add(struct qcow2 *q, uint64_t cluster, int change)
+{
+    uint64_t value;
+    int error = qcow2_refcount_get(q, cluster, &value);
+
+    if (error)
+        return error;
+    if (change < 0 && !value)
+        return qcow2_corrupt(q, "the cluster at 0x%" PRIx64 " is in use, but its refcount is 0",
+                             cluster << q->cluster_bits);
+    if (change > 0 && value == highest(q))
+        return EFBIG;
+    return qcow2_refcount_set(q, cluster, change > 0 ? value + 1 : value - 1);
 }
 
 /* The first free cluster from the hint on. */

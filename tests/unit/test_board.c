@@ -23,6 +23,8 @@
 #define POWER      PCI_FUNCTION(1, 3)
 #define ADAPTER    PCI_FUNCTION(2, 0)
 #define NETWORK    PCI_FUNCTION(3, 0)
+#define SATA       PCI_FUNCTION(7, 0)
+#define NVME       PCI_FUNCTION(8, 0)
 
 #define PCI_FUNCTION(slot, function) ((slot) << 3 | (function))
 
@@ -33,6 +35,8 @@
 #define VGA_PAGE     0xFEBF0000u
 #define NET_PAGE     0xFEB00000u
 #define NET_PORTS    0xC100u
+#define SATA_PAGE    0xFEA00000u
+#define NVME_PAGE    0xFEA04000u
 
 enum space { PORT, MEMORY, CONFIG }; /* CONFIG: `base` is the PCI function */
 
@@ -83,6 +87,13 @@ static const struct target {
     {"ide", PORT, 0x376, 1},
     {"ide", PORT, BUS_MASTER, 16},
     {"ide", CONFIG, IDE, 256},
+    {"ahci", MEMORY, SATA_PAGE, 0x400},
+    {"ahci", MEMORY, SATA_PAGE + 0x100, 0x80}, /* the first port */
+    {"ahci", CONFIG, SATA, 256},
+    {"nvme", MEMORY, NVME_PAGE, 0x38},
+    {"nvme", MEMORY, NVME_PAGE + 0x1000, 0x20},  /* doorbells */
+    {"nvme", MEMORY, NVME_PAGE + 0x2000, 0x900}, /* MSI-X */
+    {"nvme", CONFIG, NVME, 256},
     {"fdc", PORT, 0x3F0, 6},
     {"fdc", PORT, 0x3F7, 1},
     {"parallel", PORT, 0x378, 3},
@@ -130,11 +141,15 @@ static const struct {
     {"parallel port", PORT, 0x378, 0x99, 0x378, 1, 0xFF, 0x99},
     {"first disk", PORT, 0x1F6, 0xA0, 0x1F7, 1, 0xFF, 0x50},
     {"floppy controller", PORT, 0x3F2, 0x1C, 0x3F2, 1, 0xFF, 0x1C},
+    {"SATA controller", PORT, 0xCF8, 0x80003800, 0xCFC, 4, 0xFFFFFFFF, 0x29228086},
+    {"NVMe controller", PORT, 0xCF8, 0x80004000, 0xCFC, 4, 0xFFFFFFFF, 0x4E561234},
     {"HPET", MEMORY, 0, NONE, 0xFED00000, 4, 0xFFFF0000, 0x80860000},
     {"local APIC", MEMORY, 0, NONE, 0xFEE00030, 4, 0xFF, 0x14},
 };
 
 enum { ANSWERS = sizeof(answers) / sizeof(*answers) };
+
+enum { FILES = 5 };
 
 struct board {
     struct options options;
@@ -142,7 +157,7 @@ struct board {
     struct chardev serial;
     struct machine *m;
     uint64_t random;
-    char files[3][32];
+    char files[FILES][32];
 };
 
 static struct board board;
@@ -159,23 +174,24 @@ static void close_nothing(struct chardev *chr)
     (void)chr;
 }
 
-static void add_file(unsigned n, const char *option, off_t size)
+static void add_file(unsigned n, const char *option, const char *additions, off_t size)
 {
-    char why[200] = "";
+    char why[200] = "", value[100];
 
     strcpy(board.files[n], "/tmp/oxbow-board-XXXXXX");
     int fd = mkstemp(board.files[n]);
     ck_assert(fd >= 0 && !ftruncate(fd, size));
     close(fd);
-    ck_assert_msg(options_set(&board.options, option, board.files[n], why, sizeof(why)), "%s", why);
+    snprintf(value, sizeof(value), "%s%s", board.files[n], additions);
+    ck_assert_msg(options_set(&board.options, option, value, why, sizeof(why)), "%s", why);
 }
 
 static void setup(void)
 {
     static const char *const settings[][2] = {
-        {"memory", "8M"},     {"exit-device", "0xF4"}, {"test-device", "yes"},      {"serial", "none"},
-        {"serial", "none"},   {"serial", "none"},      {"serial", "none"},          {"parallel", "none"},
-        {"debugcon", "none"}, {"display", "none"},     {"screenshot", "/dev/null"},
+        {"memory", "8M"},         {"exit-device", "0xF4"}, {"test-device", "yes"},      {"serial", "none"},
+        {"serial", "none"},       {"serial", "none"},      {"serial", "none"},          {"parallel", "none"},
+        {"debugcon", "none"},     {"display", "none"},     {"screenshot", "/dev/null"},
 #ifdef HAVE_SLIRP
         {"net", "user,restrict"},
 #endif
@@ -190,9 +206,11 @@ static void setup(void)
     for (size_t n = 0; n < sizeof(settings) / sizeof(*settings); n++)
         ck_assert_msg(options_set(&board.options, settings[n][0], settings[n][1], why, sizeof(why)), "%s",
                       why);
-    add_file(0, "disk", 8 << 20);
-    add_file(1, "cdrom", 2 << 20);
-    add_file(2, "floppy", 1440 << 10);
+    add_file(0, "disk", "", 8 << 20);
+    add_file(1, "cdrom", "", 2 << 20);
+    add_file(2, "floppy", "", 1440 << 10);
+    add_file(3, "disk", ",if=ahci", 8 << 20);
+    add_file(4, "disk", ",if=nvme", 8 << 20);
     int status = machine_new(&config, &board.m, why, sizeof(why));
     ck_assert_msg(status == 0, "%s", why);
     pthread_mutex_lock(&board.m->lock);
@@ -204,7 +222,7 @@ static void teardown(void)
 {
     machine_free(board.m);
     options_free(&board.options);
-    for (unsigned n = 0; n < 3; n++)
+    for (unsigned n = 0; n < FILES; n++)
         unlink(board.files[n]);
 }
 
@@ -250,6 +268,11 @@ static void put_in_place(void)
     configure(NETWORK, 0x10, NET_PAGE);
     configure(NETWORK, 0x14, NET_PORTS);
     configure(NETWORK, 0x04, 7);
+    configure(SATA, 0x24, SATA_PAGE);
+    configure(SATA, 0x04, 6);
+    configure(NVME, 0x10, NVME_PAGE);
+    configure(NVME, 0x14, 0);
+    configure(NVME, 0x04, 6);
     configure(IDE, 0x20, BUS_MASTER);
     configure(IDE, 0x40, 0x80008000);
     configure(IDE, 0x04, 5);

@@ -118,7 +118,7 @@ static bool take_mac(const struct reading *r, char *value)
     return refuse(r, value, wanted);
 }
 
-#define MODELS "e1000|virtio-net|ne2k_pci|ne2k_isa"
+#define MODELS "e1000|virtio-net|rtl8139|rtl8139c|ne2k_pci|ne2k_isa"
 
 static bool take_model(const struct reading *r, char *value)
 {

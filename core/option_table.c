@@ -103,7 +103,7 @@ const struct option_row option_table[] = {
     {"net", 0, "NETWORK", NULL, WIRES,
      "Adds a network card: user, a network of the guest's own; tap, an interface of the host; socket:PATH, a cable to "
      "another Oxbow with the same PATH; or none (without --net there is a user network). Behind it, with commas: "
-     "mac=ADDRESS, model=CARD (e1000, virtio-net, ne2k_pci, or ne2k_isa with iobase= and irq=), dump=FILE (all frames, for Wireshark). "
+     "mac=ADDRESS, model=CARD (e1000, virtio-net, rtl8139 or without C+ mode rtl8139c, ne2k_pci, or ne2k_isa with iobase= and irq=), dump=FILE (all frames, for Wireshark). "
      "Of user: hostfwd=tcp:127.0.0.1:2222-:22 leads a port "
      "of the host to the guest's (or udp; several), restrict (the guest reaches nobody), net=CIDR, hostname=NAME, "
      "tftp=FOLDER, bootfile=NAME. Of tap: ifname=NAME, script=FILE and downscript=FILE, which are run with the name when "

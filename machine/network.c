@@ -7,6 +7,7 @@
 #include "devices/e1000.h"
 #include "devices/ne2k.h"
 #include "devices/piix.h"
+#include "devices/rtl8139.h"
 #include "devices/virtio_net.h"
 #include "host/net_dump.h"
 #include "host/net_socket.h"
@@ -157,6 +158,36 @@ static void *make_ne2k_isa(struct machine *m, const struct card *card)
     return ne2k_isa_new(&wires, card->option->iobase);
 }
 
+static void *make_8139(struct machine *m, const struct card *card, bool plain)
+{
+    struct rtl8139_wires wires = {
+        .pci = m->pci_bus,
+        .slot = card->slot,
+        .memory = m->memory,
+        .ports = m->ports,
+        .clock = m->clock,
+        .irq = card->irq,
+        .net = card->net,
+        .plain = plain,
+        .rom = card->rom.data,
+        .rom_size = card->rom.size,
+        .log = m->log,
+    };
+
+    memcpy(wires.mac, card->mac, sizeof(wires.mac));
+    return rtl8139_new(&wires);
+}
+
+static void *make_rtl8139(struct machine *m, const struct card *card)
+{
+    return make_8139(m, card, false);
+}
+
+static void *make_rtl8139c(struct machine *m, const struct card *card)
+{
+    return make_8139(m, card, true);
+}
+
 static void *make_virtio_net(struct machine *m, const struct card *card)
 {
     struct virtio_net_wires wires = {
@@ -191,6 +222,8 @@ static const struct model {
     {"e1000", &e1000_class, make_e1000, ROMS "pxe-e1000.rom", 0},
     {"ne2k_pci", &ne2k_pci_class, make_ne2k_pci, ROMS "pxe-ne2k_pci.rom", 0x802910EC},
     {"ne2k_isa", &ne2k_isa_class, make_ne2k_isa, NULL, 0},
+    {"rtl8139", &rtl8139_class, make_rtl8139, ROMS "pxe-rtl8139.rom", 0},
+    {"rtl8139c", &rtl8139_class, make_rtl8139c, ROMS "pxe-rtl8139.rom", 0},
     {"virtio-net", &virtio_net_class, make_virtio_net, ROMS "pxe-virtio.rom", 0x10001AF4},
 };
 

@@ -71,6 +71,7 @@
     X(qmp) \
     X(qemu_arguments) \
     X(rtc) \
+    X(rtl8139) \
     X(share) \
     X(sse) \
     X(sse4) \
@@ -118,6 +119,7 @@
     X(pit) \
     X(ps2) \
     X(rtc) \
+    X(rtl8139) \
     X(test_device) \
     X(uart) \
     X(vga) \

@@ -357,7 +357,7 @@ START_TEST(nonsense_to_net)
     REFUSED("--net: restrict is on or off, not \"maybe\"", "--net", "user,restrict=maybe");
     REFUSED("--net: hostname needs a value, hostname=VALUE", "--net", "user,hostname=");
     REFUSED("--net: \"a_b\" is not a name for a host; give letters, digits and hyphens", "--net", "user,hostname=a_b");
-    REFUSED("--net: there is no card \"ne3k\"; choose from e1000, virtio-net, ne2k_pci, ne2k_isa", "--net", "user,model=ne3k");
+    REFUSED("--net: there is no card \"ne3k\"; choose from e1000, virtio-net, rtl8139, rtl8139c, ne2k_pci, ne2k_isa", "--net", "user,model=ne3k");
     REFUSED("--net: \"0x378\" is not a place for an ISA card; choose 0x200 to 0x2C0 or 0x300 to 0x340, by steps of 0x20",
             "--net", "user,model=ne2k_isa,iobase=0x378");
     REFUSED("--net: \"8\" is not an interrupt for an ISA card; choose 3, 4, 5, 7, 9, 10, 11 or 15", "--net",

@@ -23,7 +23,7 @@ static bool take_part(char *text, struct share_option *share)
     for (size_t n = 0; n < sizeof(parts) / sizeof(*parts); n++) {
         size_t length = strlen(text), tail = strlen(parts[n].text);
 
-        if (length <= tail || strcmp(text + length - tail, parts[n].text))
+        if (length < tail || strcmp(text + length - tail, parts[n].text))
             continue;
         text[length - tail] = 0;
         share->read_only |= parts[n].read_only;

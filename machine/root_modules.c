@@ -87,8 +87,10 @@ static bool add_needs(struct root_modules *modules, const struct host_file *file
 
         while (at + length < end && at[length] && at[length] != ',')
             length++;
-        if (length >= sizeof(name) || depth > DEPTH_MAX)
+        if (length >= sizeof(name) || depth > DEPTH_MAX) {
+            snprintf(why, why_size, "%.*s: needed in a circle", (int)length, at);
             return false;
+        }
         memcpy(name, at, length);
         name[length] = 0;
         if (length && !add_one(modules, name, depth + 1, why, why_size))

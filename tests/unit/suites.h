@@ -70,9 +70,11 @@
     X(ps2) \
     X(qmp) \
     X(qemu_arguments) \
+    X(root) \
     X(rtc) \
     X(rtl8139) \
     X(share) \
+    X(share_limits) \
     X(sse) \
     X(sse4) \
     X(stop) \

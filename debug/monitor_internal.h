@@ -125,6 +125,9 @@ bool info_status(struct monitor_call *call), info_version(struct monitor_call *c
     info_chardev(struct monitor_call *call), info_chip(struct monitor_call *call),
     info_chips(struct monitor_call *call), info_symbol(struct monitor_call *call);
 
+/* balloon.c */
+bool monitor_balloon(struct monitor_call *call), info_balloon(struct monitor_call *call);
+
 /* inspect_history.c */
 bool monitor_history(struct monitor_call *call), info_history(struct monitor_call *call);
 

@@ -36,6 +36,10 @@ struct json_object *qmp_fail(struct qmp_call *call, const char *class, const cha
 
 struct json_object *qmp_version(void);
 
+/* balloon.c, qmp_input.c */
+struct json_object *qmp_balloon(struct qmp_call *call), *qmp_query_balloon(struct qmp_call *call),
+    *qmp_input_send_event(struct qmp_call *call);
+
 /* qmp_media.c */
 struct json_object *qmp_blockdev_add(struct qmp_call *call), *qmp_blockdev_del(struct qmp_call *call),
     *qmp_open_tray(struct qmp_call *call), *qmp_close_tray(struct qmp_call *call),

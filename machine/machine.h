@@ -132,6 +132,10 @@ struct machine {
     struct virtio_balloon *balloon;       /* NULL: none, as for the next */
     struct virtio_input *virtio_input[3]; /* by enum virtio_input_kind */
     struct chardev *device_stream[OPTIONS_DEVICES];
+    struct machine_pointer {
+        int x, y;         /* absolute, as input_sink.pointer_at has it */
+        unsigned buttons; /* that are held */
+    } pointer;            /* as programs left it that control the machine */
 
     struct share *share[OPTIONS_SHARES + 1];
     unsigned shares;
@@ -217,6 +221,9 @@ struct chardev *machine_open_stream(struct machine *machine, const char *where, 
  * none. */
 void machine_key(struct machine *machine, unsigned usage, bool down);
 void machine_pointer(struct machine *machine, int dx, int dy, int wheel, unsigned buttons);
+/* The same for an absolute pointer (input_sink.pointer_at), if the guest has one. */
+void machine_pointer_at(struct machine *machine, int x, int y, int wheel, unsigned buttons);
+bool machine_has_tablet(const struct machine *machine);
 bool machine_type(struct machine *machine, const char *text);
 uint32_t machine_pci_read(struct machine *machine, unsigned devfn, unsigned reg, unsigned size);
 const struct machine_chip *machine_chip(const struct machine *machine, const char *name, unsigned number);

@@ -55,6 +55,21 @@ void machine_pointer(struct machine *m, int dx, int dy, int wheel, unsigned butt
     sink.pointer(sink.opaque, dx, dy, wheel, buttons);
 }
 
+bool machine_has_tablet(const struct machine *m)
+{
+    struct input_sink sink;
+
+    return virtio_input_route(m, VIRTIO_TABLET, &sink);
+}
+
+void machine_pointer_at(struct machine *m, int x, int y, int wheel, unsigned buttons)
+{
+    struct input_sink sink;
+
+    if (virtio_input_route(m, VIRTIO_TABLET, &sink))
+        sink.pointer_at(sink.opaque, x, y, wheel, buttons);
+}
+
 bool machine_type(struct machine *m, const char *text)
 {
     return ps2_type_text(m->keyboard, text);

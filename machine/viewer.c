@@ -9,7 +9,6 @@
 
 #include "config.h"
 #include "devices/ps2.h"
-#include "devices/virtio_input.h"
 #include "gui/text_display.h"
 #include "gui/window.h"
 #include "host/terminal.h"
@@ -212,18 +211,13 @@ static void route_pointer(void *opaque, int dx, int dy, int wheel, unsigned butt
 
 static void route_pointer_at(void *opaque, int x, int y, int wheel, unsigned buttons)
 {
-    struct input_sink sink;
-
-    if (virtio_input_route(opaque, VIRTIO_TABLET, &sink))
-        sink.pointer_at(sink.opaque, x, y, wheel, buttons);
+    machine_pointer_at(opaque, x, y, wheel, buttons);
 }
 
 void viewer_route_pointer(struct machine *m)
 {
-    struct input_sink sink;
-
     if (m->viewer)
-        m->viewer->pointer.pointer_at = virtio_input_route(m, VIRTIO_TABLET, &sink) ? route_pointer_at : NULL;
+        m->viewer->pointer.pointer_at = machine_has_tablet(m) ? route_pointer_at : NULL;
 }
 
 bool viewer_open(struct machine *m, char *why, size_t why_size)

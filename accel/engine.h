@@ -62,6 +62,8 @@ struct engine {
                   void (*differs)(void *opaque, const struct cpu_difference *difference), void *opaque);
     /* As cpu_watch_code(), likewise. */
     void (*watch)(struct cpu *cpu, const struct cpu_watch *watch);
+    /* Whether it stops by itself at all that cpu_stop_add() has named; NULL: at none. While the CPU stands still. */
+    bool (*stops)(struct cpu *cpu);
     enum cpu_exit (*run)(struct cpu *cpu, uint64_t budget);
     void (*kick)(struct cpu *cpu);
     void (*pull)(struct cpu *cpu);

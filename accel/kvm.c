@@ -241,6 +241,11 @@ static bool round_trip(struct kvm *kvm, enum cpu_exit *exit)
         atomic_store(&kvm->inside, false);
         return kvm_home(kvm) && kvm_software(kvm, exit);
     }
+    if (kvm_stopped(kvm)) {
+        atomic_store(&kvm->inside, false);
+        return kvm_debug_step(kvm, exit);
+    }
+    kvm_debug_take(kvm);
     if (!kvm_take(kvm)) {
         atomic_store(&kvm->inside, false);
         *exit = kvm->unfit ? run_software(kvm) : CPU_EXIT_KICK;
@@ -452,6 +457,7 @@ const struct engine engine_kvm = {
     .tsc_now = kvm_tsc_now,
     .attach = kvm_attach,
     .detach = kvm_detach,
+    .stops = kvm_stops,
     .run = kvm_run,
     .kick = kvm_kick,
     .pull = kvm_pull,

@@ -198,7 +198,8 @@ static void set_patience(struct kvm *kvm)
 
 bool kvm_software(struct kvm *kvm, enum cpu_exit *exit)
 {
-    unsigned left = kvm->patience ? kvm->patience : 1;
+    /* A breakpoint may lie behind the first instruction; the kernel asks again at each. */
+    unsigned left = kvm->patience && !cpu_has_stops(kvm->cpu) ? kvm->patience : 1;
 
     do {
         *exit = cpu_step(kvm->cpu);
@@ -208,6 +209,11 @@ bool kvm_software(struct kvm *kvm, enum cpu_exit *exit)
     cpu_pull(kvm->cpu);
     kvm->gave_up_at = engine_host_ns();
     return *exit != CPU_EXIT_KICK;
+}
+
+static enum outcome on_debug(struct kvm *kvm, enum cpu_exit *exit)
+{
+    return kvm_debug_step(kvm, exit) ? LEAVE : GO_ON;
 }
 
 static enum outcome on_internal_error(struct kvm *kvm, enum cpu_exit *exit)
@@ -276,6 +282,7 @@ static const struct exit_row {
 } exit_rows[KVM_REASONS] = {
     [KVM_EXIT_UNKNOWN] = {"unknown", on_unknown, false},
     [KVM_EXIT_IO] = {"port", on_io, true},
+    [KVM_EXIT_DEBUG] = {"breakpoint", on_debug, false},
     [KVM_EXIT_HLT] = {"hlt", on_hlt, false},
     [KVM_EXIT_MMIO] = {"mmio", on_mmio, true},
     [KVM_EXIT_IRQ_WINDOW_OPEN] = {"interrupt window", on_nothing, false},

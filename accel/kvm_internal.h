@@ -119,6 +119,9 @@ struct kvm {
     bool msr_refused[KVM_MSRS];
     char lost[400]; /* the features of the guest's processor that KVM hasn't, by name */
 
+    struct kvm_guest_debug debug;              /* as the kernel has it */
+    bool breakpoints_tried, breakpoints_work;
+
     unsigned patience;   /* instructions that the software CPU executes next time KVM can't */
     uint64_t gave_up_at; /* host ns when it last did */
     uint64_t trip;       /* host ns that the state's way here and back took then */
@@ -203,6 +206,15 @@ bool kvm_chips_home(struct kvm *kvm);
 bool kvm_chips_route(struct kvm *kvm);
 void kvm_chips_end_of_interrupt(struct kvm *kvm, uint8_t vector);
 
+/* kvm_debug.c: as struct engine has it. */
+bool kvm_stops(struct cpu *cpu);
+/* Before the kernel is entered: tells it of breakpoints that came or went. */
+void kvm_debug_take(struct kvm *kvm);
+/* The CPU was stopped and is let go now. And lets the software CPU go on for an instruction, when it was, or where a
+ * breakpoint was reached; as kvm_exit(). */
+bool kvm_stopped(const struct kvm *kvm);
+bool kvm_debug_step(struct kvm *kvm, enum cpu_exit *exit);
+
 /* kvm_memory.c */
 bool kvm_memory_setup(struct kvm *kvm, char *why, size_t why_size);
 void kvm_memory_end(struct kvm *kvm);
@@ -221,6 +233,8 @@ int kvm_open(char *why, size_t why_size); /* /dev/kvm, if it serves; or -1 */
 void kvm_get_offer(int vm, int fd, struct kvm_offer *offer);
 bool kvm_probe(char *why, size_t why_size);
 bool kvm_user_only(void);
+/* Whether code of this CPL stops at a breakpoint of KVM_SET_GUEST_DEBUG; takes milliseconds to find out. */
+bool kvm_breakpoints_work(unsigned cpl);
 void kvm_lacking(char *names, size_t size);
 uint64_t kvm_tsc_hz(void);
 uint64_t kvm_tsc_now(void);

@@ -234,36 +234,65 @@ static void on_alarm(int number, siginfo_t *info, void *context)
     run->immediate_exit = 1;
 }
 
-/* Instructions a second; 0 when it doesn't run. */
-static double trial_speed(struct trial *t, unsigned cpl)
+/* KVM_RUN, for TRIAL_NS at most; false: it came back for no other reason. */
+static bool trial_run(struct trial *t)
 {
     struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO}, before;
     struct sigevent event = {
         .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_ptr = t->run};
     struct itimerspec when = {.it_value.tv_nsec = TRIAL_NS, .it_interval.tv_nsec = TRIAL_NS};
-    struct kvm_regs regs = {0};
     timer_t timer;
-    uint64_t start;
     int result = -1;
 
-    if (!set_state(t, cpl))
-        return 0;
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGRTMIN + 1, &action, &before))
-        return 0;
+        return false;
     t->run->immediate_exit = 0;
-    start = engine_host_ns();
     if (!timer_create(CLOCK_MONOTONIC, &event, &timer)) {
         if (!timer_settime(timer, 0, &when, NULL))
             result = ioctl(t->fd, KVM_RUN, 0);
         timer_delete(timer);
     }
-    start = engine_host_ns() - start;
     t->run->immediate_exit = 0;
     sigaction(SIGRTMIN + 1, &before, NULL);
-    if (result >= 0 || ioctl(t->fd, KVM_GET_REGS, &regs) || !start)
+    return result >= 0;
+}
+
+/* Instructions a second; 0 when it doesn't run. */
+static double trial_speed(struct trial *t, unsigned cpl)
+{
+    struct kvm_regs regs = {0};
+    uint64_t start;
+
+    if (!set_state(t, cpl))
+        return 0;
+    start = engine_host_ns();
+    if (trial_run(t))
+        return 0;
+    start = engine_host_ns() - start;
+    if (ioctl(t->fd, KVM_GET_REGS, &regs) || !start)
         return 0;
     return 2.0 * (double)(uint32_t)regs.rax * 1e9 / (double)start;
+}
+
+/* Whether the loop stops at a breakpoint on its second instruction. */
+static bool trial_breakpoint(struct trial *t, unsigned cpl)
+{
+    struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP};
+
+    debug.arch.debugreg[0] = CODE_PAGE + 2;
+    debug.arch.debugreg[7] = 0x401;
+    return set_state(t, cpl) && !ioctl(t->fd, KVM_SET_GUEST_DEBUG, &debug) && trial_run(t) &&
+           t->run->exit_reason == KVM_EXIT_DEBUG && t->run->debug.arch.pc == CODE_PAGE + 2;
+}
+
+bool kvm_breakpoints_work(unsigned cpl)
+{
+    struct trial t;
+    bool work = trial_begin(&t) && trial_breakpoint(&t, cpl);
+
+    trial_end(&t);
+    return work;
 }
 
 struct speeds {
@@ -390,6 +419,8 @@ void kvm_report(FILE *out)
     else if (!offer.tsc_offset)
         fprintf(out, "        no exact TSC offset (Linux 5.16): at a change of engines the guest's TSC may "
                      "jump a little\n");
+    if (!kvm_breakpoints_work(0) || !kvm_breakpoints_work(3))
+        fprintf(out, "        its breakpoints don't stop all code: when some are set, another engine goes on\n");
     if (!offer.emulation_exits)
         fprintf(
             out,

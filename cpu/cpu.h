@@ -152,6 +152,8 @@ bool cpu_stop_add(struct cpu *cpu, const struct cpu_stop *stop);
 bool cpu_stop_remove(struct cpu *cpu, const struct cpu_stop *stop);
 void cpu_stop_remove_all(struct cpu *cpu, const void *owner);
 bool cpu_has_stops(const struct cpu *cpu);
+/* At most `max` of them; how many. */
+unsigned cpu_stops(const struct cpu *cpu, struct cpu_stop *list, unsigned max);
 
 /* As if XCHG BX,BX were run: by what an OUT reaches, which is the last thing that runs. On the CPU's thread. */
 void cpu_stop_magic(struct cpu *cpu);

@@ -171,6 +171,17 @@ bool cpu_has_stops(const struct cpu *cpu)
     return cpu->stops && cpu->stops->count;
 }
 
+unsigned cpu_stops(const struct cpu *cpu, struct cpu_stop *list, unsigned max)
+{
+    unsigned count = cpu->stops ? cpu->stops->count : 0;
+
+    if (count > max)
+        count = max;
+    if (count)
+        memcpy(list, cpu->stops->list, count * sizeof(*list));
+    return count;
+}
+
 void stops_free(struct cpu *cpu)
 {
     if (cpu->stops)

@@ -206,7 +206,7 @@ static bool suits_stops(struct machine *m, const struct engine *to, char *why, s
         return false;
     snprintf(why, why_size, "there are breakpoints, or addresses to switch at, and the engine %s knows none",
              to->name);
-    return stops_known(to) || !cpu_has_stops(m->cpu);
+    return stops_known(m, to) || !cpu_has_stops(m->cpu);
 }
 
 /* As engine_pick(), which may take its time to find that an engine serves: it is asked once. */

@@ -378,7 +378,7 @@ bool guest_debug_build(struct machine *machine, struct bochs_debug_wires *wires)
 void guest_debug_free(struct machine *machine);
 
 /* stops.c: whether the engine stops where it should. */
-bool stops_known(const struct engine *engine);
+bool stops_known(const struct machine *machine, const struct engine *engine);
 /* stops.c: a vcpu's stopped(); tells the watches; whether a debugger gets the triple fault; clock as paused and stopped. */
 void stops_noted(void *opaque);
 void stops_poll(struct machine *machine);

@@ -98,7 +98,7 @@ bool stop_on_build(struct machine *m, char *why, size_t why_size)
 static bool wants_nonsense(const struct machine *m)
 {
     return m->options->stop_on.nonsense ||
-           (m->options->crash_report && stops_known(m->vcpu.engine) && !m->options->check);
+           (m->options->crash_report && m->vcpu.engine->run == cpu_run && !m->options->check);
 }
 
 bool stop_on_start(struct machine *m)

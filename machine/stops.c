@@ -35,24 +35,24 @@ void machine_unwatch_stops(struct machine *m, struct machine_stop_watch *watch)
         *link = watch->next;
 }
 
-bool stops_known(const struct engine *engine)
+bool stops_known(const struct machine *m, const struct engine *engine)
 {
-    return engine->run == cpu_run;
+    return engine->run == cpu_run || (engine->stops && engine->stops(m->cpu));
 }
 
 void machine_stops_changed(struct machine *m)
 {
+    const struct engine *now = m->vcpu.engine, *before = m->engine_before_stops;
     bool needed = cpu_has_stops(m->cpu);
-    const struct engine *before = needed ? m->vcpu.engine : m->engine_before_stops;
     char why[200];
 
-    if (needed && !stops_known(before)) {
+    if (needed && !stops_known(m, now)) {
         if (!machine_switch_engine(m, "jit", why, sizeof(why)) &&
             !machine_switch_engine(m, "interp", why, sizeof(why)))
             log_at(m->log, LOG_ERROR, "oxbow", "breakpoints don't work under the engine %s, and no other serves: %s",
                    m->vcpu.engine->name, why);
-        m->engine_before_stops = before;
-    } else if (!needed && before) {
+        m->engine_before_stops = now;
+    } else if (before && (!needed || stops_known(m, before))) {
         if (!machine_switch_engine(m, before->name, why, sizeof(why)))
             log_at(m->log, LOG_ERROR, "oxbow", "the engine %s doesn't come back: %s", before->name, why);
         m->engine_before_stops = NULL;

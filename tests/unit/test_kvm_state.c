@@ -4,7 +4,7 @@
  */
 #include <pthread.h>
 
-#include "accel/engine.h"
+#include "accel/kvm_internal.h"
 #include "tests/unit/cpu_rig.h"
 
 static struct rig *r;
@@ -414,6 +414,61 @@ START_TEST(swaps)
 }
 END_TEST
 
+/* again: nop; inc rdx; nop; inc rdx; mov cx, 256; jmp again */
+static const uint8_t loop[] = {0x90, 0x48, 0xff, 0xc2, 0x90, 0x48, 0xff, 0xc2, 0x66, 0xb9, 0, 1, 0xeb, 0xf2};
+
+static void add_stop(enum cpu_stop_kind kind, uint64_t address)
+{
+    ck_assert(cpu_stop_add(r->cpu, &(struct cpu_stop){.kind = kind, .address = address, .size = 1, .owner = loop}));
+}
+
+/* In kernel code alone, if user code has none: the probe's verdict is for all code. */
+START_TEST(breakpoints)
+{
+    struct kvm *engine = cpu_get_engine(r->cpu)->data;
+    struct cpu_stopped hit;
+
+    if (!kvm_breakpoints_work(0))
+        return;
+    rig_long_mode(r);
+    bus_write_block(r->memory, RIG_CODE, loop, sizeof(loop));
+    r->cpu->s.gpr[RDX] = 0;
+    kvm->push(r->cpu);
+    add_stop(CPU_STOP_EXECUTE, RIG_CODE + 4);
+    add_stop(CPU_STOP_EXECUTE, RIG_CODE + 12);
+    engine->breakpoints_tried = true;
+    engine->breakpoints_work = false;
+    ck_assert(!kvm->stops(r->cpu));
+    engine->breakpoints_work = true;
+    ck_assert(kvm->stops(r->cpu));
+    for (unsigned n = 0; n < 20; n++) {
+        enum cpu_exit exit;
+
+        do
+            exit = kvm->run(r->cpu, 1);
+        while (exit == CPU_EXIT_KICK);
+        ck_assert_int_eq(exit, CPU_EXIT_STOPPED);
+        kvm->pull(r->cpu);
+        ck_assert_uint_eq(cpu_stopped(r->cpu, &hit, 1), 1);
+        ck_assert_uint_eq(hit.address, RIG_CODE + (n % 2 ? 12 : 4));
+        ck_assert_uint_eq(r->cpu->s.rip, hit.address);
+        ck_assert_uint_eq(r->cpu->s.gpr[RDX], n + 1);
+    }
+    ck_assert_uint_ge(engine->stats.exits[KVM_EXIT_DEBUG], 20);
+    for (unsigned n = 0; n < 3; n++)
+        add_stop(CPU_STOP_EXECUTE, 0x8000 + n);
+    ck_assert(!kvm->stops(r->cpu)); /* five */
+    cpu_stop_remove_all(r->cpu, loop);
+    add_stop(CPU_STOP_PORT, RIG_PORT);
+    ck_assert(!kvm->stops(r->cpu));
+    cpu_stop_remove_all(r->cpu, loop);
+    add_stop(CPU_STOP_EXECUTE, RIG_CODE);
+    ck_assert(kvm->stops(r->cpu));
+    r->cpu->s.dr[7] |= 1; /* the guest has one itself */
+    ck_assert(!kvm->stops(r->cpu));
+}
+END_TEST
+
 Suite *kvm_state_suite(void);
 Suite *kvm_state_suite(void)
 {
@@ -434,6 +489,7 @@ Suite *kvm_state_suite(void)
     tcase_add_test(tc, rom_and_nothing);
     tcase_add_test(tc, kicks_arrive);
     tcase_add_test(tc, swaps);
+    tcase_add_test(tc, breakpoints);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -27,7 +27,7 @@ struct command {
     unsigned jobs, repeat;
     const char *engines[ENGINES_MAX]; /* NULL: no more; parts of `list` */
     char *list;
-    const char *junit;
+    const char *junit, *logs;
     bool tap;
     regex_t expect, fail;
 
@@ -48,6 +48,7 @@ static const struct test_option {
     {"accel", "LIST", "Engines to run each under, with commas between, and to compare. Default: auto."},
     {"repeat", "N", "Runs each so many times. Default: 1."},
     {"junit", "FILE", "Writes the results as JUnit's XML, too."},
+    {"logs", "FOLDER", "Writes all that each prints to files there: IMAGE.ENGINE.serial, IMAGE.ENGINE.errors."},
     {"tap", NULL, "Prints TAP."},
     {"help", NULL, "Prints this."},
     {NULL, NULL, NULL},
@@ -179,6 +180,8 @@ static bool take(struct command *command, const char *name, const char *value)
         good = take_engines(command, value);
     } else if (!strcmp(name, "junit")) {
         command->junit = value;
+    } else if (!strcmp(name, "logs")) {
+        command->logs = value;
     } else if (!strcmp(name, "tap")) {
         command->tap = true;
     }
@@ -322,6 +325,10 @@ static int run_cases(struct command *command)
     printf(" in %.1f s\n", seconds);
     if (command->junit && !test_write_junit(command->junit, command->cases, command->count, seconds)) {
         complain("cannot write %s: %s", command->junit, strerror(errno));
+        return EXIT_HOST;
+    }
+    if (command->logs && !test_write_logs(command->logs, command->cases, command->count)) {
+        complain("cannot write to %s: %s", command->logs, strerror(errno));
         return EXIT_HOST;
     }
     return ended < 0 ? EXIT_HOST : ended ? EXIT_SIGNAL + ended : totals.failed || !totals.passed ? FAILED : 0;

@@ -216,6 +216,33 @@ static void print_case(const struct test_case *test, FILE *out)
     fputs("  </testcase>\n", out);
 }
 
+static bool write_log(const char *folder, const struct test_case *test, const char *kind, const struct test_text *text)
+{
+    const char *slash = strrchr(test->image, '/'), *image = slash ? slash + 1 : test->image;
+    char path[4096], repeat[24] = "";
+    FILE *out;
+
+    if (test->repeat)
+        snprintf(repeat, sizeof(repeat), ".%u", test->repeat + 1);
+    snprintf(path, sizeof(path), "%s/%s.%s%s.%s", folder, image, test->engine, repeat, kind);
+    out = fopen(path, "w");
+    if (!out)
+        return false;
+    if (text->size)
+        fwrite(text->data, 1, text->size, out);
+    bool good = !ferror(out);
+    return !fclose(out) && good;
+}
+
+bool test_write_logs(const char *folder, const struct test_case *cases, size_t count)
+{
+    for (size_t n = 0; n < count; n++)
+        if (!write_log(folder, &cases[n], "serial", &cases[n].serial) ||
+            !write_log(folder, &cases[n], "errors", &cases[n].errors))
+            return false;
+    return true;
+}
+
 bool test_write_junit(const char *path, const struct test_case *cases, size_t count, double seconds)
 {
     struct test_totals totals = test_count(cases, count);

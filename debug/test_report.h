@@ -25,6 +25,12 @@ void test_print_tail(const struct test_case *test, unsigned lines, const char *b
  */
 void test_print_differences(const struct test_case *cases, size_t count, const char *before, FILE *out);
 
+/*
+ * All that each case printed, to files in `folder`: IMAGE.ENGINE.serial and IMAGE.ENGINE.errors, IMAGE without its folders;
+ * of a repeated one IMAGE.ENGINE.N.serial. False with errno when they can't be written.
+ */
+bool test_write_logs(const char *folder, const struct test_case *cases, size_t count);
+
 /* JUnit's XML. False with errno when it can't be written. */
 bool test_write_junit(const char *path, const struct test_case *cases, size_t count, double seconds);
 

@@ -69,6 +69,13 @@ gives 0 '^pass' "options for the machines" "$guests/hello.elf" -- --memory 16M
 gives 1 'not ok 2 - .*crash.elf' "TAP" --tap --jobs 1 "$guests/hello.elf" "$guests/crash.elf"
 head -n 1 "$work/out" | grep -qx '1\.\.2' && ! grep -vE '^(1\.\.|ok |not ok |#)' "$work/out"
 report $? "... and nothing else"
+gives 1 '^2 passed, 2 failed' "logs" --logs "$work" --repeat 2 --accel interp "$guests/hello.elf" "$guests/crash.elf"
+[ "$(cat "$work/hello.elf.interp.serial" "$work/hello.elf.interp.2.serial")" = "hello
+hello" ] && grep -q '^The cause: invalid opcode' "$work/crash.elf.interp.errors" && [ ! -s "$work/crash.elf.interp.serial" ]
+report $? "... have all that was printed"
+run --logs "$work/none" "$guests/hello.elf"
+[ "$status" = 5 ] && grep -q 'cannot write to .*/none' "$work/err"
+report $? "a folder that isn't there is named"
 gives 1 '^1 passed, 1 failed' "JUnit" --junit "$work/junit.xml" "$guests/hello.elf" "$guests/crash.elf"
 grep -q '<testsuite name="oxbow" tests="2" failures="1"' "$work/junit.xml" &&
     grep -q '<failure message="triple fault"/>' "$work/junit.xml" && grep -q '<system-out>hello' "$work/junit.xml"

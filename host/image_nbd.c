@@ -48,7 +48,7 @@ struct nbd_image {
     struct image image;
     char *url;
     struct log *log;
-    bool can_flush, can_trim, can_zero;
+    bool can_flush, can_trim, can_zero, can_status;
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t freed;
@@ -60,10 +60,36 @@ struct nbd_image {
 
 /* One command over a connection; less than 0: it failed. */
 struct command {
-    enum { COMMAND_READ, COMMAND_WRITE, COMMAND_ZERO, COMMAND_TRIM, COMMAND_FLUSH } kind;
-    void *data;
+    enum { COMMAND_READ, COMMAND_WRITE, COMMAND_ZERO, COMMAND_TRIM, COMMAND_FLUSH, COMMAND_STATUS } kind;
+    void *data; /* of COMMAND_STATUS: a struct extent */
     uint64_t offset, size;
 };
+
+/* From an offset on: how much is alike, and whether that is data or zeroes. */
+struct extent {
+    uint64_t length;
+    bool data;
+};
+
+/* The server tells lengths and flags in turn, of one stretch after the other. */
+static int take_extents(void *opaque, const char *context, uint64_t offset, uint32_t *entries, size_t count,
+                        int *error)
+{
+    struct extent *extent = opaque;
+
+    (void)context;
+    (void)offset;
+    (void)error;
+    for (size_t n = 0; n + 1 < count; n += 2) {
+        bool data = !(entries[n + 1] & LIBNBD_STATE_ZERO);
+
+        if (extent->length && data != extent->data)
+            break;
+        extent->data = data;
+        extent->length += entries[n];
+    }
+    return 0;
+}
 
 static int perform(struct nbd_handle *handle, const struct command *command)
 {
@@ -78,6 +104,11 @@ static int perform(struct nbd_handle *handle, const struct command *command)
         return nbd_trim(handle, command->size, command->offset, 0);
     case COMMAND_FLUSH:
         return nbd_flush(handle, 0);
+    case COMMAND_STATUS:
+        *(struct extent *)command->data = (struct extent){0};
+        return nbd_block_status(handle, command->size, command->offset,
+                                (nbd_extent_callback){.callback = take_extents, .user_data = command->data},
+                                0);
     }
     return -1;
 }
@@ -99,7 +130,8 @@ static struct nbd_handle *connect_server(const char *url, char *why, size_t why_
 {
     struct nbd_handle *handle = nbd_create();
     uint64_t end = host_monotonic() + CONNECT_MS * (uint64_t)(NS_PER_SEC / 1000);
-    bool failed = !handle || nbd_aio_connect_uri(handle, url) < 0;
+    bool failed = !handle || nbd_add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0 ||
+                  nbd_aio_connect_uri(handle, url) < 0;
 
     while (!failed && nbd_aio_is_connecting(handle)) {
         failed = nbd_poll(handle, 100) < 0;
@@ -297,6 +329,28 @@ static int nbd_flush_all(struct image *image)
     return nbd->can_flush ? run(nbd, &(struct command){.kind = COMMAND_FLUSH}) : 0;
 }
 
+static int nbd_extent(struct image *image, uint64_t offset, bool own, uint64_t *length, bool *data)
+{
+    struct nbd_image *nbd = (struct nbd_image *)image;
+    uint64_t rest = image->size - offset;
+    struct extent extent;
+
+    (void)own;
+    *length = rest;
+    *data = true;
+    if (!nbd->can_status)
+        return 0;
+    int error = run(
+        nbd, &(struct command){COMMAND_STATUS, &extent, offset, rest < ZERO_PART_MAX ? rest : ZERO_PART_MAX});
+    if (error)
+        return error;
+    /* In whole sectors: what is only partly zeroes is data. */
+    *data = extent.data || extent.length < IMAGE_SECTOR;
+    if (extent.length < rest)
+        *length = extent.length < IMAGE_SECTOR ? IMAGE_SECTOR : extent.length / IMAGE_SECTOR * IMAGE_SECTOR;
+    return 0;
+}
+
 static void nbd_free(struct nbd_image *nbd)
 {
     for (unsigned n = 0; n < nbd->idles; n++) {
@@ -316,7 +370,7 @@ static void nbd_close_image(struct image *image)
 
 #define NBD_OPS                                                                                              \
     .name = "nbd", .read = nbd_read, .write = nbd_write, .discard = nbd_discard, .flush = nbd_flush_all,     \
-    .close = nbd_close_image
+    .extent = nbd_extent, .close = nbd_close_image
 
 /* With a server that can't write zeroes by itself they are sent. */
 static const struct image_ops nbd_ops = {NBD_OPS, .zero = nbd_zeroes};
@@ -343,6 +397,7 @@ static bool look(struct nbd_image *nbd, struct nbd_handle *handle, const struct 
     nbd->can_flush = nbd_can_flush(handle) > 0;
     nbd->can_trim = nbd_can_trim(handle) > 0;
     nbd->can_zero = nbd_can_zero(handle) > 0;
+    nbd->can_status = nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
     nbd->most = nbd_can_multi_conn(handle) > 0 ? CONNECTIONS : 1;
     nbd->image = (struct image){
         .ops = nbd->can_zero ? &nbd_ops : &nbd_ops_plain,

@@ -16,7 +16,8 @@
  *     PCI     00.0  host bridge           01.0  ISA bridge        01.1  IDE
  *             01.3  power management, SMBus                       02.0  VGA
  *             03.0 to 06.0  network cards
- *             10.0 to 18.0  folders of the host
+ *             07.0 to 0F.0  controllers of disks that aren't IDE's
+ *             10.0 to 1F.0  folders of the host, then what --device adds
  *
  *     IRQ     0 PIT or HPET   1 keyboard   3 COM2, COM4   4 COM1, COM3   8 RTC or HPET   9 ACPI (SCI)   12
  * mouse 6 floppy disks   7 parallel port   14 15 IDE   10 11 PCI, as the ISA bridge was told

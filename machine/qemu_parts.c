@@ -77,8 +77,7 @@ bool qemu_plug(struct qemu_reader *reader, const struct qemu_drive *drive)
     if (!strcmp(interface, "none"))
         return true; /* nobody plugged it in */
     snprintf(value, sizeof(value), "%s%s%s%s%s%s", drive->file, connected, drive->format ? ",format=" : "",
-             drive->format ? drive->format : "",
-             drive->read_only && !drive->cdrom ? ",readonly" : "",
+             drive->format ? drive->format : "", drive->read_only && !drive->cdrom ? ",readonly" : "",
              (drive->snapshot || reader->snapshot) && !drive->cdrom ? ",snapshot" : "");
     return qemu_set(reader, option, value);
 }
@@ -229,6 +228,33 @@ static bool add_floppy(struct qemu_reader *reader, struct qemu_list *list)
     return plug_device(reader, list, "floppy", false);
 }
 
+/* The same device here, whose name lacks "-pci". */
+static bool add_virtio(struct qemu_reader *reader, struct qemu_list *list)
+{
+    char name[40];
+    const char *driver = qemu_list_get(list, "driver"), *end = strstr(driver, "-pci");
+
+    snprintf(name, sizeof(name), "%.*s", (int)(end ? end - driver : (long)strlen(driver)), driver);
+    return qemu_set(reader, "device", name);
+}
+
+/* A console, or a port with a name, of the one controller. */
+static bool add_virtio_stream(struct qemu_reader *reader, struct qemu_list *list)
+{
+    const char *driver = qemu_list_get(list, "driver"), *id = qemu_list_get(list, "chardev");
+    const char *name = qemu_list_get(list, "name");
+    bool console = !strcmp(driver, "virtconsole");
+    char target[4200] = "none", text[4400];
+
+    if (id && !chardev_target(reader, id, target, sizeof(target)))
+        return false;
+    if (console)
+        snprintf(text, sizeof(text), "virtio-console,to=%s", target);
+    else
+        snprintf(text, sizeof(text), "virtio-port,name=%.80s,to=%s", name ? name : "port", target);
+    return qemu_set(reader, "device", text);
+}
+
 /* What the board has anyway. */
 static bool there_already(struct qemu_reader *reader, struct qemu_list *list)
 {
@@ -249,6 +275,17 @@ static const struct {
     {"floppy", add_floppy},
     {"virtio-blk-pci", add_virtio_disk},
     {"virtio-blk", add_virtio_disk},
+    {"virtio-rng-pci", add_virtio},
+    {"virtio-rng", add_virtio},
+    {"virtio-balloon-pci", add_virtio},
+    {"virtio-balloon", add_virtio},
+    {"virtio-keyboard-pci", add_virtio},
+    {"virtio-mouse-pci", add_virtio},
+    {"virtio-tablet-pci", add_virtio},
+    {"virtio-serial-pci", there_already},
+    {"virtio-serial", there_already},
+    {"virtconsole", add_virtio_stream},
+    {"virtserialport", add_virtio_stream},
     {"scsi-hd", add_other_disk},
     {"nvme", add_nvme_disk},
     {"usb-storage", add_other_disk},

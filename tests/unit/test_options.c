@@ -290,6 +290,43 @@ START_TEST(nonsense_to_switch_at)
 }
 END_TEST
 
+START_TEST(devices)
+{
+    ck_assert(PARSE("--device", "virtio-rng", "--device", "virtio-console,to=pty", "--device",
+                    "virtio-port,name=org.x.0,to=file:/tmp/a,b", "--device", "virtio-port,to=unix:/tmp/c,name=d",
+                    "--device", "virtio-tablet", "--disk", "a.img,if=virtio,queues=4"));
+    ck_assert_uint_eq(o.devices, 5);
+    ck_assert_int_eq(o.device[0].kind, DEVICE_RNG);
+    ck_assert_ptr_null(o.device[0].to);
+    ck_assert_int_eq(o.device[1].kind, DEVICE_CONSOLE);
+    ck_assert_str_eq(o.device[1].to, "pty");
+    ck_assert_int_eq(o.device[2].kind, DEVICE_PORT);
+    ck_assert_str_eq(o.device[2].name, "org.x.0");
+    ck_assert_str_eq(o.device[2].to, "file:/tmp/a,b");
+    ck_assert_str_eq(o.device[3].name, "d");
+    ck_assert_str_eq(o.device[3].to, "unix:/tmp/c");
+    ck_assert_int_eq(o.device[4].kind, DEVICE_TABLET);
+    ck_assert_uint_eq(o.disk[0].queues, 4);
+}
+END_TEST
+
+START_TEST(nonsense_devices)
+{
+    REFUSED("--device: there is no \"rng\"; choose from virtio-rng, virtio-balloon, virtio-console, virtio-port, "
+            "virtio-keyboard, virtio-mouse, virtio-tablet",
+            "--device", "rng");
+    REFUSED("--device virtio-rng: \"rate=5\" is not known here", "--device", "virtio-rng,rate=5");
+    REFUSED("--device virtio-console: give it as virtio-console,to=WHERE", "--device", "virtio-console");
+    REFUSED("--device virtio-port: give it as virtio-port,name=NAME,to=WHERE", "--device", "virtio-port,to=pty");
+    REFUSED("--device virtio-rng: give it as virtio-rng", "--device", "virtio-rng,to=pty");
+    REFUSED("--device virtio-port: \"name=\" is not known here", "--device", "virtio-port,name=,to=pty");
+    ck_assert(PARSE("--device", "virtio-mouse"));
+    REFUSED("--device: there is one virtio-mouse already; leave one out", "--device", "virtio-mouse");
+    REFUSED("--disk: queues=17: give a number from 1 to 16", "--disk", "a,if=virtio,queues=17");
+    REFUSED("--disk: queues=0: give a number from 1 to 16", "--disk", "a,if=virtio,queues=0");
+}
+END_TEST
+
 START_TEST(networks)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 0xFF};
@@ -527,6 +564,8 @@ Suite *options_suite(void)
     tcase_add_loop_test(tcase, nonsense_times_are_refused, 0, 10);
     tcase_add_test(tcase, serial_ports_add_up);
     tcase_add_test(tcase, conditions_to_switch_at);
+    tcase_add_test(tcase, devices);
+    tcase_add_test(tcase, nonsense_devices);
     tcase_add_test(tcase, networks);
     tcase_add_test(tcase, other_networks);
     tcase_add_test(tcase, nonsense_to_net);

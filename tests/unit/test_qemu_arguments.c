@@ -232,6 +232,26 @@ START_TEST(processors)
 }
 END_TEST
 
+START_TEST(virtio_devices)
+{
+    struct reading r;
+
+    read_line(&r, "-device virtio-rng-pci -device virtio-balloon-pci,id=b -device virtio-serial-pci "
+                  "-chardev pty,id=c -device virtconsole,chardev=c -chardev file,id=f,path=out "
+                  "-device virtserialport,chardev=f,name=org.x -device virtio-tablet-pci -kernel k");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_uint_eq(r.options.devices, 5);
+    ck_assert_int_eq(r.options.device[0].kind, DEVICE_RNG);
+    ck_assert_int_eq(r.options.device[1].kind, DEVICE_BALLOON);
+    ck_assert_str_eq(r.options.device[2].to, "pty");
+    ck_assert_str_eq(r.options.device[3].name, "org.x");
+    ck_assert_str_eq(r.options.device[3].to, "file:out");
+    ck_assert_int_eq(r.options.device[4].kind, DEVICE_TABLET);
+    done(&r);
+    refused("-device virtconsole,chardev=none -kernel k", "no -chardev with id=none");
+}
+END_TEST
+
 START_TEST(networks)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
@@ -313,6 +333,7 @@ Suite *qemu_arguments_suite(void)
     tcase_add_test(tests, streams);
     tcase_add_test(tests, debuggers);
     tcase_add_test(tests, processors);
+    tcase_add_test(tests, virtio_devices);
     tcase_add_test(tests, networks);
     tcase_add_test(tests, what_is_not_here);
     tcase_add_test(tests, help_names_every_option);

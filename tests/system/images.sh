@@ -152,10 +152,44 @@ fills() {
     [ "$(wc -l <"$work/err")" = 1 ] && grep -q "image: writing .* failed: No space left on device" "$work/err"
     report $? "$2: a line in the log says so"
 }
+
+# The same, but the machine stops, somebody makes room, and it goes on. $1: image's format
+stops() {
+    rm -rf "$work/small"
+    mkdir "$work/small"
+    cp "$guests/fill.img" "$work/image"
+    truncate -s 1M "$work/image"
+    [ "$1" = raw ] || { "$oxbow" image convert "$work/image" "$work/image.q" && mv "$work/image.q" "$work/image"; }
+    cat >"$work/script" <<EOF
+mount -t tmpfs -o size=512k tmpfs '$work/small' && cp --sparse=always '$work/image' '$work/small' || exit 1
+'$oxbow' --display none --serial stdio --exit-device --timeout 90 --on-io-error enospc --control unix:'$work/socket' \\
+    --disk '$work/small/image' </dev/null &
+tries=0
+until '$oxbow' ctl '$work/socket' info status 2>/dev/null | grep -q paused; do
+    tries=\$((tries + 1))
+    [ \$tries -lt 600 ] || exit 1
+    sleep 0.1
+done
+grep -c 'the machine stops' '$work/err' >'$work/stops'
+mount -o remount,size=8m '$work/small' && '$oxbow' ctl '$work/socket' cont >&2
+wait \$!
+status=\$?
+cp '$work/small/image' '$work/filled'
+exit \$status
+EOF
+    unshare -rm sh "$work/script" >"$work/out" 2>"$work/err"
+    status=$?
+    [ $status = 33 ] && grep -q '^COMPLETE' "$work/out" && ! grep -q '^FULL ' "$work/out" && [ "$(cat "$work/stops")" = 1 ]
+    report $? "a full host disk stops the machine, and with room it goes on as if nothing had been: $1"
+    [ "$1" = raw ] || "$oxbow" image check "$work/filled" >"$work/out" 2>"$work/err"
+    report $? "the image is whole: $1"
+}
 mkdir "$work/small"
 if unshare -rm mount -t tmpfs -o size=256k tmpfs "$work/small" 2>/dev/null; then
     fills "$work/small/image" "a full host disk"
     fills "$work/image,snapshot" "no room for a snapshot"
+    stops raw
+    stops qcow2
 else
     skip "a full host disk" "no file system may be mounted here"
 fi

@@ -10,6 +10,7 @@
 #include "cpu/cpu.h"
 #include "cpu/insn.h"
 #include "cpu/jit/tables.h"
+#include "cpu/paging.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -38,14 +39,6 @@ enum {
     EX_MC,
     EX_XM
 };
-
-/* Page-fault error code */
-#define PF_P     1u
-#define PF_W     2u
-#define PF_U     4u
-#define PF_RSVD  8u
-#define PF_FETCH 16u
-#define PF_PK    32u
 
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
 

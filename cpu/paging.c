@@ -20,15 +20,6 @@
 #include "cpu/interp/access.h"
 #include "cpu/stop.h"
 
-#define PTE_P  (1ull << 0)
-#define PTE_W  (1ull << 1)
-#define PTE_U  (1ull << 2)
-#define PTE_A  (1ull << 5)
-#define PTE_D  (1ull << 6)
-#define PTE_PS (1ull << 7)
-#define PTE_G  (1ull << 8)
-#define PTE_NX (1ull << 63)
-
 #define GENERATIONS 0xfffu /* 1 to 0xffe are given out */
 
 struct pcid_table {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cpu/paging.h"
 #include "debug/crash.h"
 #include "debug/history.h"
 #include "debug/inspect_paging.h"
@@ -53,12 +54,12 @@ static void print_page_fault(const struct cpu_fault *fault, FILE *out)
 {
     uint32_t error = fault->error;
 
-    fprintf(out, "    %s %s %016" PRIx64 ", %s%s\n", error & 4 ? "user" : "supervisor",
-            error & 16  ? "fetch from"
-            : error & 2 ? "write to"
+    fprintf(out, "    %s %s %016" PRIx64 ", %s%s\n", error & PF_U ? "user" : "supervisor",
+            error & PF_FETCH ? "fetch from"
+            : error & PF_W ? "write to"
                         : "read from",
-            fault->cr2, error & 1 ? "which its protection forbids" : "where no page is present",
-            error & 8 ? " (a reserved bit is set in a paging entry)" : "");
+            fault->cr2, error & PF_P ? "which its protection forbids" : "where no page is present",
+            error & PF_RSVD ? " (a reserved bit is set in a paging entry)" : "");
 }
 
 /* SDM 3A 6.13: the selector that was at fault. */

@@ -10,20 +10,10 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define PTE_P  (1ull << 0)
-#define PTE_W  (1ull << 1)
-#define PTE_U  (1ull << 2)
-#define PTE_A  (1ull << 5)
-#define PTE_D  (1ull << 6)
-#define PTE_PS (1ull << 7)
-#define PTE_G  (1ull << 8)
-#define PTE_NX (1ull << 63)
+#include "cpu/paging.h"
 
 #define ADDRESS_64 0x000ffffffffff000ull
 #define ADDRESS_32 0xfffff000u
-
-/* Page-fault error codes (SDM 3A 4.7). */
-enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_FETCH = 16, PF_PK = 32 };
 
 struct level {
     const char *table;

@@ -90,6 +90,7 @@
     X(vga_picture) \
     X(vga_text) \
     X(virtio) \
+    X(virtio_9p) \
     X(virtio_devices) \
     X(virtio_net) \
     X(virtio_blk) \
@@ -126,6 +127,7 @@
     X(uart) \
     X(vga) \
     X(virtio) \
+    X(virtio_9p) \
     X(virtio_devices) \
     X(virtio_net) \
     X(virtio_blk)

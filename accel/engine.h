@@ -31,6 +31,7 @@ struct engine_options {
      */
     void (*failed)(void *opaque, const char *why);
     void *opaque;
+    const char *code; /* which code an engine runs that may leave some to the software CPU (as --kvm-code); NULL: all */
     /* For engines with interrupt controllers of their own: which to use (as --kvm-irqchip), NULL: none; and the machine's. */
     const char *irqchip;
     const struct irqchips *irqchips;

@@ -137,6 +137,7 @@ static bool enter(struct kvm *kvm)
     int result;
 
     kvm->raw_valid = false;
+    kvm->ran = true;
     kvm->stats.entries++;
     result = ioctl(kvm->fd, KVM_RUN, 0);
     kvm->completing = false;
@@ -237,6 +238,10 @@ static bool round_trip(struct kvm *kvm, enum cpu_exit *exit)
     }
     if (kvm->s->activity == CPU_HALTED)
         kvm->s->activity = CPU_RUNNING;
+    if (kvm->user_only && !kvm_user_turn(kvm, requests)) {
+        atomic_store(&kvm->inside, false);
+        return !kvm_home(kvm) || kvm_user_software(kvm, exit);
+    }
     if (needs_software(kvm, requests)) {
         atomic_store(&kvm->inside, false);
         return kvm_home(kvm) && kvm_software(kvm, exit);
@@ -255,7 +260,8 @@ static bool round_trip(struct kvm *kvm, enum cpu_exit *exit)
         return true;
     if (atomic_exchange(&kvm->map_stale, false))
         kvm_memory_update(kvm);
-    offer_interrupts(kvm, cpu_requests(kvm->cpu));
+    if (!kvm->user_only) /* what comes now is poked for */
+        offer_interrupts(kvm, cpu_requests(kvm->cpu));
     if (kvm->cr8_stale && !kvm->has_chips)
         send_cr8(kvm);
     bool exited = enter(kvm);
@@ -293,7 +299,8 @@ static void kvm_push(struct cpu *cpu)
 
     kvm->home = true;
     cpu_push(cpu);
-    kvm_take(kvm); /* refused: the software CPU runs it, see round_trip() */
+    if (!kvm->user_only)
+        kvm_take(kvm); /* refused: the software CPU runs it, see round_trip() */
 }
 
 /* --- Life
@@ -344,6 +351,8 @@ static bool open_vcpu(struct kvm *kvm, const struct engine_options *options, cha
     /* Places that Intel's processors without "unrestricted guest" need; above all RAM, below the BIOS. */
     ioctl(kvm->vm, KVM_SET_IDENTITY_MAP_ADDR, &(uint64_t){0xfeffc000});
     ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul);
+    if (options)
+        kvm_user_setup(kvm, options->code);
     if (options && !kvm_chips_create(kvm, options->irqchip, options->irqchips, why, why_size))
         return false;
     kvm->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, (unsigned long)kvm->config.id);
@@ -422,6 +431,7 @@ static bool kvm_attach(struct cpu *cpu, const struct engine_options *options, ch
     catch_kicks();
     kvm->home = true;
     kvm->raw_valid = kvm->unfit = kvm->exit_waits = false;
+    kvm->invalidations = UINT64_MAX;
     atomic_store(&kvm->map_stale, true);
     atomic_store(&kvm->attached, true);
     cpu_forget_code(cpu);

@@ -95,6 +95,10 @@ static enum outcome on_hlt(struct kvm *kvm, enum cpu_exit *exit)
 
 static enum outcome on_shutdown(struct kvm *kvm, enum cpu_exit *exit)
 {
+    if (kvm->user_only) {
+        kvm_user_event(kvm);
+        return GO_ON;
+    }
     kvm_home(kvm);
     kvm->s->activity = CPU_SHUTDOWN;
     *exit = CPU_EXIT_SHUTDOWN;
@@ -344,6 +348,12 @@ void kvm_print_stats(const struct kvm *kvm, FILE *out)
             "%s by it\n",
             (unsigned long long)kvm->stats.failures, (unsigned long long)kvm->stats.software,
             (unsigned long long)kvm->stats.unfit, "a state that KVM refuses");
+    if (kvm->user_only)
+        fprintf(out,
+                "stats: kvm: user code only: left for %llu events; the software CPU had %llu stints; page tables read "
+                "anew %llu times\n",
+                (unsigned long long)kvm->stats.events, (unsigned long long)kvm->stats.stints,
+                (unsigned long long)kvm->stats.renewals);
     if (!kvm->stats.failures)
         return;
     fprintf(out, "stats: kvm: not KVM's");

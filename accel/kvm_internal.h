@@ -99,6 +99,19 @@ struct kvm {
     uint8_t cr8;                    /* as the kernel has it */
     bool cr8_stale;                 /* the APIC may have another */
 
+    /* Only 64-bit code at CPL 3 is KVM's, see kvm_user.c; what follows is for that. */
+    bool user_only;
+    bool owed;             /* an instruction that KVM left to the software CPU */
+    bool ran;              /* KVM, since the software CPU was told that RAM may have changed */
+    uint64_t entered_at;   /* host ns when KVM's turn began */
+    uint64_t cr3, settled; /* CR3 as last seen, and how many instructions it has been so */
+    uint64_t stint;        /* instructions that the software CPU executes in one go */
+
+    /* KVM keeps tables of its own after the guest's, and doesn't see who else writes those. */
+    bool shadow_paging;
+    uint64_t invalidations; /* cpu_tlb_invalidations() when KVM's tables were right at last; UINT64_MAX: never */
+    void *spare;            /* a page for that */
+
     enum kvm_chips chips;
     const struct irqchips *irqchips;
     struct irqchip_tenant tenant;
@@ -127,7 +140,7 @@ struct kvm {
     uint64_t trip;       /* host ns that the state's way here and back took then */
 
     struct {
-        uint64_t exits[KVM_REASONS], entries, signals, software, failures, unfit, interrupts;
+        uint64_t exits[KVM_REASONS], entries, signals, software, failures, unfit, interrupts, stints, events, renewals;
         struct kvm_opcode_count opcode[KVM_OPCODES];
     } stats;
 };
@@ -197,6 +210,19 @@ bool kvm_msr_get_one(int fd, uint32_t index, uint64_t *value);
 bool kvm_msr_set_one(int fd, uint32_t index, uint64_t value);
 void kvm_msr_exit(struct kvm *kvm, bool write);
 
+/* kvm_user.c, where only user code is KVM's. */
+void kvm_user_setup(struct kvm *kvm, const char *code);
+/* Whether what comes next is KVM's. */
+bool kvm_user_turn(const struct kvm *kvm, unsigned requests);
+/* Lets the software CPU execute what isn't. As kvm_exit(). */
+bool kvm_user_software(struct kvm *kvm, enum cpu_exit *exit);
+/* User code was left for an event, which has been kept from the kernel's virtual CPU. */
+void kvm_user_event(struct kvm *kvm);
+/* What the kernel gets in place of the guest's own state. */
+void kvm_user_disguise(struct kvm_raw *raw);
+/* The registers have come home. */
+void kvm_user_home(struct kvm *kvm);
+
 /* kvm_irqchip.c: before there is a vCPU; and after. `wanted` as --kvm-irqchip, NULL: off. */
 bool kvm_chips_create(struct kvm *kvm, const char *wanted, const struct irqchips *chips, char *why, size_t why_size);
 /* The chips' registers to the kernel; back. Nothing when they are there already. False after kvm_fail(). */
@@ -219,6 +245,8 @@ bool kvm_debug_step(struct kvm *kvm, enum cpu_exit *exit);
 bool kvm_memory_setup(struct kvm *kvm, char *why, size_t why_size);
 void kvm_memory_end(struct kvm *kvm);
 void kvm_memory_update(struct kvm *kvm);
+/* KVM's translations of addresses are right again, whatever the software CPU did. */
+void kvm_memory_renew_tables(struct kvm *kvm);
 
 /* kvm_cpuid.c */
 bool kvm_cpuid_setup(struct kvm *kvm, char *why, size_t why_size);

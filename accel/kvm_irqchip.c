@@ -557,7 +557,12 @@ bool kvm_chips_create(struct kvm *kvm, const char *wanted, const struct irqchips
     enum kvm_chips mode = chips && kvm->config.intc.ops ? wanted_mode(wanted) : KVM_CHIPS_OFF;
     struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {PINS}};
 
-    if (mode == KVM_CHIPS_OFF || !can_do(kvm, mode))
+    if (kvm->user_only && wanted && (!strcmp(wanted, "split") || !strcmp(wanted, "full")))
+        log_at(kvm->config.log, LOG_WARN, "kvm",
+               "--kvm-irqchip %s: only user code is KVM's here, so the interrupt controllers are Oxbow's "
+               "(see --kvm-code)",
+               wanted);
+    if (kvm->user_only || mode == KVM_CHIPS_OFF || !can_do(kvm, mode))
         return true;
     kvm->irqchips = chips;
     kvm->tenant = (struct irqchip_tenant){

@@ -9,6 +9,7 @@
  * first time, the region's slots get a log of written pages; from then on the log is emptied into the flags.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "accel/kvm_internal.h"
@@ -117,6 +118,31 @@ void kvm_memory_update(struct kvm *kvm)
     kvm_unlock(kvm);
 }
 
+/* --- Tables ------------------------------------------------------------------------------------------------- */
+
+/* Where a slot may come and go; nothing else is there (open_vcpu() has its neighbours). */
+#define SPARE_ADDRESS 0xfeffb000u
+#define SPARE_SLOT    KVM_SLOTS
+
+/*
+ * On hosts without nested paging KVM translates by tables of its own, and notes what the guest writes to those in its
+ * memory while it runs it. What the software CPU writes there it doesn't see; but the guest, which can't know who
+ * executes it, asks for its changes to be noticed as it has to on any processor. If it has, KVM forgets all that it has
+ * when a slot goes away.
+ */
+void kvm_memory_renew_tables(struct kvm *kvm)
+{
+    struct kvm_slot spare = {.address = SPARE_ADDRESS, .host = kvm->spare};
+    uint64_t now = cpu_tlb_invalidations(kvm->cpu);
+
+    if (!kvm->shadow_paging || now == kvm->invalidations)
+        return;
+    kvm->invalidations = now;
+    set_slot(kvm, SPARE_SLOT, &spare, BUS_PAGE);
+    set_slot(kvm, SPARE_SLOT, &spare, 0);
+    kvm->stats.renewals++;
+}
+
 /* --- What the bus tells
  * --------------------------------------------------------------------------------------- */
 
@@ -164,7 +190,12 @@ static void collect_written(void *opaque, struct region *ram)
 
 bool kvm_memory_setup(struct kvm *kvm, char *why, size_t why_size)
 {
-    (void)why, (void)why_size;
+    kvm->invalidations = UINT64_MAX;
+    kvm->shadow_paging = kvm_user_only();
+    if (kvm->shadow_paging && posix_memalign(&kvm->spare, BUS_PAGE, BUS_PAGE)) {
+        snprintf(why, why_size, "out of memory for KVM");
+        return false;
+    }
     kvm->listener =
         (struct bus_listener){.map_changed = map_changed, .collect_written = collect_written, .opaque = kvm};
     bus_listen(kvm->config.memory, &kvm->listener);
@@ -175,4 +206,5 @@ void kvm_memory_end(struct kvm *kvm)
 {
     if (kvm->listener.opaque)
         bus_unlisten(kvm->config.memory, &kvm->listener);
+    free(kvm->spare);
 }

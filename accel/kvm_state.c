@@ -362,6 +362,36 @@ static bool get_activity(struct kvm *kvm)
     return true;
 }
 
+/* Of what user code can change; events are left behind: the software CPU finds them again. */
+static bool home_from_user(struct kvm *kvm)
+{
+    struct kvm_raw *raw = &kvm->raw;
+    struct table_reg idtr = kvm->s->idtr;
+    uint64_t cr2 = kvm->s->cr2, apic_base, cr8;
+
+    if (!kvm_complete(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
+        !get(kvm, KVM_GET_SREGS2, "KVM_GET_SREGS2", &raw->sregs) ||
+        !get(kvm, KVM_GET_XSAVE, "KVM_GET_XSAVE", raw->xsave))
+        return false;
+    regs_in(kvm->s, &raw->regs);
+    sregs_in(kvm, &raw->sregs);
+    xsave_in(kvm, raw->xsave);
+    kvm->s->idtr = idtr;
+    kvm->s->cr2 = cr2;
+    kvm_tsc_home(kvm);
+    kvm_user_home(kvm);
+    kvm->home = kvm->raw_valid = true;
+    apic_base = raw->sregs.apic_base;
+    cr8 = raw->sregs.cr8;
+    sregs_out(kvm, &raw->sregs);
+    raw->sregs.apic_base = apic_base;
+    raw->sregs.cr8 = cr8;
+    xsave_out(kvm, raw->xsave);
+    kvm_user_disguise(raw);
+    cpu_push(kvm->cpu);
+    return true;
+}
+
 bool kvm_home(struct kvm *kvm)
 {
     struct kvm_raw *raw = &kvm->raw;
@@ -370,6 +400,8 @@ bool kvm_home(struct kvm *kvm)
 
     if (kvm->home)
         return true;
+    if (kvm->user_only)
+        return home_from_user(kvm);
     if (!kvm_chips_home(kvm) || !kvm_complete(kvm) || !get_activity(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
         !get(kvm, KVM_GET_SREGS2, "KVM_GET_SREGS2", &raw->sregs) ||
         !get(kvm, KVM_GET_XSAVE, "KVM_GET_XSAVE", raw->xsave) ||
@@ -456,7 +488,7 @@ static bool set_all(struct kvm *kvm, struct kvm_raw *now)
     if (kvm->halted && !set(kvm, KVM_SET_MP_STATE, "KVM_SET_MP_STATE", &running))
         return false;
     kvm->halted = false;
-    return !DIFFERS(events) || set(kvm, KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", &now->events);
+    return !(kvm->user_only || DIFFERS(events)) || set(kvm, KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", &now->events);
 }
 
 bool kvm_take(struct kvm *kvm)
@@ -479,6 +511,9 @@ bool kvm_take(struct kvm *kvm)
             memcpy(&now.msr[n], (const uint8_t *)s + kvm_msr_rows[n].offset, 8);
         else
             now.msr[n] = 0;
+    if (kvm->user_only)
+        kvm_user_disguise(&now);
+    kvm_memory_renew_tables(kvm);
     if (!set_all(kvm, &now)) {
         kvm->raw_valid = false;
         return false;
@@ -491,5 +526,10 @@ bool kvm_take(struct kvm *kvm)
     /* Whether the kernel's APIC lets the 8259s through, only it knows. */
     kvm->ready = !kvm->chips && s->rflags & FLAG_IF && !s->shadow && !s->event_pending;
     kvm->home = kvm->raw_valid = kvm->unfit = false;
+    if (kvm->user_only) { /* what isn't brought home stays as it was set */
+        now.tsc_offset = kvm->raw.tsc_offset;
+        kvm->raw = now;
+        kvm->entered_at = engine_host_ns();
+    }
     return true;
 }

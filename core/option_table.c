@@ -66,6 +66,10 @@ const struct option_row option_table[] = {
      "linear address), serial=TEXT (a line on COM1 contains it), time=SECONDS (of the guest's), or port=0xN[=VALUE] (the "
      "guest writes to this port). Up to 16 of them.",
      set_switch, AT(switch_at), .choices = "interp|jit|kvm|auto"},
+    {"kvm-code", 0, "WHICH", "auto", PC,
+     "Which code KVM runs: all of it; user, which is 64-bit code at CPL 3, and the software CPU the rest; or auto: all, where "
+     "kernel code runs natively under it.",
+     set_choice, AT(kvm_code), .choices = "all|user|auto"},
     {"kvm-irqchip", 0, "WHOSE", "auto", PC,
      "Whose interrupt controllers the guest works with under KVM: the kernel's (full), the kernel's local APIC alone (split), "
      "Oxbow's (off), or auto for what is fastest on this host.",

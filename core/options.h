@@ -160,7 +160,7 @@ struct options {
     uint64_t memory; /* bytes, whole pages */
     unsigned cpus;
     const char *accel;
-    const char *kvm_irqchip;
+    const char *kvm_code, *kvm_irqchip;
     struct switch_option switch_at[OPTIONS_SWITCHES];
     unsigned switches;
     uint64_t jit_cache; /* bytes */

@@ -264,6 +264,11 @@ void cpu_forget_code(struct cpu *cpu)
     raise_attention(cpu, ATT_MAP);
 }
 
+uint64_t cpu_tlb_invalidations(const struct cpu *cpu)
+{
+    return cpu->invalidations;
+}
+
 uint64_t cpu_instructions(const struct cpu *cpu)
 {
     return cpu->retired;

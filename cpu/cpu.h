@@ -382,6 +382,9 @@ void cpu_start_tsc(struct cpu *cpu, uint64_t tsc);
 /* RAM was written without the bus hearing of it: decoded and translated code is forgotten. */
 void cpu_forget_code(struct cpu *cpu);
 
+/* How often the guest has made this CPU forget translations of addresses: INVLPG, INVPCID, loads of control registers. */
+uint64_t cpu_tlb_invalidations(const struct cpu *cpu);
+
 /* Guest instructions retired since creation, for --stats. */
 uint64_t cpu_instructions(const struct cpu *cpu);
 

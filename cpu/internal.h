@@ -216,6 +216,7 @@ struct cpu {
     struct tlb *tlbs; /* TLB_COUNT of them */
     struct pcid_table *pcids;
     struct cpu_stats stats;
+    uint64_t invalidations; /* cpu_tlb_invalidations() */
     struct jit *jit; /* NULL: everything is interpreted */
     struct jit *resting_jit; /* waits for cpu_wake_jit(); NULL: none does */
     struct stops *stops;     /* stop.c; NULL: nobody ever asked for one */

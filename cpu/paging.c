@@ -433,12 +433,14 @@ void tlb_new_cr3(struct cpu *cpu, bool keep)
         cpu->pcids->gen[current_pcid(cpu)] = 0;
     use_generation(cpu);
     cpu->stats.tlb_flushes += !keep;
+    cpu->invalidations++;
 }
 
 void tlb_flush_pcid(struct cpu *cpu, unsigned pcid)
 {
     cpu->pcids->gen[pcid & 0xfff] = 0;
     use_generation(cpu);
+    cpu->invalidations++;
     cpu->stats.tlb_flushes++;
 }
 
@@ -449,6 +451,7 @@ static unsigned area_hash(uint64_t area)
 
 void tlb_flush_page(struct cpu *cpu, uint64_t linear)
 {
+    cpu->invalidations++;
     if (cpu->pcids->large_2m[area_hash(linear >> 21)] || cpu->pcids->large_1g[area_hash(linear >> 30)]) {
         tlb_flush_all(cpu);
         return;

@@ -72,6 +72,7 @@ void write_cr0(struct cpu *cpu, const struct insn *i, uint64_t value)
     /* The chip asks WP at each access; the software TLB has the answer built into its entries. */
     if (changed & (CR0_PG | CR0_WP))
         tlb_flush_all(cpu);
+    cpu->invalidations++;
     update_mode(cpu);
 }
 
@@ -140,6 +141,7 @@ void write_cr4(struct cpu *cpu, const struct insn *i, uint64_t value)
     /* PSE and SMAP need not flush on the chip, but the software TLB keeps what they decided. */
     if (changed & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE))
         tlb_flush_all(cpu);
+    cpu->invalidations++;
     update_mode(cpu);
 }
 

@@ -62,7 +62,7 @@ static int watch(struct machine *m, const struct engine *engine, char *why, size
 static int attach(struct machine *m, const struct engine *engine, char *why, size_t why_size)
 {
     struct engine_options options = {.code_size = m->options->jit_cache, .broken = broken, .failed = failed, .opaque = m,
-                                     .irqchip = m->options->kvm_irqchip, .irqchips = &m->irqchips};
+                                     .code = m->options->kvm_code, .irqchip = m->options->kvm_irqchip, .irqchips = &m->irqchips};
     int status;
 
     if (engine->attach && !engine->attach(m->cpu, &options, why, why_size))
@@ -104,7 +104,7 @@ int engines_start(struct machine *m, const struct engine *engine, char *why, siz
         engine->push(m->cpu);
     if (!status && engine->user_only && engine->user_only())
         log_at(m->log, LOG_WARN, "oxbow",
-               "%s runs only user code well on this host, and kernel code slowly: see \"oxbow accel\"", engine->name);
+               "%s runs only user code well on this host, and kernel code not at its speed: see \"oxbow accel\"", engine->name);
     return status;
 }
 

@@ -253,6 +253,7 @@ static void invalidate_pcid(struct cpu *cpu, const struct insn *i)
         gp0(cpu, i);
 
     /* More may be dropped than was asked for: another context's page takes its context along. */
+    cpu->invalidations++;
     if (type >= INVPCID_ALL_GLOBAL)
         tlb_flush_all(cpu);
     else if (type == INVPCID_ADDRESS && (!(cpu->s.cr4 & CR4_PCIDE) || pcid == (cpu->s.cr3 & 0xfff)))

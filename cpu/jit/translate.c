@@ -207,8 +207,7 @@ static void emit_history(struct trans *t)
     struct emit *e = &t->e;
 
     emit_load(e, H_TMP, SLOT(offsetof(struct cpu, history_at)));
-    emit_load(e, H_ADDR, SLOT(JT(code_page)));
-    emit_lea(e, E_W, H_ADDR, H_ADDR, NO_INDEX, 0, t->block->page_offset);
+    emit_rip(t, H_ADDR, t->block->page_offset);
     emit_op(e, E_W, 0x89, H_ADDR, MEM(H_TMP, 0));
     emit_lea(e, E_W, H_TMP, H_TMP, NO_INDEX, 0, sizeof(uint64_t));
     emit_alu_imm(e, E_W, 4, REG(H_TMP), (int32_t)t->cpu->history_wrap);

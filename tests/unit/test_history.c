@@ -69,6 +69,40 @@ START_TEST(branches_in_words)
 }
 END_TEST
 
+/* 0123:0008 and on, linear 1238: mov cx, LOOPS; call f; dec cx; jnz to the call; jmp $. In the next page, f: ret */
+START_TEST(branches_of_16_bit_code)
+{
+    static const uint8_t code[] = {0xb9, LOOPS & 0xff, LOOPS >> 8, 0xe8, 0x05, 0x10, 0x49, 0x75, 0xfa, 0xeb, 0xfe};
+    struct rig *r = new_rig(_i);
+    char *text;
+    size_t size;
+    FILE *out;
+
+    rig_real_mode(r);
+    r->cpu->s.seg[CS].selector = 0x123;
+    r->cpu->s.seg[CS].base = 0x1230;
+    r->cpu->s.rip = 8;
+    r->cpu->s.gpr[RCX] = 0;
+    cpu_push(r->cpu);
+    ck_assert(cpu_keep_branches(r->cpu, 64));
+    bus_write_block(r->memory, 0x1238, code, sizeof(code));
+    bus_write_block(r->memory, 0x1230 + 0x1013, "\xc3", 1);
+    r->cpu->s.gpr[RSP] = 0x8000;
+    ck_assert_int_eq(cpu_run(r->cpu, 10 * LOOPS), CPU_EXIT_KICK);
+    cpu_pull(r->cpu);
+    ck_assert_uint_eq(r->cpu->s.rip, 0x11);
+    out = open_memstream(&text, &size);
+    history_print(r->cpu, NULL, 4, out);
+    fclose(out);
+    ck_assert_str_eq(text, "  ret          0123:1013 to 0123:000e\n"
+                           "  jnz          0123:000f to 0123:000b\n"
+                           "  call         0123:000b to 0123:1013\n"
+                           "  ret          0123:1013 to 0123:000e\n");
+    free(text);
+    rig_free(r);
+}
+END_TEST
+
 /* As many as asked for, and not what was before. */
 START_TEST(the_ring_wraps)
 {
@@ -182,6 +216,7 @@ Suite *history_suite(void)
     TCase *t = tcase_create("history");
 
     tcase_add_loop_test(t, branches_in_words, 0, ENGINES);
+    tcase_add_loop_test(t, branches_of_16_bit_code, 0, ENGINES);
     tcase_add_loop_test(t, the_ring_wraps, 0, ENGINES);
     tcase_add_loop_test(t, events, 0, ENGINES);
     tcase_add_loop_test(t, bases_of_what_was, 0, ENGINES);

@@ -48,8 +48,10 @@ bool info_balloon(struct monitor_call *call)
 {
     struct machine_memory memory;
 
-    if (!get(call->machine, &memory))
-        return monitor_fail(call, "%s", no_balloon);
+    if (!get(call->machine, &memory)) {
+        fprintf(call->out, "%s\n", no_balloon);
+        return true;
+    }
     fprintf(call->out, "balloon: actual=%" PRIu64, memory.actual >> MIB);
     print_stat(call, "total_mem", memory.total);
     print_stat(call, "free_mem", memory.free);

@@ -25,6 +25,7 @@
 #define NETWORK    PCI_FUNCTION(3, 0)
 #define SATA       PCI_FUNCTION(7, 0)
 #define NVME       PCI_FUNCTION(8, 0)
+#define VIRTIO(n)  PCI_FUNCTION((n) ? 0xF + (n) : 9, 0) /* the disk, then the others in their order */
 
 #define PCI_FUNCTION(slot, function) ((slot) << 3 | (function))
 
@@ -37,6 +38,10 @@
 #define NET_PORTS    0xC100u
 #define SATA_PAGE    0xFEA00000u
 #define NVME_PAGE    0xFEA04000u
+#define VIRTIOS      6u
+#define VIRTIO_PORTS(n) (0x8000u + (n)*0x200u)
+#define VIRTIO_PAGES(n) (0xFD000000u + (n)*0x10000u)
+#define VIRTIO_MSIX(n)  (VIRTIO_PAGES(n) + 0x8000u)
 
 enum space { PORT, MEMORY, CONFIG }; /* CONFIG: `base` is the PCI function */
 
@@ -94,6 +99,25 @@ static const struct target {
     {"nvme", MEMORY, NVME_PAGE + 0x1000, 0x20},  /* doorbells */
     {"nvme", MEMORY, NVME_PAGE + 0x2000, 0x900}, /* MSI-X */
     {"nvme", CONFIG, NVME, 256},
+    {"virtio-blk", MEMORY, VIRTIO_PAGES(0), 0x40},
+    {"virtio-blk", MEMORY, VIRTIO_PAGES(0) + 0x2000, 0x1100},
+    {"virtio-blk", MEMORY, VIRTIO_MSIX(0), 0x1000},
+    {"virtio-blk", PORT, VIRTIO_PORTS(0), 0x80},
+    {"virtio-blk", CONFIG, VIRTIO(0), 256},
+    {"virtio-rng", MEMORY, VIRTIO_PAGES(1), 0x40},
+    {"virtio-rng", PORT, VIRTIO_PORTS(1), 0x80},
+    {"virtio-rng", CONFIG, VIRTIO(1), 256},
+    {"virtio-balloon", MEMORY, VIRTIO_PAGES(2), 0x40},
+    {"virtio-balloon", MEMORY, VIRTIO_PAGES(2) + 0x2000, 0x1100},
+    {"virtio-balloon", CONFIG, VIRTIO(2), 256},
+    {"virtio-input", MEMORY, VIRTIO_PAGES(3), 0x40},
+    {"virtio-input", CONFIG, VIRTIO(3), 256},
+    {"virtio-input", MEMORY, VIRTIO_PAGES(4), 0x40},
+    {"virtio-input", CONFIG, VIRTIO(4), 256},
+    {"virtio-console", MEMORY, VIRTIO_PAGES(5), 0x40},
+    {"virtio-console", MEMORY, VIRTIO_PAGES(5) + 0x2000, 0x1100},
+    {"virtio-console", PORT, VIRTIO_PORTS(5), 0x80},
+    {"virtio-console", CONFIG, VIRTIO(5), 256},
     {"fdc", PORT, 0x3F0, 6},
     {"fdc", PORT, 0x3F7, 1},
     {"parallel", PORT, 0x378, 3},
@@ -144,12 +168,14 @@ static const struct {
     {"SATA controller", PORT, 0xCF8, 0x80003800, 0xCFC, 4, 0xFFFFFFFF, 0x29228086},
     {"NVMe controller", PORT, 0xCF8, 0x80004000, 0xCFC, 4, 0xFFFFFFFF, 0x4E561234},
     {"HPET", MEMORY, 0, NONE, 0xFED00000, 4, 0xFFFF0000, 0x80860000},
+    {"virtio disk", PORT, 0xCF8, 0x80004800, 0xCFC, 4, 0xFFFFFFFF, 0x10011AF4},
+    {"virtio console", PORT, 0xCF8, 0x8000A000, 0xCFC, 4, 0xFFFFFFFF, 0x10031AF4},
     {"local APIC", MEMORY, 0, NONE, 0xFEE00030, 4, 0xFF, 0x14},
 };
 
 enum { ANSWERS = sizeof(answers) / sizeof(*answers) };
 
-enum { FILES = 5 };
+enum { FILES = 6 };
 
 struct board {
     struct options options;
@@ -192,6 +218,8 @@ static void setup(void)
         {"memory", "8M"},         {"exit-device", "0xF4"}, {"test-device", "yes"},      {"serial", "none"},
         {"serial", "none"},       {"serial", "none"},      {"serial", "none"},          {"parallel", "none"},
         {"debugcon", "none"},     {"display", "none"},     {"screenshot", "/dev/null"},
+        {"device", "virtio-rng"}, {"device", "virtio-balloon"}, {"device", "virtio-keyboard"},
+        {"device", "virtio-tablet"}, {"device", "virtio-console,to=none"},
 #ifdef HAVE_SLIRP
         {"net", "user,restrict"},
 #endif
@@ -211,6 +239,7 @@ static void setup(void)
     add_file(2, "floppy", "", 1440 << 10);
     add_file(3, "disk", ",if=ahci", 8 << 20);
     add_file(4, "disk", ",if=nvme", 8 << 20);
+    add_file(5, "disk", ",if=virtio", 8 << 20);
     int status = machine_new(&config, &board.m, why, sizeof(why));
     ck_assert_msg(status == 0, "%s", why);
     pthread_mutex_lock(&board.m->lock);
@@ -273,6 +302,13 @@ static void put_in_place(void)
     configure(NVME, 0x10, NVME_PAGE);
     configure(NVME, 0x14, 0);
     configure(NVME, 0x04, 6);
+    for (unsigned n = 0; n < VIRTIOS; n++) {
+        configure(VIRTIO(n), 0x10, VIRTIO_PORTS(n));
+        configure(VIRTIO(n), 0x14, VIRTIO_MSIX(n));
+        configure(VIRTIO(n), 0x20, VIRTIO_PAGES(n));
+        configure(VIRTIO(n), 0x24, 0);
+        configure(VIRTIO(n), 0x04, 7);
+    }
     configure(IDE, 0x20, BUS_MASTER);
     configure(IDE, 0x40, 0x80008000);
     configure(IDE, 0x04, 5);

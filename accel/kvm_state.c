@@ -367,7 +367,7 @@ static bool home_from_user(struct kvm *kvm)
 {
     struct kvm_raw *raw = &kvm->raw;
     struct table_reg idtr = kvm->s->idtr;
-    uint64_t cr2 = kvm->s->cr2, apic_base, cr8;
+    uint64_t cr2 = kvm->s->cr2, iopl = kvm->s->rflags & FLAG_IOPL, apic_base, cr8;
 
     if (!kvm_complete(kvm) || !get(kvm, KVM_GET_REGS, "KVM_GET_REGS", &raw->regs) ||
         !get(kvm, KVM_GET_SREGS2, "KVM_GET_SREGS2", &raw->sregs) ||
@@ -378,6 +378,7 @@ static bool home_from_user(struct kvm *kvm)
     xsave_in(kvm, raw->xsave);
     kvm->s->idtr = idtr;
     kvm->s->cr2 = cr2;
+    kvm->s->rflags = (kvm->s->rflags & ~(uint64_t)FLAG_IOPL) | iopl; /* which such hosts don't keep */
     kvm_tsc_home(kvm);
     kvm_user_home(kvm);
     kvm->home = kvm->raw_valid = true;

@@ -45,6 +45,7 @@
     X(jit_report) \
     X(jit_segments) \
     X(jit) \
+    X(kvm_random) \
     X(kvm_state) \
     X(kvmclock) \
     X(la57) \

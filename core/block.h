@@ -36,7 +36,7 @@ struct block_request {
     /* or in pieces of any alignment that add up to `size`, unless this is NULL. At most BLOCK_PIECES. */
     const struct iovec *iov;
     unsigned iov_count;
-    bool keep_space; /* of BLOCK_WRITE_ZEROES: later writes there must not fail for want of space */
+    bool keep_space; /* of BLOCK_WRITE_ZEROES: a wish that later writes there don't fail for want of space */
     /* error is 0 or an errno value. A write is durable only after a later flush. */
     void (*done)(struct block_request *request, int error);
     void *opaque;      /* the submitter's */

@@ -16,7 +16,8 @@
 #include "core/block.h"
 #include "host/image_file.h"
 
-/* clang-format off: a row a line */
+/* A row a line. */
+/* clang-format off */
 const struct image_format *const image_formats[] = {
     &image_qcow2_format,
     &image_vmdk_format,

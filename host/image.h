@@ -92,7 +92,8 @@ struct image_options {
     const char *path;   /* a file, a block device, or an URL that a format knows */
     const char *format; /* its name; NULL: recognised by content */
     bool read_only;
-    bool snapshot;   /* writes go to a temporary file, whatever read_only says */
+    bool snapshot; /* writes go to a temporary file, whatever read_only says */
+    bool repair; /* opens it although it is marked corrupt, looks through all of it, and takes the mark off */
     bool no_backing; /* what is behind it is not opened, and reads as zeroes */
     /*
      * Backing files outside the image's folder are only opened when the user says so: "yes" for any that is

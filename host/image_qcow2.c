@@ -234,7 +234,7 @@ static bool check_features(const struct opening *o, const uint8_t *names, size_t
         name_feature(o, names, names_size, (unsigned)__builtin_ctzll(unknown), name);
         return REFUSE(o, "has a feature that isn't known here: %s", name);
     }
-    if (q->incompatible & QCOW2_INCOMPATIBLE_CORRUPT && q->file.writable)
+    if (q->incompatible & QCOW2_INCOMPATIBLE_CORRUPT && q->file.writable && !o->options->repair)
         return REFUSE(
             o, "is marked corrupt; repair it with 'oxbow image check --repair FILE', or add ,readonly");
     return true;
@@ -508,12 +508,13 @@ static bool open_for_writing(const struct opening *o)
     /* The last cluster is whole, so that it can be written anywhere. */
     if (rounded > q->end && !q->file.device && ftruncate(q->file.fd, (off_t)rounded) == 0)
         q->end = rounded;
-    if (qcow2_check_at_open(q, reason, sizeof(reason)))
+    if (qcow2_check_at_open(q, o->options->repair, reason, sizeof(reason)))
         return REFUSE(o, "%s", reason);
     /* Whoever doesn't know what these bits vouch for must clear them before changing anything. */
-    if (q->autoclear || q->incompatible & QCOW2_INCOMPATIBLE_DIRTY) {
+    const uint64_t mended = QCOW2_INCOMPATIBLE_DIRTY | QCOW2_INCOMPATIBLE_CORRUPT;
+    if (q->autoclear || q->incompatible & mended) {
         q->autoclear = 0;
-        q->incompatible &= ~QCOW2_INCOMPATIBLE_DIRTY;
+        q->incompatible &= ~mended;
         error = qcow2_write_features(q);
     }
     return !error || REFUSE(o, "%s", strerror(error));

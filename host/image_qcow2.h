@@ -201,8 +201,8 @@ int qcow2_read_packed(struct qcow2 *q, uint64_t entry, uint8_t *to);
 
 /* image_qcow2_check.c. */
 int qcow2_check(struct image *image, bool repair, struct image_check *check);
-/* What opening it for writing looks at. EIO with a line in `why`. */
-int qcow2_check_at_open(struct qcow2 *q, char *why, size_t why_size);
+/* What opening it for writing looks at, with `repair` however large it is. EIO with a line in `why`. */
+int qcow2_check_at_open(struct qcow2 *q, bool repair, char *why, size_t why_size);
 
 /* image_qcow2_resize.c */
 int qcow2_resize(struct image *image, uint64_t size, char *why, size_t why_size);

@@ -388,13 +388,13 @@ static uint64_t table_bytes(const struct qcow2 *q)
     return tables << q->cluster_bits;
 }
 
-int qcow2_check_at_open(struct qcow2 *q, char *why, size_t why_size)
+int qcow2_check_at_open(struct qcow2 *q, bool repair, char *why, size_t why_size)
 {
     struct image_check result = {.out = NULL};
     struct scan s = {.q = q, .result = &result, .repair = true};
-    bool dirty = q->incompatible & QCOW2_INCOMPATIBLE_DIRTY;
+    bool must = repair || q->incompatible & QCOW2_INCOMPATIBLE_DIRTY;
 
-    if (!dirty &&
+    if (!must &&
         (table_bytes(q) > AT_OPEN_BYTES || q->end >> q->cluster_bits > AT_OPEN_CLUSTERS || q->snapshots > 64))
         return 0;
     int error = scan(&s);

@@ -67,6 +67,7 @@ static struct image *open_image(struct request *r, const char *path, const char 
                                           .format = format,
                                           .read_only = !writing,
                                           .no_backing = no_backing,
+                                          .repair = writing && r->repair,
                                           .backing = r->backing,
                                           .log = &r->log};
     char why[500];
@@ -255,6 +256,7 @@ static int check(struct request *r)
 {
     struct image *image = open_image(r, r->argument[0], r->format, false, true);
     struct image_check result = {.out = stdout};
+    struct image_info info = {0};
     int error;
 
     if (!image)
@@ -266,12 +268,16 @@ static int check(struct request *r)
         return EXIT_USAGE;
     }
     error = image->ops->check(image, false, &result);
+    image->ops->info(image, &info);
+    free(info.snapshots);
     image_close(image);
     if (error)
         return fail(EXIT_HOST, "%s: can't be checked: %s", r->argument[0], strerror(error));
     printf("%" PRIu64 " errors, %" PRIu64 " leaked clusters, %" PRIu64 " of %" PRIu64 " clusters in use\n",
            result.errors, result.leaks, result.used, result.clusters);
-    if (!result.errors && !result.leaks)
+    if (info.corrupt || info.dirty)
+        printf("it is marked %s\n", info.corrupt ? "corrupt" : "dirty: refcounts may be wrong");
+    if (!result.errors && !result.leaks && !info.corrupt && !info.dirty)
         return 0;
     if (!r->repair)
         return 1;

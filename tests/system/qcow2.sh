@@ -175,6 +175,9 @@ fresh && patch 79 '\4' && refuses "external data file" "data in another file"
 fresh && patch 79 '\20' && refuses "subclusters" "extended L2 entries"
 fresh && patch 72 '\100' && refuses "isn't known here: feature bit 62" "a feature that is not known"
 fresh && patch 79 '\2' && refuses "marked corrupt" "an image that is marked corrupt"
+"$oxbow" image check --repair "$image" >"$work/log" 2>&1
+qemu-img check -q "$image" && qemu-io -f qcow2 -c 'write -q 0 64k' "$image" >>"$work/log" 2>&1
+report $? "check: the mark is taken off when nothing is wrong"
 fresh && patch 40 '\0\0\0\100' && refuses "L1 table at 0x4000030000 lies outside the file" "tables outside the file"
 fresh && patch 47 '\7' && refuses "L1 table lies at 0x30007, which is misaligned" "a misaligned table"
 fresh && patch 27 '\1' && refuses "too few for a disk" "a disk too long for its tables"

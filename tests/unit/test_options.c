@@ -327,6 +327,37 @@ START_TEST(nonsense_devices)
 }
 END_TEST
 
+/* A file's name may have commas: only what is known is cut off its end. */
+START_TEST(drives)
+{
+    ck_assert(PARSE("--disk",
+                    "a,b=c.img,if=nvme,format=qcow2,readonly,discard=off,iops=500,bps=20M,backing=yes",
+                    "--disk", "x,snapshot,odd,if", "--cdrom", "c.iso,if=ahci", "--floppy",
+                    "f.img,readonly=off,snapshot"));
+    const struct drive_option *d = &o.disk[0];
+    ck_assert_str_eq(d->path, "a,b=c.img");
+    ck_assert_int_eq(d->interface, DRIVE_NVME);
+    ck_assert_str_eq(d->format, "qcow2");
+    ck_assert_str_eq(d->backing, "yes");
+    ck_assert(d->read_only && !d->snapshot && d->keep_discarded);
+    ck_assert_uint_eq(d->iops, 500);
+    ck_assert_uint_eq(d->bps, 20 << 20);
+    ck_assert_str_eq(o.disk[1].path, "x,snapshot,odd,if");
+    ck_assert(!o.disk[1].snapshot && !o.disk[1].keep_discarded && !o.disk[1].format);
+    ck_assert_int_eq(o.disk[1].interface, DRIVE_IDE);
+    ck_assert_int_eq(o.cdrom[0].interface, DRIVE_AHCI);
+    ck_assert(!o.floppy[0].read_only && o.floppy[0].snapshot);
+    ck_assert_str_eq(o.on_io_error, "report");
+    REFUSED("--disk: if=scsi: choose from ide, virtio, ahci, nvme", "--disk", "a,if=scsi");
+    REFUSED("--disk: iops=0: give a number of requests a second, like 500", "--disk", "a,iops=0");
+    REFUSED("--disk: bps=fast: give bytes a second, like 20M", "--disk", "a,bps=fast");
+    REFUSED("--disk: readonly=maybe: this is on or off", "--disk", "a,readonly=maybe");
+    REFUSED("--disk: format needs a value, format=VALUE", "--disk", "a,format=");
+    REFUSED("--on-io-error: there is no \"panic\"; choose from report, stop, enospc", "--on-io-error",
+            "panic");
+}
+END_TEST
+
 START_TEST(networks)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 0xFF};
@@ -566,6 +597,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, conditions_to_switch_at);
     tcase_add_test(tcase, devices);
     tcase_add_test(tcase, nonsense_devices);
+    tcase_add_test(tcase, drives);
     tcase_add_test(tcase, networks);
     tcase_add_test(tcase, other_networks);
     tcase_add_test(tcase, nonsense_to_net);

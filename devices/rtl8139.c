@@ -240,7 +240,8 @@ static void written(struct rtl8139 *card, unsigned first, unsigned end)
         rtl8139_phy_written(card);
     if (TOUCHES(TPPOLL, 1) || TOUCHES(CPCR, 2))
         rtl8139_send_ring(card);
-    if (TOUCHES(CAPR, 2) || TOUCHES(ISR, 2) || TOUCHES(RCR, 4) || TOUCHES(CPCR, 2))
+    /* Whoever acknowledges, or wants interrupts again, has often handed descriptors back. */
+    if (TOUCHES(CAPR, 2) || TOUCHES(ISR, 2) || TOUCHES(IMR, 2) || TOUCHES(RCR, 4) || TOUCHES(CPCR, 2))
         rtl8139_receive_more(card);
 #undef TOUCHES
 }

@@ -128,6 +128,47 @@ static bool read_serial(struct bochsrc *rc, struct qemu_list *list)
     return set(rc, "serial", target);
 }
 
+/* ne2k and e1000: enabled=1, mac=ADDRESS, ethmod=MODULE, ethdev=DEVICE. The modules that need an interface of
+ * the host use it as they do there; vnet and slirp are user networks. */
+static bool read_card(struct bochsrc *rc, struct qemu_list *list, const char *model)
+{
+    const char *mac = qemu_list_get(list, "mac"), *module = qemu_list_get(list, "ethmod"),
+               *device = qemu_list_get(list, "ethdev");
+    bool tap = module && (!strcmp(module, "tuntap") || !strcmp(module, "tap"));
+    char value[LINE_MAX_SIZE + 100];
+    int used;
+
+    if (!qemu_list_is_on(list, "enabled", true))
+        return true;
+    for (const char *at = device; at && *at; at++)
+        if (*at == '/' || *at == ':')
+            device = at + 1;
+    used = snprintf(value, sizeof(value), "%s%s,model=%s%s%s", tap ? "tap" : "user",
+                    module && !strcmp(module, "null") ? ",restrict" : "", model, mac ? ",mac=" : "",
+                    mac ? mac : "");
+    if (tap && device && *device)
+        snprintf(value + used, sizeof(value) - (size_t)used, ",ifname=%s", device);
+    return set(rc, "net", value);
+}
+
+/* ne2k: ioaddr=0x300, irq=9 or type=pci, and as above */
+static bool read_ne2k(struct bochsrc *rc, struct qemu_list *list)
+{
+    const char *type = qemu_list_get(list, "type"), *port = qemu_list_get(list, "ioaddr"),
+               *irq = qemu_list_get(list, "irq");
+    char model[100];
+
+    if (type && strstr(type, "pci"))
+        return read_card(rc, list, "ne2k_pci");
+    snprintf(model, sizeof(model), "ne2k_isa,iobase=%.20s,irq=%.20s", port ? port : "0x300", irq ? irq : "9");
+    return read_card(rc, list, model);
+}
+
+static bool read_e1000(struct bochsrc *rc, struct qemu_list *list)
+{
+    return read_card(rc, list, "e1000");
+}
+
 /* parport1: enabled=1, file=FILE */
 static bool read_parallel(struct bochsrc *rc, struct qemu_list *list)
 {
@@ -216,8 +257,8 @@ static const struct {
     {"speaker", NULL},
     {"sb16", NULL},
     {"es1370", NULL},
-    {"ne2k", NULL},
-    {"e1000", NULL},
+    {"ne2k", read_ne2k},
+    {"e1000", read_e1000},
     {"usb_uhci", NULL},
     {"usb_ohci", NULL},
     {"usb_ehci", NULL},
@@ -243,7 +284,8 @@ static int find_directive(char *line, char **rest)
     return -1;
 }
 
-/* Without its comment, blanks and quotes; commas that were in quotes become two, which a list takes for one. */
+/* Without its comment, blanks and quotes; commas that were in quotes become two, which a list takes for one.
+ */
 static char *tidy(const char *from, char tidied[2 * LINE_MAX_SIZE])
 {
     char *to = tidied;

@@ -54,7 +54,25 @@ static void append_network(struct qemu_reader *reader, const struct qemu_argumen
         append(text, "restrict", "on");
 }
 
-/* All but user networks become one. */
+/* -netdev tap and -nic tap. QEMU's own default scripts are its installation's, and not run. */
+static void begin_tap(char *text, struct qemu_list *list)
+{
+    static const char *const scripts[] = {"script", "downscript"};
+    const char *ifname = qemu_list_get(list, "ifname");
+
+    snprintf(text, TEXT_MAX, "tap");
+    if (ifname)
+        append(text, "ifname", ifname);
+    for (unsigned n = 0; n < 2; n++) {
+        const char *script = qemu_list_get(list, scripts[n]);
+        if (script && strcmp(script, "no"))
+            append(text, scripts[n], script);
+    }
+    qemu_list_get(list, "vhost");
+    qemu_list_get(list, "queues");
+}
+
+/* All that there is no counterpart for becomes a user network. */
 static void check_kind(struct qemu_reader *reader, const struct qemu_argument *argument, const char *kind)
 {
     if (kind && strcmp(kind, "user"))
@@ -62,13 +80,70 @@ static void check_kind(struct qemu_reader *reader, const struct qemu_argument *a
                   argument->name, kind);
 }
 
+/* The network as --net's value, as far as its card. */
+static void begin_network(struct qemu_reader *reader, const struct qemu_argument *argument, char *text,
+                          struct qemu_list *list)
+{
+    const char *kind = qemu_list_get(list, "type"), *path;
+
+    if (kind && !strcmp(kind, "tap")) {
+        begin_tap(text, list);
+        return;
+    }
+    if (kind && !strcmp(kind, "stream") && (path = qemu_list_get(list, "addr.path"))) {
+        snprintf(text, TEXT_MAX, "socket:%s", path);
+        qemu_list_get(list, "addr.type");
+        qemu_list_get(list, "server");
+        qemu_list_get(list, "reconnect");
+        return;
+    }
+    check_kind(reader, argument, kind);
+    snprintf(text, TEXT_MAX, "user");
+    append_network(reader, argument, text, list);
+}
+
+/* QEMU's names of cards that are here. */
+static const struct {
+    const char *name, *model;
+} models[] = {
+    {"e1000", "e1000"},
+    {"e1000-82540em", "e1000"},
+    {"rtl8139", "rtl8139"},
+    {"ne2k_pci", "ne2k_pci"},
+    {"ne2k_isa", "ne2k_isa"},
+    {"virtio", "virtio-net"},
+    {"virtio-net", "virtio-net"},
+    {"virtio-net-pci", "virtio-net"},
+    {"virtio-net-pci-transitional", "virtio-net"},
+    {"virtio-net-pci-non-transitional", "virtio-net"},
+};
+
 static void append_card(struct qemu_reader *reader, const struct qemu_argument *argument, char *text,
                         const char *model, const char *mac)
 {
-    if (model && strcmp(model, "e1000") && strcmp(model, "e1000-82540em"))
+    const char *found = NULL;
+
+    for (size_t n = 0; model && n < sizeof(models) / sizeof(*models); n++)
+        if (!strcmp(models[n].name, model))
+            found = models[n].model;
+    if (model && !found)
         qemu_note(reader, "-%s: there is no %s here yet; an e1000 stands in for it", argument->name, model);
+    if (found)
+        append(text, "model", found);
     if (mac)
         append(text, "mac", mac);
+}
+
+/* Where an ISA card's jumpers are. */
+static void append_places(char *text, struct qemu_list *list)
+{
+    static const char *const places[] = {"iobase", "irq"};
+
+    for (unsigned n = 0; n < 2; n++) {
+        const char *value = qemu_list_get(list, places[n]);
+        if (value)
+            append(text, places[n], value);
+    }
 }
 
 static void ignore_silently(struct qemu_list *list)
@@ -79,7 +154,7 @@ static void ignore_silently(struct qemu_list *list)
 
 bool qemu_take_nic(struct qemu_reader *reader, const struct qemu_argument *argument, const char *value)
 {
-    char text[TEXT_MAX] = "user";
+    char text[TEXT_MAX];
     struct qemu_list list;
     bool good = true;
 
@@ -90,8 +165,7 @@ bool qemu_take_nic(struct qemu_reader *reader, const struct qemu_argument *argum
     if (kind && !strcmp(kind, "none")) {
         good = reader->options->nets || qemu_set(reader, "net", "none");
     } else {
-        check_kind(reader, argument, kind);
-        append_network(reader, argument, text, &list);
+        begin_network(reader, argument, text, &list);
         append_card(reader, argument, text, qemu_list_get(&list, "model"), qemu_list_get(&list, "mac"));
         ignore_silently(&list);
         qemu_note_unused(reader, argument, &list);
@@ -126,14 +200,14 @@ bool qemu_add_card(struct qemu_reader *reader, struct qemu_list *list)
     if (id && !found)
         return qemu_fail(reader, "-device %s: there is no -netdev with id=%s", driver, id);
     if (found) {
-        check_kind(reader, &netdev, qemu_list_get(found, "type"));
-        append_network(reader, &netdev, text, found);
+        begin_network(reader, &netdev, text, found);
         ignore_silently(found);
         qemu_note_unused(reader, &netdev, found);
     } else {
         append(text, "restrict", "on"); /* a cable that leads nowhere */
     }
     append_card(reader, &device, text, driver, qemu_list_get(list, "mac"));
+    append_places(text, list);
     ignore_silently(list);
     return qemu_set(reader, "net", text);
 }

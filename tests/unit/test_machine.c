@@ -332,15 +332,18 @@ START_TEST(bochsrc)
     struct options options;
     char why[300] = "";
 
-    ck_assert_msg(read_text("# made by hand\nplugin_ctrl: unmapped=1\nmegs: 48\nboot: cdrom, disk\n"
-                            "romimage: file=\"$BXSHARE/BIOS-bochs-latest\"\n"
-                            "ata0-master: type=disk, path=\"my disk, old.img\", mode=flat, cylinders=0\n"
-                            "ata1-master: type=cdrom, path=os.iso, status=inserted # the CD\n"
-                            "ata1-slave: type=cdrom, path=none.iso, status=ejected\n"
-                            "floppya: 1_44=a.img, status=inserted\ncom1: enabled=1, mode=file, dev=serial.txt\n"
-                            "port_e9_hack: enabled=1\ndisplay_library: nogui\ngdbstub: enabled=1, port=4321\n",
-                            &options, why, sizeof(why)),
-                  "%s", why);
+    ck_assert_msg(
+        read_text("# made by hand\nplugin_ctrl: unmapped=1\nmegs: 48\nboot: cdrom, disk\n"
+                  "romimage: file=\"$BXSHARE/BIOS-bochs-latest\"\n"
+                  "ata0-master: type=disk, path=\"my disk, old.img\", mode=flat, cylinders=0\n"
+                  "ata1-master: type=cdrom, path=os.iso, status=inserted # the CD\n"
+                  "ata1-slave: type=cdrom, path=none.iso, status=ejected\n"
+                  "floppya: 1_44=a.img, status=inserted\ncom1: enabled=1, mode=file, dev=serial.txt\n"
+                  "port_e9_hack: enabled=1\ndisplay_library: nogui\ngdbstub: enabled=1, port=4321\n"
+                  "ne2k: ioaddr=0x280, irq=5, mac=52:54:00:01:02:03, ethmod=vnet, ethdev=c:/temp\n"
+                  "e1000: enabled=1, mac=52:54:00:01:02:04, ethmod=tuntap, ethdev=/dev/net/tun0\n",
+                  &options, why, sizeof(why)),
+        "%s", why);
     ck_assert_uint_eq(options.memory, 48 << 20);
     ck_assert_str_eq(options.boot, "dc");
     ck_assert_uint_eq(options.disks, 1);
@@ -352,6 +355,15 @@ START_TEST(bochsrc)
     ck_assert_str_eq(options.debugcon, "stdio");
     ck_assert_str_eq(options.display, "none");
     ck_assert_str_eq(options.gdb, "4321");
+    ck_assert_uint_eq(options.nets, 2);
+    ck_assert_int_eq(options.net[0].kind, NET_USER);
+    ck_assert_str_eq(options.net[0].model, "ne2k_isa");
+    ck_assert_uint_eq(options.net[0].iobase, 0x280);
+    ck_assert_uint_eq(options.net[0].irq, 5);
+    ck_assert_uint_eq(options.net[0].mac[5], 3);
+    ck_assert_int_eq(options.net[1].kind, NET_TAP);
+    ck_assert_str_eq(options.net[1].model, "e1000");
+    ck_assert_str_eq(options.net[1].ifname, "tun0");
     options_free(&options);
 }
 END_TEST

@@ -269,7 +269,7 @@ START_TEST(networks)
     done(&r);
     read_line(&r, "-device virtio-net-pci,netdev=n1,mac=52:54:00:01:02:03 -netdev user,id=n1,hostfwd=tcp::8080-:80");
     ck_assert_msg(r.good, "%s", r.why);
-    ck_assert_ptr_nonnull(strstr(r.notes, "an e1000 stands in"));
+    ck_assert_str_eq(r.options.net[0].model, "virtio-net");
     ck_assert_ptr_nonnull(strstr(r.notes, "for this host alone"));
     ck_assert_uint_eq(r.options.nets, 1);
     ck_assert_uint_eq(r.options.net[0].forward[0].host_port, 8080);
@@ -290,7 +290,25 @@ START_TEST(networks)
     read_line(&r, "-kernel k");
     ck_assert(r.good && !r.options.nets && !r.options.no_net); /* the usual card */
     done(&r);
-    noted("-nic tap,ifname=tap0", "a user network stands in");
+    noted("-nic bridge,br=br0", "a user network stands in");
+    noted("-nic user,model=pcnet", "an e1000 stands in");
+    read_line(&r, "-nic tap,ifname=tap0,script=no,downscript=/down,model=virtio -nic user,model=rtl8139 "
+                  "-device ne2k_isa,netdev=s,iobase=0x320,irq=5 "
+                  "-netdev stream,id=s,addr.type=unix,addr.path=/tmp/s,server=on");
+    ck_assert_msg(r.good, "%s", r.why);
+    ck_assert_uint_eq(r.options.nets, 3);
+    ck_assert_int_eq(r.options.net[0].kind, NET_TAP);
+    ck_assert_str_eq(r.options.net[0].ifname, "tap0");
+    ck_assert_ptr_null(r.options.net[0].script);
+    ck_assert_str_eq(r.options.net[0].downscript, "/down");
+    ck_assert_str_eq(r.options.net[0].model, "virtio-net");
+    ck_assert_str_eq(r.options.net[1].model, "rtl8139");
+    ck_assert_int_eq(r.options.net[2].kind, NET_SOCKET);
+    ck_assert_str_eq(r.options.net[2].path, "/tmp/s");
+    ck_assert_str_eq(r.options.net[2].model, "ne2k_isa");
+    ck_assert_uint_eq(r.options.net[2].iobase, 0x320);
+    ck_assert_uint_eq(r.options.net[2].irq, 5);
+    done(&r);
     refused("-device e1000,netdev=n7", "no -netdev with id=n7");
     refused("-nic user,hostfwd=80", "is not a forward");
 }

@@ -27,6 +27,11 @@ static const struct {
     {"port", CPU_STOP_PORT, true},
     {"exception", CPU_STOP_EXCEPTION, true},
     {"interrupt", CPU_STOP_INTERRUPT, true},
+    {"msr", CPU_STOP_MSR, true},
+    {"cr", CPU_STOP_CR, true},
+    {"mmio", CPU_STOP_CHIP, true},
+    {"far", CPU_STOP_FAR, false},
+    {"syscall", CPU_STOP_SYSCALL, false},
     {"mode", CPU_STOP_MODE, false},
     {"cr3", CPU_STOP_CR3, false},
     {"magic", CPU_STOP_MAGIC, false},
@@ -156,11 +161,12 @@ bool monitor_catch(struct monitor_call *call)
         n++;
     if (n == KINDS)
         return monitor_fail(call,
-                            "one can catch exception, interrupt, port, mode, cr3, magic or nonsense, not \"%.40s\"",
+                            "one can catch exception, interrupt, port, msr, cr, mmio, far, syscall, mode, cr3, magic or "
+                            "nonsense, not \"%.40s\"",
                             call->argv[1]);
     stop.kind = kinds[n].kind;
-    if (stop.kind == CPU_STOP_NONSENSE)
-        stop.size = 2; /* both kinds of it */
+    if (!kinds[n].takes_number)
+        stop.size = UINT64_MAX; /* all of them */
     if (kinds[n].takes_number != (call->argc > 2))
         return monitor_fail(call, "catch %s takes %s", kinds[n].name,
                             kinds[n].takes_number ? "a number" : "no number");

@@ -244,7 +244,7 @@ const struct monitor_row monitor_table[] = {
     {"break", "ADDRESS", "pauses it before the instruction there", monitor_break, 1, 1, false},
     {"watch", "ADDRESS [SIZE [HOW]]", "after a write to, read of, or any access to memory", monitor_watch, 1,
      3, false},
-    {"catch", "WHAT [NUMBER [COUNT]]", "at exception, interrupt, port, mode, cr3, magic, nonsense", monitor_catch, 1,
+    {"catch", "WHAT [NUMBER [COUNT]]", "at exception, interrupt, port, msr, cr, mmio, far, syscall, mode, cr3, magic, nonsense", monitor_catch, 1,
      3, false},
     {"delete", "[NUMBER]", "one of these, or all", monitor_delete, 0, 1, false},
     {"trace", "[on|off [CATEGORY]]", "writes down what happens; info trace has the last of it", monitor_trace,

@@ -228,7 +228,11 @@ START_TEST(stops)
     is("catch cr3", "4 cr3\n");
     is("catch port 0x60 5", "5 port 60, 5 bytes\n");
     is("catch nonsense", "6 nonsense\n");
-    ck_assert(run("delete 6"));
+    is("catch msr 0x10", "7 msr 10\n");
+    is("catch syscall", "8 syscall\n");
+    refuses("catch mmio", "takes a number");
+    for (unsigned n = 6; n <= 8; n++)
+        ck_assert(run((const char *[]){"delete 6", "delete 7", "delete 8"}[n - 6]));
     ck_assert(cpu_has_stops(machine->cpu));
     ck_assert(run("delete 2"));
     is("info breakpoints", "1 break 1800010 <second>\n3 exception #GP\n4 cr3\n5 port 60, 5 bytes\n");
@@ -239,6 +243,23 @@ START_TEST(stops)
     ck_assert(run("delete"));
     ck_assert(!cpu_has_stops(machine->cpu));
     is("info breakpoints", "");
+}
+END_TEST
+
+/* On its way to 64-bit mode the demo guest loads control registers, EFER and CR3, and jumps far. */
+START_TEST(traces_of_registers)
+{
+    ck_assert(run("trace on cr3"));
+    ck_assert(run("trace on mode"));
+    ck_assert(run("trace on cr"));
+    ck_assert(run("trace on msrs"));
+    ck_assert(run("trace on far"));
+    ck_assert_int_eq(machine_run(machine), EXIT_POWEROFF);
+    prints("info trace", " cr3 ");
+    prints("info trace", " cr0 ");
+    prints("info trace", " cr3 written, ");
+    prints("info trace", " wrmsr c0000080, ");
+    prints("info trace", " far from ");
 }
 END_TEST
 
@@ -420,6 +441,7 @@ Suite *monitor_suite(void)
     tcase_add_test(tc, lines);
     tcase_add_test(tc, stops);
     tcase_add_test(tc, traces);
+    tcase_add_test(tc, traces_of_registers);
     tcase_add_test(tc, interrupts_in_words);
     tcase_add_test(tc, a_port_is_met);
     tcase_add_test(tc, files);

@@ -119,15 +119,19 @@ static void offset_at(struct trans *t, unsigned size, unsigned reg, int disp)
         emit_op(&t->e, size == SIZE_Q ? E_W : 0, 0x8b, H_ADDR, REG(reg));
 }
 
-/* By the one page that is remembered for the stack, or in a near entry. */
-static void page_lookup(struct trans *t, unsigned size, struct later *l, int32_t page)
+uint8_t *emit_run(struct trans *t, int32_t run, unsigned size)
 {
     struct emit *e = &t->e;
+    unsigned n = 0;
+    uint8_t *miss;
 
-    emit_op(e, E_W, 0x2b, H_ADDR, SLOT(page));
-    emit_alu_imm(e, E_W, 7, REG(H_ADDR), (int32_t)(BUS_PAGE - size));
-    l->rel = emit_jcc(e, CC_A, NULL);
-    emit_op(e, E_W, 0x03, H_ADDR, SLOT(page + 8));
+    while (1u << n < size)
+        n++;
+    emit_op(e, E_W, 0x2b, H_ADDR, SLOT(run + (int32_t)offsetof(struct jit_run, first)));
+    emit_op(e, E_W, 0x3b, H_ADDR, SLOT(run + (int32_t)offsetof(struct jit_run, count) + 8 * (int32_t)n));
+    miss = emit_jcc(e, CC_AE, NULL);
+    emit_op(e, E_W, 0x03, H_ADDR, SLOT(run + (int32_t)offsetof(struct jit_run, host)));
+    return miss;
 }
 
 void emit_table_index(struct emit *e, bool bmi2, unsigned reg)
@@ -191,13 +195,13 @@ static struct jit_site *lookup(struct trans *t, const struct insn *i, unsigned s
     l->stack = stack;
     if (stack) {
         l->table = JT(stack[context]);
-        page_lookup(t, size, l, l->table);
+        l->rel = emit_run(t, l->table, size);
     } else {
         l->table = write ? JT(write[context]) : JT(read[context]);
         l->near = t->block->loops && !(t->block->trace->far >> (t->block->trace->count - 1 - i->rest) & 1);
         if (l->near) {
             t->jit->sites[site].near = near_entry(t, i, write);
-            page_lookup(t, size, l, t->jit->sites[site].near);
+            l->rel = emit_run(t, t->jit->sites[site].near, size);
         } else {
             table_lookup(t, size, l, l->table);
         }

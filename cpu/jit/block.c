@@ -178,13 +178,21 @@ static void clear_near(struct cpu *cpu, uint64_t mask, uint64_t bits)
         return;
     memset(pages, 0, sizeof(cpu->jt.near_pages));
     for (unsigned n = 0; n < 2 * JIT_CONTEXTS * JIT_NEAR; n++) {
-        uint64_t page = near[n].page.page, bit = page >> 12 & (JIT_NEAR_PAGES - 1);
+        uint64_t page = near[n].page.first, bit = page >> 12 & (JIT_NEAR_PAGES - 1);
 
         if ((page & mask) == bits)
-            near[n].page = (struct jit_page){JIT_NO_PAGE, (uint64_t)(uintptr_t)cpu->jt.nowhere};
-        else if (page != JIT_NO_PAGE)
+            near[n].page = (struct jit_run){0};
+        else if (near[n].page.count[0])
             pages[bit >> 6] |= 1ull << (bit & 63);
     }
+}
+
+void jit_set_run(struct jit_run *run, uint64_t first, uint64_t host, uint64_t length)
+{
+    run->first = first;
+    run->host = host;
+    for (unsigned n = 0; n < sizeof(run->count) / sizeof(run->count[0]); n++)
+        run->count[n] = length >> n ? length - (1u << n) + 1 : 0;
 }
 
 void jit_clear_near(struct cpu *cpu)
@@ -192,11 +200,9 @@ void jit_clear_near(struct cpu *cpu)
     clear_near(cpu, 1, 0);
 }
 
-/* A page at a place that isn't canonical, and nobody's idea of an address. */
 static void clear_stacks(struct cpu *cpu)
 {
-    for (unsigned c = 0; c < JIT_CONTEXTS; c++)
-        cpu->jt.stack[c] = (struct jit_page){JIT_NO_PAGE, (uint64_t)(uintptr_t)cpu->jt.nowhere};
+    memset(cpu->jt.stack, 0, sizeof(cpu->jt.stack));
     jit_close_windows(cpu);
 }
 

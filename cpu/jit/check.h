@@ -54,8 +54,10 @@ struct checker {
     uint16_t bucket[BUCKETS]; /* a line's number plus 1 */
     struct page page[MAX_PAGES];
     unsigned page_count;
-    struct page stack; /* where RSP points */
+    uint8_t *stack; /* the page that RSP points to, as a struct page's `host` */
     bool stack_known;
+    unsigned context;
+    struct jit_run old_stack;
     char text[4096];
 };
 

@@ -154,9 +154,12 @@ void check_open_pages(struct cpu *cpu, unsigned context)
     uint64_t page = (cpu->long64 ? sp : (uint32_t)(cpu->s.seg[SS].base + sp)) & ~(uint64_t)(BUS_PAGE - 1);
 
     if (!c->stack_known)
-        c->stack = (struct page){.linear = page, .host = plain_memory(cpu, page)};
+        c->stack = plain_memory(cpu, page);
     c->stack_known = true;
-    open_page(&c->stack, &cpu->jt.stack[context]);
+    c->context = context;
+    c->old_stack = cpu->jt.stack[context];
+    if (c->stack)
+        jit_set_run(&cpu->jt.stack[context], page, (uint64_t)(uintptr_t)c->stack, BUS_PAGE);
     for (unsigned n = 0; n < c->page_count; n++)
         open_page(&c->page[n], &cpu->jt.write[context][c->page[n].linear >> 12 & (JIT_TLB_SIZE - 1)]);
 }
@@ -168,5 +171,5 @@ void check_close_pages(struct cpu *cpu)
     jit_clear_near(cpu);                   /* may know a page from what is closed here */
     for (unsigned n = c->page_count; n--;) /* two may share an entry */
         *c->page[n].entry = c->page[n].old;
-    *c->stack.entry = c->stack.old;
+    cpu->jt.stack[c->context] = c->old_stack;
 }

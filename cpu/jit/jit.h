@@ -190,6 +190,7 @@ bool jit_may_enter(const struct cpu *cpu, const struct jit_block *block); /* seg
 void jit_add_target(struct cpu *cpu, struct jit_block *block, uint64_t rip); /* indirect branches to `rip` find it */
 void jit_translate_again(struct cpu *cpu, struct jit_block *block); /* when it is due next; it may be running */
 void jit_clear_near(struct cpu *cpu);
+void jit_set_run(struct jit_run *run, uint64_t first, uint64_t host, uint64_t length);
 void jit_clear_tables(struct cpu *cpu);
 void jit_run_block(struct cpu *cpu, struct trace *t); /* in cpu->trace, and counted; and what it leads to */
 /* A table's slot is in use for an address. */

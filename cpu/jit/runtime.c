@@ -174,16 +174,16 @@ const uint8_t *jit_body(struct cpu *cpu, uint32_t n)
 static void remember(struct cpu *cpu, const struct jit_site *site, uint64_t linear, const void *host)
 {
     unsigned slot = linear >> 12 & (JIT_TLB_SIZE - 1), context = site->block->context;
-    struct jit_page *p = site->way == WAY_READ    ? &cpu->jt.read[context][slot]
-                         : site->way == WAY_WRITE ? &cpu->jt.write[context][slot]
-                                                  : &cpu->jt.stack[context];
+    uint64_t page = linear & ~(uint64_t)(BUS_PAGE - 1), at = (uint64_t)(uintptr_t)host - (linear - page);
 
-    if (site->way == WAY_STACK_READ && !tlb_write_host(cpu, linear, 1))
-        return;
-    p->page = linear & ~(uint64_t)(BUS_PAGE - 1);
-    p->host = (uint64_t)(uintptr_t)host - (linear & (BUS_PAGE - 1));
-    if (site->way <= WAY_WRITE)
-        jit_filled(cpu, site->way == WAY_WRITE ? JIT_WRITE : JIT_READ, context, slot, linear);
+    if (site->way == WAY_READ || site->way == WAY_WRITE) {
+        bool write = site->way == WAY_WRITE;
+
+        *(write ? &cpu->jt.write[context][slot] : &cpu->jt.read[context][slot]) = (struct jit_page){page, at};
+        jit_filled(cpu, write ? JIT_WRITE : JIT_READ, context, slot, linear);
+    } else if (site->way == WAY_STACK_WRITE || tlb_write_host(cpu, linear, 1)) {
+        jit_set_run(&cpu->jt.stack[context], page, at, BUS_PAGE);
+    }
 }
 
 /* Flat 32-bit code: the access runs over the end of its segment, which is that of all addresses. */

@@ -125,7 +125,7 @@ static uint32_t misses(const struct cpu *cpu, uint32_t count)
 static void close_windows(struct cpu *cpu, unsigned seg)
 {
     for (unsigned write = 0; write < 2; write++) {
-        cpu->jt.window[write][seg].first = JIT_NO_WINDOW;
+        cpu->jt.window[write][seg].run.first = JIT_NO_WINDOW;
         cpu->jt.window[write][seg].left = misses(cpu, JIT_WINDOW_LOADED);
     }
 }
@@ -185,9 +185,8 @@ static bool next_to_it(const struct cpu *cpu, uint64_t page, bool write, uint64_
 /* The window around an offset, as far as the interpreter's TLB knows the pages. */
 static void find_window(struct cpu *cpu, unsigned seg, bool write, uint64_t offset)
 {
-    struct jit_window *w = &cpu->jt.window[write][seg];
     uint64_t linear = (uint32_t)(cpu->s.seg[seg].base + offset), first = linear & ~(uint64_t)(BUS_PAGE - 1);
-    uint64_t addend = tlb_slot(cpu, linear)->addend, end = first + BUS_PAGE, length;
+    uint64_t addend = tlb_slot(cpu, linear)->addend, end = first + BUS_PAGE;
     unsigned pages = 0;
 
     if (!next_to_it(cpu, first, write, addend))
@@ -201,11 +200,7 @@ static void find_window(struct cpu *cpu, unsigned seg, bool write, uint64_t offs
     end = offset + (end - linear);
     if (end > cpu->jt.reach[write][seg])
         end = cpu->jt.reach[write][seg];
-    length = end - first;
-    w->host = linear - offset + first + addend;
-    w->first = first;
-    for (unsigned n = 0; n < 6; n++)
-        w->count[n] = length >> n ? length - (1u << n) + 1 : 0;
+    jit_set_run(&cpu->jt.window[write][seg].run, first, linear - offset + first + addend, end - first);
 }
 
 const uint8_t *jit_window(struct cpu *cpu, uint32_t n, uint64_t offset)
@@ -222,23 +217,15 @@ const uint8_t *jit_window(struct cpu *cpu, uint32_t n, uint64_t offset)
 
 void emit_window(struct trans *t, const struct insn *i, unsigned seg, unsigned size, bool write)
 {
-    int32_t window = JT(window[write][seg]);
-    struct emit *e = &t->e;
     uint32_t site = new_site(t, i);
     struct later *l = emit_later(t, NULL, LATER_WINDOW);
-    unsigned n = 0;
 
-    while (1u << n < size)
-        n++;
     l->site = site;
     t->jit->sites[site].seg = (uint8_t)seg;
     t->jit->sites[site].size = (uint8_t)size;
     t->jit->sites[site].way = write ? WAY_WRITE : WAY_READ;
-    emit_op(e, E_W, 0x2b, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, first)));
-    emit_op(e, E_W, 0x3b, H_ADDR, SLOT(window + (int32_t)(offsetof(struct jit_window, count) + 8 * n)));
-    l->rel = emit_jcc(e, CC_AE, NULL);
-    emit_op(e, E_W, 0x03, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, host)));
-    t->jit->sites[site].resume = emit_here(e);
+    l->rel = emit_run(t, JT(window[write][seg].run), size);
+    t->jit->sites[site].resume = emit_here(&t->e);
     t->host_flags = 0;
 }
 
@@ -252,7 +239,7 @@ void emit_beside_window(struct trans *t, const struct later *l)
     uint8_t *look, *beyond, *miss;
 
     emit_land(e, l->rel);
-    emit_op(e, E_W, 0x03, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, first)));
+    emit_op(e, E_W, 0x03, H_ADDR, SLOT(window + (int32_t)offsetof(struct jit_window, run.first)));
     emit_op(e, 0, 0x83, 5, SLOT(window + (int32_t)offsetof(struct jit_window, left)));
     emit8(e, 1);
     look = emit_jcc(e, CC_B, NULL);
@@ -367,7 +354,7 @@ static void end_load(struct trans *t, unsigned seg)
     emit_store(e, SLOT(SEGBASE_OFFSET(seg)), H_TMP);
     emit_store(e, SLOT(JT(seen[seg].base)), H_TMP);
     for (unsigned write = 0; write < 2; write++) {
-        emit_store_imm32(e, SLOT(JT(window[write][seg].first) + 4), JIT_NO_WINDOW >> 32);
+        emit_store_imm32(e, SLOT(JT(window[write][seg].run.first) + 4), JIT_NO_WINDOW >> 32);
         emit_store_imm32(e, SLOT(JT(window[write][seg].left)), misses(t->cpu, JIT_WINDOW_LOADED));
     }
     t->host_flags = 0;

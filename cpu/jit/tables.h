@@ -15,7 +15,6 @@
 #define JIT_TLB_SIZE 1024u /* entries of each data table */
 #define JIT_FETCH_SIZE 256u
 #define JIT_TARGETS 4096u
-#define JIT_NO_PAGE 0x5a3c96e1d2b47000 /* not canonical, and nobody's idea of an address */
 #define JIT_NEAR 64u         /* pages accessed lately, by where from */
 #define JIT_NEAR_PAGES 512u
 #define JIT_NEAR_WORTH 500u /* instructions from one change to the next if it is: a change comes unforeseen, and costs as
@@ -31,12 +30,17 @@ struct jit_page {
 };
 
 /*
- * Offsets of a segment that are within its reach and plain memory, one behind the other on the host: from `first` on.
- * 1 << n bytes may be accessed at the first `count[n]` of them. Empty: `first` is JIT_NO_WINDOW.
+ * Addresses from `first` on that are plain memory, one behind the other on the host: 1 << n bytes may be accessed at the
+ * first `count[n]` of them.
  */
-struct jit_window {
+struct jit_run {
     uint64_t first, host;
     uint64_t count[6];
+};
+
+/* Offsets of a segment that are so, within its reach. `first` is JIT_NO_WINDOW while there are none. */
+struct jit_window {
+    struct jit_run run;
     uint32_t left; /* accesses beside it before it is looked for anew */
 };
 #define JIT_NO_WINDOW      (1ull << 63)
@@ -123,10 +127,9 @@ struct jit_tables {
     uint8_t image[112]; /* as FNSAVE's, 32-bit protected */
     uint8_t bounce[64] __attribute__((aligned(64))); /* what a read from a chip or across pages brought */
 
-    uint8_t nowhere[4096]; /* what an address that isn't canonical may touch: see clear_stacks() */
-    struct jit_page stack[JIT_CONTEXTS]; /* the page that RSP pointed to lately; may be read and written */
+    struct jit_run stack[JIT_CONTEXTS]; /* the page that RSP pointed to lately; may be read and written */
     struct jit_near {
-        struct jit_page page;
+        struct jit_run page;
         uint64_t since; /* count of instructions when `left` was JIT_NEAR_CHANGES */
         uint32_t left;
     } near[JIT_CONTEXTS][2][JIT_NEAR]; /* for reading, for writing */

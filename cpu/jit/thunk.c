@@ -185,6 +185,12 @@ static const uint8_t *make_call(const struct jit *jit, struct emit *e, const voi
     return here;
 }
 
+/* Of a page as a struct jit_run. */
+static int32_t page_count(int n)
+{
+    return (int32_t)BUS_PAGE - (1 << n) + 1;
+}
+
 /*
  * Before slow: is the page in the interpreter's TLB? Then it goes into the table that was looked up, or becomes the
  * stack's page, and the access goes on; no C is called and no register moved.
@@ -230,6 +236,8 @@ static const uint8_t *make_quick(struct jit *jit, struct emit *e, unsigned conte
     if (stack) {
         emit_store(e, SLOT(table), H_RAX);
         emit_store(e, SLOT(table + 8), H_RCX);
+        for (int n = 0; n < 6; n++)
+            emit_store_imm(e, SLOT(table + (int32_t)offsetof(struct jit_run, count) + 8 * n), page_count(n));
     } else {
         emit_op(e, 0, 0x8b, H_RSI, REG(H_ADDR));
         emit_op(e, 0, 0xc1, 5, REG(H_RSI));
@@ -305,6 +313,8 @@ static const uint8_t *make_near(struct jit *jit, struct emit *e, unsigned contex
     emit_op(e, E_W, 0x89, H_RSI, TABLE(H_RAX, 0));
     emit_op(e, E_W, 0x8b, H_RSI, TABLE(H_RCX, table + 8));
     emit_op(e, E_W, 0x89, H_RSI, TABLE(H_RAX, 8));
+    for (int n = 0; n < 6; n++)
+        emit_store_imm(e, TABLE(H_RAX, (int32_t)offsetof(struct jit_run, count) + 8 * n), page_count(n));
     emit_op(e, E_W, 0x8b, H_RSI, REG(H_ADDR));
     emit_op(e, 0, 0xc1, 5, REG(H_RSI));
     emit8(e, 12);

@@ -103,6 +103,8 @@ void emit_fixed_address(struct trans *t, const struct insn *i); /* the same of M
 /* To r14: a linear address; but where has_checked_segment() says so the offset. */
 void emit_address(struct trans *t, const struct insn *i);
 void emit_lookup(struct trans *t, const struct insn *i, unsigned size, bool write); /* that to a host address, in r14 */
+/* r14 to a host address by the struct jit_run at field `run`. Returns the jump that is taken where that doesn't have it. */
+uint8_t *emit_run(struct trans *t, int32_t run, unsigned size);
 void emit_operand(struct trans *t, const struct insn *i, unsigned size, bool write); /* all of it: to host */
 /* The element at a register of string instructions. */
 void emit_string_lookup(struct trans *t, const struct insn *i, unsigned seg, unsigned reg, unsigned size, bool write);

@@ -63,16 +63,8 @@ struct routes { /* struct kvm_irq_routing with its entries */
 };
 _Static_assert(offsetof(struct routes, entry) == offsetof(struct kvm_irq_routing, entries), "laid out alike");
 
-static bool set_routes(struct kvm *kvm, struct routes *routes)
-{
-    if (!ioctl(kvm->vm, KVM_SET_GSI_ROUTING, routes))
-        return true;
-    kvm_fail(kvm, "KVM_SET_GSI_ROUTING: %s", strerror(errno));
-    return false;
-}
-
 /* Each input of each chip has a GSI of its own. */
-static bool route_lines(struct kvm *kvm)
+static bool route_lines(struct kvm *kvm, char *why, size_t why_size)
 {
     struct routes routes = {.count = PINS + PIC_PINS};
 
@@ -88,7 +80,7 @@ static bool route_lines(struct kvm *kvm)
                           .pin = n < PINS ? pin : pin & 7},
         };
     }
-    return set_routes(kvm, &routes);
+    return KVM_IOCTL(kvm->vm, KVM_SET_GSI_ROUTING, &routes, why, why_size);
 }
 
 /* A redirection entry (82093AA) as the address and data of a message (SDM 3A 10.11), which has the same
@@ -122,7 +114,10 @@ static bool route_messages(struct kvm *kvm)
         routes.entry[n] =
             (struct kvm_irq_routing_entry){.gsi = n, .type = KVM_IRQ_ROUTING_MSI, .u.msi = message_of(entry)};
     }
-    return !changed || set_routes(kvm, &routes);
+    if (!changed || !ioctl(kvm->vm, KVM_SET_GSI_ROUTING, &routes))
+        return true;
+    kvm_fail(kvm, "KVM_SET_GSI_ROUTING: %s", strerror(errno));
+    return false;
 }
 
 bool kvm_chips_route(struct kvm *kvm)
@@ -570,7 +565,8 @@ bool kvm_chips_create(struct kvm *kvm, const char *wanted, const struct irqchips
     if (mode == KVM_CHIPS_SPLIT) {
         if (!KVM_IOCTL(kvm->vm, KVM_ENABLE_CAP, &split, why, why_size))
             return false;
-    } else if (!KVM_IOCTL(kvm->vm, KVM_CREATE_IRQCHIP, NULL, why, why_size) || !route_lines(kvm)) {
+    } else if (!KVM_IOCTL(kvm->vm, KVM_CREATE_IRQCHIP, NULL, why, why_size) ||
+               !route_lines(kvm, why, why_size)) {
         return false;
     }
     kvm->chips = mode;

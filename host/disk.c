@@ -22,10 +22,11 @@
 #include "host/loop.h"
 #include "host/time.h"
 
-#define WORKERS      16
-#define BATCH_MAX    (1u << 20)        /* bytes of requests that are done as one */
-#define BURST_NS     (NS_PER_SEC / 10) /* what a limited disk may do at once after a rest */
-#define COMPLAINT_NS (5 * NS_PER_SEC)  /* between two lines in the log */
+#define WORKERS        16
+#define SETTLE_SECONDS 2
+#define BATCH_MAX      (1u << 20)        /* bytes of requests that are done as one */
+#define BURST_NS       (NS_PER_SEC / 10) /* what a limited disk may do at once after a rest */
+#define COMPLAINT_NS   (5 * NS_PER_SEC)  /* between two lines in the log */
 
 struct request_list {
     struct block_request *first, *last;
@@ -446,6 +447,41 @@ void host_disk_retry(struct block *block)
     take_back(disk);
     pthread_cond_broadcast(&disk->work);
     pthread_mutex_unlock(&disk->lock);
+}
+
+static bool is_busy(const struct host_disk *disk)
+{
+    for (unsigned i = 0; i < disk->threads; i++)
+        if (disk->running[i])
+            return true;
+    return disk->pending.first;
+}
+
+static void give_up(struct host_disk *disk, struct request_list *list)
+{
+    while (list->first) {
+        struct block_request *request = list->first;
+
+        take_out(list, request, NULL);
+        request->backend_error = ECANCELED;
+        append(&disk->finished, request);
+    }
+}
+
+void host_disk_settle(struct block *block)
+{
+    struct host_disk *disk = (struct host_disk *)block;
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SETTLE_SECONDS;
+    pthread_mutex_lock(&disk->lock);
+    while (is_busy(disk) && !pthread_cond_timedwait(&disk->work, &disk->lock, &until))
+        ;
+    give_up(disk, &disk->pending);
+    give_up(disk, &disk->kept);
+    pthread_mutex_unlock(&disk->lock);
+    loop_post(disk->loop, &disk->completion);
 }
 
 static void free_disk(struct host_disk *disk)

@@ -50,4 +50,11 @@ struct block *host_disk_open(const struct host_disk_options *options, struct loo
 /* Does again what failed and was kept. With the machine lock held; for disks that host_disk_open() made. */
 void host_disk_retry(struct block *disk);
 
+/*
+ * For a machine that is reset: afterwards nobody touches the guest's memory any more for what was submitted before. Waits
+ * for it, two seconds at most; what has not been begun then fails with ECANCELED. done() is called in the event loop, as
+ * ever. With the machine lock held.
+ */
+void host_disk_settle(struct block *disk);
+
 #endif

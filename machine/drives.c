@@ -496,6 +496,13 @@ void drives_retry(struct machine *m)
     pthread_mutex_unlock(&m->lock);
 }
 
+void drives_settle(struct machine *m)
+{
+    for (unsigned n = 0; n < m->disks; n++)
+        if (m->disk_media[n])
+            host_disk_settle(m->disk_media[n]);
+}
+
 void drives_close(struct machine *m)
 {
     pthread_mutex_lock(&m->lock);

@@ -307,6 +307,8 @@ int drives_choose(struct machine *machine, char *why, size_t why_size);
 bool drives_open(struct machine *machine, char *why, size_t why_size);
 bool drives_attach(struct machine *machine, struct ide *ide);
 void drives_close(struct machine *machine);
+/* Before a reset: what disks have under way comes to its end, so that it doesn't write into what is loaded next. */
+void drives_settle(struct machine *machine);
 /* Stops the machine when a disk failed and --on-io-error says so; does again what failed. Without the lock. */
 void drives_poll(struct machine *machine);
 void drives_retry(struct machine *machine);

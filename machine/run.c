@@ -91,6 +91,7 @@ static void time_is_up(void *opaque)
 /* RESET# on every chip and the CPU. All stands still. */
 static void reset_all(struct machine *m)
 {
+    drives_settle(m);
     for (unsigned i = 0; i < m->chip_count; i++)
         m->chips[i].class->reset(m->chips[i].device);
     cpu_a20(m->cpu, true);

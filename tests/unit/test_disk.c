@@ -503,6 +503,37 @@ START_TEST(limits)
 }
 END_TEST
 
+/* A machine is reset: what can be done soon is done, the rest fails, and nothing is touched afterwards. */
+START_TEST(settling)
+{
+    static uint8_t data[20][512];
+    struct ticket tickets[20];
+    struct block *disk = open_how((struct host_disk_options){.iops = _i ? 1 : 0});
+    unsigned failed = 0;
+
+    for (unsigned n = 0; n < 20; n++)
+        submit(disk, &tickets[n], BLOCK_READ, 3 * n, 1, data[n]);
+    pthread_mutex_lock(&lock);
+    host_disk_settle(disk);
+    for (unsigned n = 0; n < 20; n++) {
+        ck_assert(!tickets[n].done); /* the event loop says so */
+        memset(data[n], 0x11, 512);
+    }
+    pthread_mutex_unlock(&lock);
+    for (unsigned n = 0; n < 20; n++) {
+        int error = wait_for(&tickets[n]);
+        ck_assert(!error || error == ECANCELED);
+        failed += error == ECANCELED;
+        ck_assert_uint_eq(data[n][0], 0x11);
+    }
+    ck_assert(_i ? failed > 10 : !failed);
+    submit(disk, &tickets[0], BLOCK_READ, 5, 1, data[0]);
+    ck_assert_int_eq(wait_for(&tickets[0]), 0);
+    ck_assert_uint_eq(data[0][0], 5);
+    close_disk(disk);
+}
+END_TEST
+
 static unsigned failures;
 
 static void on_failed(void *opaque, struct block *disk, bool writing, int error)
@@ -635,6 +666,7 @@ Suite *disk_suite(void)
     tcase_add_loop_test(tcase, zeroes_and_discard, 0, 2);
     tcase_add_test(tcase, neighbours);
     tcase_add_loop_test(tcase, limits, 0, 2);
+    tcase_add_loop_test(tcase, settling, 0, 2);
     tcase_add_test(tcase, failed_requests_wait);
     tcase_add_test(tcase, foreign_magic);
     tcase_add_test(tcase, errors_reach_the_guest_and_the_log);

@@ -4,6 +4,7 @@
  */
 #include "devices/virtio_input_internal.h"
 
+/* clang-format off */
 const uint8_t virtio_input_keys[256] = {
     [0x04] = 30,  48,  46,  32,  18,  33,  34,  35,  23,  36,  37,  38,  50,  /* A to M */
     49,           24,  25,  16,  19,  31,  20,  22,  47,  17,  45,  21,  44,  /* N to Z */
@@ -26,3 +27,4 @@ const uint8_t virtio_input_keys[256] = {
     [0x90] = 122, 123, 90,  91,  85,                                          /* of Korean ones, and others */
     [0xE0] = 29,  42,  56,  125, 97,  54,  100, 126,                          /* Ctrl, Shift, Alt, Windows: left, right */
 };
+/* clang-format on */

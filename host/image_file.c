@@ -91,15 +91,48 @@ static bool look(struct image_file *file, const char *path, char *why, size_t wh
 }
 
 /*
+ * Bytes by whose locks QEMU and its tools say what they do with an image, and what they don't want others to
+ * do. A writer of ours locks all of the file, and with that these.
+ */
+enum { QEMU_READS = 100, QEMU_WRITES = 101, QEMU_RESIZES = 103, QEMU_NO_WRITER = 201, QEMU_NO_RESIZER = 203 };
+
+/* Locks `size` bytes at `start`; 0: to the end. */
+static bool lock_bytes(const struct image_file *file, int type, off_t start, off_t size)
+{
+    struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = size};
+
+    return fcntl(file->fd, F_OFD_SETLK, &lock) == 0;
+}
+
+/* Does somebody else hold a lock there? */
+static bool is_locked(const struct image_file *file, off_t byte)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    return fcntl(file->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* Any number of readers may be there, QEMU's among them. */
+static bool lock_for_reading(const struct image_file *file)
+{
+    if (!lock_bytes(file, F_RDLCK, 0, 1))
+        return false;
+    if (is_locked(file, QEMU_WRITES) || is_locked(file, QEMU_RESIZES)) {
+        errno = EAGAIN;
+        return false;
+    }
+    return lock_bytes(file, F_RDLCK, QEMU_READS, 1) && lock_bytes(file, F_RDLCK, QEMU_NO_WRITER, 1) &&
+           lock_bytes(file, F_RDLCK, QEMU_NO_RESIZER, 1);
+}
+
+/*
  * Open file description locks: they belong to this opening of the file, so that two disks of one process are
  * told apart, and vanish with it however it ends.
  */
 static bool take_lock(const struct image_file *file, const char *path, struct log *log, char *why,
                       size_t why_size)
 {
-    struct flock lock = {.l_type = file->writable ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
-
-    if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
+    if (file->writable ? lock_bytes(file, F_WRLCK, 0, 0) : lock_for_reading(file))
         return true;
     if (errno == EAGAIN || errno == EACCES)
         return image_refuse(path, why, why_size,

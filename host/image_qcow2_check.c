@@ -151,7 +151,6 @@ static void count_l1(struct scan *s, const uint64_t *l1, uint64_t entries, uint8
         if (!offset || !aligned(s, offset, ROLE_L2) || !count(s, offset, s->q->cluster_size, ROLE_L2) ||
             !read_cluster(s, offset, buffer, ROLE_L2))
             continue;
-        s->result->used++;
         for (uint64_t i = 0; i < per_table; i++)
             count_entry(s, qcow2_load(buffer + i * 8, 8));
     }
@@ -297,7 +296,7 @@ static int check_refcounts(struct scan *s, bool leaks)
 
         if (error)
             return error;
-        s->result->used += s->roles[n] == ROLE_DATA;
+        s->result->used += !leaks && s->roles[n] != ROLE_NONE;
         bool leak = refcount > s->counts[n];
         if (refcount == s->counts[n] || leak != leaks)
             continue;
@@ -341,7 +340,6 @@ static int scan(struct scan *s)
     count_l1(s, q->l1, q->l1_size, buffer);
     count_snapshots(s, buffer);
     free(buffer);
-    s->result->used = 0;
     /* With tables that overlap, changing anything makes it worse. */
     if (s->fatal)
         s->repair = false;

@@ -141,6 +141,37 @@ report $? "resize: longer, much longer, shorter"
 } >"$work/log" 2>&1
 report $? "info: size and snapshots, for people and programs"
 
+rm -f "$work/full.qcow2"
+head -c 1M /dev/urandom >"$work/full.raw"
+"$oxbow" image convert "$work/full.raw" "$work/full.qcow2" >"$work/log" 2>&1 &&
+    "$oxbow" image check "$work/full.qcow2" >>"$work/log" 2>&1 &&
+    grep -q '^0 errors, 0 leaked clusters, 21 of 21 clusters in use$' "$work/log"
+report $? "check: counts clusters"
+
+# Locks are understood on both sides: readers are together, a writer is alone. $1: the mode that QEMU's tool opens it in
+beside() {
+    mkfifo "$work/fifo"
+    qemu-io $1 -f raw "$work/full.raw" <"$work/fifo" >"$work/io" 2>&1 &
+    pid=$!
+    exec 3>"$work/fifo"
+    rm "$work/fifo"
+    echo 'read 0 512' >&3
+    tries=0
+    until grep -q 'read 512' "$work/io" || [ $tries = 200 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    "$oxbow" image info --format raw "$work/full.raw" >"$work/log" 2>&1
+    status=$?
+    exec 3>&-
+    wait $pid
+    return $status
+}
+beside -r
+report $? "locks: a reader beside a reader of QEMU's"
+! beside "" && grep -q 'another machine or program writes to it' "$work/log"
+report $? "locks: no reader beside a writer of QEMU's"
+
 # A cluster that nobody points at is found, and given back.
 truncate -s +65536 "$image"
 printf '\0\1' | dd of="$image" bs=1 seek=$((131072 + 2 * ($(stat -c %s "$image") / 65536 - 1))) conv=notrunc status=none

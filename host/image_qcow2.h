@@ -122,7 +122,6 @@ struct qcow2 {
 
     uint32_t snapshots;
     uint64_t snapshots_offset;
-    uint64_t snapshots_bytes; /* of their table, as far as it was read */
 
     pthread_mutex_t lock; /* for all below */
     uint64_t *l1, *table; /* in the host's byte order */

@@ -49,7 +49,7 @@ static void timer_due(void *opaque)
 
 static void poll_due(void *opaque)
 {
-    rtl8139_receive_more(opaque);
+    rtl8139_look_again(opaque);
 }
 
 static void transmit_due(void *opaque)
@@ -243,6 +243,8 @@ static void written(struct rtl8139 *card, unsigned first, unsigned end)
     /* Whoever acknowledges, or wants interrupts again, has often handed descriptors back. */
     if (TOUCHES(CAPR, 2) || TOUCHES(ISR, 2) || TOUCHES(IMR, 2) || TOUCHES(RCR, 4) || TOUCHES(CPCR, 2))
         rtl8139_receive_more(card);
+    if (TOUCHES(ISR, 2))
+        rtl8139_remind(card);
 #undef TOUCHES
 }
 

@@ -196,6 +196,10 @@ void rtl8139_send_all(struct rtl8139 *card);
 bool rtl8139_ready(void *card);
 void rtl8139_receive(void *card, const uint8_t *frame, size_t size);
 void rtl8139_receive_more(struct rtl8139 *card);
+/* A while later: whether there is room now, or something that its driver forgot. */
+void rtl8139_look_again(struct rtl8139 *card);
+/* Interrupts were acknowledged: sees to that if need be. */
+void rtl8139_remind(struct rtl8139 *card);
 /* The ring is empty. */
 bool rtl8139_ring_empty(const struct rtl8139 *card);
 

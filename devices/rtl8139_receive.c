@@ -3,7 +3,9 @@
  * sheet, 5.6), or into the buffers of descriptors (9.2).
  *
  * Software hands descriptors back without telling the controller, so while frames wait for one it looks again
- * every now and then.
+ * every now and then. Drivers acknowledge what came while they emptied the ring and may leave some of it
+ * there: on a real network the next frame's interrupt reminds them; where the next ones wait for this very
+ * ring, one of our own does.
  */
 #include <string.h>
 
@@ -29,7 +31,8 @@
 
 #define RING_LONGEST 1788u /* without the check sequence */
 #define DESC_LONGEST 0x1F00u
-#define POLL_PAUSE   100000u /* ns */
+#define POLL_PAUSE   100000u  /* ns */
+#define FULL_PAUSE   1000000u /* when there was nothing the last time */
 
 static bool uses_descriptors(const struct rtl8139 *card)
 {
@@ -281,6 +284,25 @@ void rtl8139_receive(void *opaque, const uint8_t *frame, size_t size)
         store_by_descriptor(card, frame, size, status);
     else
         store_in_ring(card, frame, size, status);
+}
+
+void rtl8139_look_again(struct rtl8139 *card)
+{
+    bool waits = !uses_descriptors(card) && is_enabled(card) && !rtl8139_ring_empty(card);
+
+    if (waits && !(rtl_get(card, ISR, 2) & (INT_ROK | INT_RXOVW)))
+        rtl8139_interrupt(card, INT_ROK);
+    if (has_room(card))
+        rtl8139_receive_more(card);
+    else
+        timer_arm(&card->poll, clock_now(card->wires.clock) + FULL_PAUSE);
+}
+
+void rtl8139_remind(struct rtl8139 *card)
+{
+    if (!uses_descriptors(card) && is_enabled(card) && !rtl8139_ring_empty(card) &&
+        !(rtl_get(card, ISR, 2) & INT_ROK) && card->poll.when == CLOCK_NEVER)
+        timer_arm(&card->poll, clock_now(card->wires.clock) + POLL_PAUSE);
 }
 
 void rtl8139_receive_more(struct rtl8139 *card)

@@ -327,6 +327,12 @@ START_TEST(ring)
     ck_assert_uint_eq(get(CR, 1) & 1, 1);
     receive(mac, 20);
     ck_assert_uint_eq(word(RING + at) >> 16, 64);
+    /* Acknowledged and forgotten: it reminds. */
+    set(ISR, ROK, 2);
+    ck_assert(!line.level);
+    board_advance(&board, 1000000);
+    ck_assert(line.level);
+    ck_assert_uint_eq(get(ISR, 2), ROK);
     /* Full: frames wait, or are missed. */
     while (net_can_receive(&wire.net))
         receive(mac, 1514);

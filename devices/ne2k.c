@@ -63,6 +63,8 @@
 #define HEADER_SIZE 4u
 #define FRAME_PAGES 6u /* the longest frame with its header */
 
+#define REMINDER_PAUSE 1000000u /* ns */
+
 /* Where things are in the 32 ports. */
 #define DATA_PORT  0x10
 #define RESET_PORT 0x18
@@ -137,6 +139,30 @@ static void receive_more(struct ne2k *card)
 {
     if (is_ready(card))
         net_ready(card->wires.net);
+}
+
+/* Some drivers keep BNRY a page behind what they read last. */
+static bool is_ring_empty(const struct ne2k *card)
+{
+    return free_pages(card) + 1 >= ring_pages(card);
+}
+
+/* Drivers acknowledge what came while they emptied the ring and may leave some of it there. On a real network
+ * the next frame's interrupt reminds them; where the next ones wait for this very ring, one of our own does.
+ */
+static void remind_later(struct ne2k *card)
+{
+    if (is_receiving(card) && !(card->isr & ISR_PRX) && !is_ring_empty(card) &&
+        card->reminder.when == CLOCK_NEVER)
+        timer_arm(&card->reminder, clock_now(card->wires.clock) + REMINDER_PAUSE);
+}
+
+static void remind(void *opaque)
+{
+    struct ne2k *card = opaque;
+
+    if (is_receiving(card) && !is_ring_empty(card))
+        set_isr(card, ISR_PRX);
 }
 
 static bool is_wanted(const struct ne2k *card, const uint8_t *frame)
@@ -317,6 +343,8 @@ static const struct bus_ops pci_data_ops = {data_read, data_write, 4};
 
 static void write_command(struct ne2k *card, uint8_t value)
 {
+    if (!(value & (CR_STA | CR_STP))) /* it goes on as it was */
+        value |= card->cr & (CR_STA | CR_STP);
     card->cr = (uint8_t)(value | (card->cr & CR_TXP));
     if (value & CR_STP) {
         card->cr &= (uint8_t)~CR_TXP;
@@ -498,6 +526,8 @@ static void write_page0(struct ne2k *card, unsigned reg, uint8_t value)
     }
     ne2k_update_irq(card);
     receive_more(card);
+    if (reg == 0x07)
+        remind_later(card);
 }
 
 static void write_page1(struct ne2k *card, unsigned reg, uint8_t value)
@@ -625,6 +655,7 @@ void ne2k_move(struct ne2k *card, uint64_t base, bool enabled)
 bool ne2k_wire(struct ne2k *card, const struct ne2k_wires *wires, uint16_t base)
 {
     card->wires = *wires;
+    timer_init(&card->reminder, wires->clock, "ne2k", remind, card);
     memcpy(card->prom, wires->mac, sizeof(wires->mac));
     card->prom[14] = card->prom[15] = 'W'; /* the sign of a 16-bit slot */
     card->region[0] = bus_map(wires->ports, "ne2k", base, DATA_PORT, &register_ops, card);
@@ -643,6 +674,8 @@ void ne2k_unwire(struct ne2k *card)
 {
     if (card->wires.net && card->wires.net->receiver.opaque == card)
         card->wires.net->receiver = (struct net_receiver){0};
+    if (card->reminder.clock)
+        timer_disarm(&card->reminder);
 }
 
 static void isa_reset(void *device)

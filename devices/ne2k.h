@@ -17,6 +17,7 @@
 #include "core/irq.h"
 
 struct bus;
+struct clock;
 struct log;
 struct ne2k;
 struct ne2k_pci;
@@ -29,6 +30,7 @@ extern const struct device_class ne2k_isa_class, ne2k_pci_class;
 
 struct ne2k_wires {
     struct bus *ports;
+    struct clock *clock;
     struct irq irq;
     struct net *net; /* its receiver is the card, as long as there is one; the caller's */
     uint8_t mac[6];

@@ -6,6 +6,7 @@
 #define DEVICES_NE2K_INTERNAL_H
 
 #include "core/bus.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/net.h"
 #include "devices/ne2k.h"
@@ -18,6 +19,7 @@ struct ne2k {
     struct ne2k_wires wires;
     bool realtek; /* an RTL8029AS: the data port has 32 bits, and there is a page 3 */
     struct region *region[NE2K_REGIONS];
+    struct timer reminder;
     uint8_t prom[16]; /* not state: the address never changes */
 
     uint8_t cr, isr, imr, dcr, tcr, rcr, tsr, rsr;

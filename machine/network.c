@@ -138,7 +138,8 @@ static void *make_e1000(struct machine *m, const struct card *card)
 
 static struct ne2k_wires ne2k_wires(struct machine *m, const struct card *card, struct irq irq)
 {
-    struct ne2k_wires wires = {.ports = m->ports, .irq = irq, .net = card->net, .log = m->log};
+    struct ne2k_wires wires = {
+        .ports = m->ports, .clock = m->clock, .irq = irq, .net = card->net, .log = m->log};
 
     memcpy(wires.mac, card->mac, sizeof(wires.mac));
     return wires;

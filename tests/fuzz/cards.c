@@ -352,6 +352,7 @@ static void *make_rtl8139(struct driver *d, unsigned slot, struct net *net)
 static void *make_ne2k(struct driver *d, unsigned slot, struct net *net)
 {
     struct ne2k_wires wires = {.ports = d->ports,
+                               .clock = d->clock,
                                .irq = {ignore_line, NULL, 0},
                                .net = net,
                                .mac = {0x52, 0x54, 0, 1, 2, 3},

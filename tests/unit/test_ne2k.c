@@ -113,7 +113,11 @@ static void set1(unsigned reg, uint32_t value)
 
 static struct ne2k_wires wires(void)
 {
-    struct ne2k_wires w = {.ports = board.ports, .irq = line_irq(&line), .net = &wire.net, .log = &board.log};
+    struct ne2k_wires w = {.ports = board.ports,
+                           .clock = board.clock,
+                           .irq = line_irq(&line),
+                           .net = &wire.net,
+                           .log = &board.log};
 
     memcpy(w.mac, mac, 6);
     return w;
@@ -379,6 +383,16 @@ START_TEST(receiving)
     ck_assert_mem_eq(page, want + 252, 48);
     uint32_t fcs = page[48] | page[49] << 8 | page[50] << 16 | (uint32_t)page[51] << 24;
     ck_assert_uint_eq(fcs, ~ethernet_crc(want, 300));
+    /* Another page, without saying that it is to go on: it does. */
+    set(CR, 0x60);
+    ck_assert_uint_eq(get(CR), 0x60 | STA);
+    set(CR, ABORT);
+    ck_assert_uint_eq(get(CR), ABORT | STA);
+    /* Acknowledged and forgotten: it reminds. */
+    set(ISR, 0x7F);
+    ck_assert(!line.level);
+    board_advance(&board, 2000000);
+    ck_assert_uint_eq(get(ISR), PRX);
     /* Short ones get as long as Ethernet wants them. */
     receive(mac, 20);
     fetch((FIRST + 3) * 256, page, 256);
@@ -541,7 +555,7 @@ END_TEST
 
 START_TEST(states)
 {
-    struct ne2k_wires w = {.ports = board.ports, .log = &board.log};
+    struct ne2k_wires w = {.ports = board.ports, .clock = board.clock, .log = &board.log};
     uint8_t data[16] = {1, 2, 3};
 
     start(4);

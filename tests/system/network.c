@@ -2,6 +2,7 @@
  * network.c - the user network as a guest and its host see it: firmware boots from it by DHCP and TFTP;
  * Debian gets an address, loads from a server on this host and sends to it, is reached through a forwarded
  * port, and reaches nobody by a second card whose network is restricted. Afterwards the dump has the frames.
+ * Then the other cards, each with its driver of Debian's.
  *
  * Runs in the build folder: tests/system/network. OXBOW and DISK in the environment replace ./oxbow and what
  * `./setup check` put into cache/.
@@ -29,9 +30,9 @@
 #endif
 #define COMMAND (BOOT / 2)
 
-#define WORK    "tests/system/network"
-#define PXE_ROM "/usr/lib/ipxe/qemu/pxe-e1000.rom"
-#define AMOUNT  (6u << 20) /* bytes, either way */
+#define WORK   "tests/system/network"
+#define ROMS   "/usr/lib/ipxe/qemu/"
+#define AMOUNT (6u << 20) /* bytes, either way */
 
 struct files {
     const char *oxbow, *disk;
@@ -156,23 +157,22 @@ static bool ask_guest(unsigned port, int type, const char *line, char *answer, s
 
 /* --- booting from it */
 
-static void pxe_session(struct tap *tap, const struct files *files)
+static void pxe_session(struct tap *tap, const struct files *files, const char *model, const char *rom)
 {
-    const char *argv[] = {files->oxbow,    "--headless",
-                          "--boot",        "n",
-                          "--net",         "user,restrict,tftp=tests/system,bootfile=sector.img",
-                          "--debugcon",    "stdio",
-                          "--serial",      "none",
-                          "--exit-device", "--timeout",
-                          "100",           NULL};
+    char net[120];
+    const char *argv[] = {files->oxbow, "--headless", "--boot",   "n",    "--net",         net,
+                          "--debugcon", "stdio",      "--serial", "none", "--exit-device", "--timeout",
+                          "100",        NULL};
     struct drive drive;
 
-    if (access(PXE_ROM, R_OK)) {
-        tap_skip(tap, "firmware boots from the network", "no " PXE_ROM "; the package ipxe-qemu has it");
+    if (access(rom, R_OK)) {
+        tap_skip(tap, "firmware boots from the network", "no ROM of iPXE; the package ipxe-qemu has it");
         return;
     }
+    snprintf(net, sizeof(net), "user,restrict,model=%s,tftp=tests/system,bootfile=sector.img", model);
     if (tap_ok(tap, drive_start(&drive, argv, false), "Oxbow starts, to boot from the network") &&
-        !tap_ok(tap, drive_expect(&drive, "sector: started", BOOT), "firmware boots from the network"))
+        !tap_ok(tap, drive_expect(&drive, "sector: started", BOOT), "firmware boots from the network by %s",
+                model))
         tap_note("what was printed", drive.text);
     drive_free(&drive);
 }
@@ -332,6 +332,67 @@ static void debian_session(struct tap *tap, const struct files *files, unsigned 
     unlink(WORK ".pcap");
 }
 
+/* --- the other cards */
+
+/* In the order of their slots, from 00:03.0 on. */
+static const struct {
+    const char *model, *driver;
+} cards[] = {
+    {"virtio-net", "virtio_net"}, {"rtl8139", "8139cp"}, {"rtl8139c", "8139too"}, {"ne2k_pci", "ne2k-pci"}};
+
+enum { CARDS = sizeof(cards) / sizeof(*cards) };
+
+/* Both ways by one card, whose network is 10.7.N.0. */
+static void check_card(struct tap *tap, struct drive *drive, unsigned n, unsigned port)
+{
+    char name[100], command[500];
+
+    snprintf(command, sizeof(command), "basename $(readlink /sys/class/net/enp0s%u/device/driver)", 3 + n);
+    snprintf(name, sizeof(name), "%s has its driver", cards[n].model);
+    guest(tap, drive, name, cards[n].driver, command);
+    snprintf(
+        command, sizeof(command),
+        "bash -c 'exec 3<>/dev/tcp/10.7.%u.2/%u; printf g >&3; cat <&3 >data; exec 3<>/dev/tcp/10.7.%u.2/%u; "
+        "printf p >&3; cat data >&3; head -n 1 <&3'",
+        n, port, n, port);
+    snprintf(name, sizeof(name), "by %s 6 MiB come and go back", cards[n].model);
+    guest(tap, drive, name, "same\n", command);
+}
+
+static void cards_session(struct tap *tap, const struct files *files, unsigned port)
+{
+    char disk[4200], net[CARDS][80];
+    const char *argv[5 + 2 * CARDS] = {files->oxbow, "--headless", "--disk", disk};
+    struct drive drive;
+
+    snprintf(disk, sizeof(disk), "%s,snapshot", files->disk);
+    for (unsigned n = 0; n < CARDS; n++) {
+        snprintf(net[n], sizeof(net[n]), "user,model=%s,net=10.7.%u.0/24", cards[n].model, n);
+        argv[4 + 2 * n] = "--net";
+        argv[5 + 2 * n] = net[n];
+    }
+    if (!tap_ok(tap, drive_start(&drive, argv, drive_has_terminal()), "Oxbow starts, with the other cards") ||
+        !log_in(tap, &drive)) {
+        drive_free(&drive);
+        return;
+    }
+    if (guest(tap, &drive, "they get addresses by DHCP", "online\n",
+              "mkdir -p /run/systemd/network; printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' "
+              ">/run/systemd/network/en.network; systemctl start systemd-networkd && "
+              "/lib/systemd/systemd-networkd-wait-online --timeout=60 -i enp0s3 -i enp0s4 -i enp0s5 -i "
+              "enp0s6 && "
+              "echo online")) {
+        for (unsigned n = 0; n < CARDS; n++)
+            check_card(tap, &drive, n, port);
+        guest(tap, &drive, "no errors were counted", NULL,
+              "cat /sys/class/net/en*/statistics/*_errors | grep -v '^0$'; dmesg | grep -E "
+              "'BUG:|WARNING:|timed out'");
+    }
+    drive_send(&drive, "poweroff\n");
+    tap_ok(tap, drive_wait(&drive, COMMAND) == 0, "poweroff: exit status 0");
+    drive_free(&drive);
+}
+
 /* A port that somebody has can't be forwarded: one line. */
 static void check_busy_port(struct tap *tap, const struct files *files, unsigned port)
 {
@@ -369,12 +430,17 @@ int main(void)
     if (!server)
         return tap_skip_all("this host has no loopback to listen at");
     check_busy_port(&tap, &files, port);
-    pxe_session(&tap, &files);
-    if (access(files.disk, R_OK))
+    pxe_session(&tap, &files, "e1000", ROMS "pxe-e1000.rom");
+    pxe_session(&tap, &files, "virtio-net", ROMS "pxe-virtio.rom");
+    pxe_session(&tap, &files, "rtl8139", ROMS "pxe-rtl8139.rom");
+    pxe_session(&tap, &files, "ne2k_pci", ROMS "pxe-ne2k_pci.rom");
+    if (access(files.disk, R_OK)) {
         tap_skip(&tap, "Debian on the network",
                  "no Debian disk to boot; ./setup check makes one, or says why it can't");
-    else
+    } else {
         debian_session(&tap, &files, port);
+        cards_session(&tap, &files, port);
+    }
     kill(server, SIGTERM);
     waitpid(server, NULL, 0);
     return tap_done(&tap);

@@ -134,7 +134,13 @@ static void write_register(struct ahci *ahci, unsigned reg, uint32_t value)
         ahci->is &= ~value;
         ahci->told &= ahci->is;
     } else if (reg >= PORTS && reg < PORTS + AHCI_PORTS * STRIDE) {
-        ahci_port_write(&ahci->port[(reg - PORTS) / STRIDE], reg % STRIDE, value);
+        struct ahci_port *port = &ahci->port[(reg - PORTS) / STRIDE];
+
+        ahci->writing = true;
+        ahci_port_write(port, reg % STRIDE, value);
+        ahci->writing = false;
+        if (port->drive.disk)
+            block_collect(port->drive.disk);
     }
     ahci_update(ahci);
 }

@@ -128,6 +128,7 @@ struct ahci {
     struct pci_function function;
     uint32_t ghc, is;
     uint32_t told;    /* of IS, what a message was sent for */
+    bool writing;     /* a register is being written */
     bool reset_waits; /* GHC.HR stays set until nothing is with a medium */
     struct ahci_port port[AHCI_PORTS];
 

@@ -74,6 +74,7 @@ static void submit(struct ahci_port *port, struct ahci_queued *queued)
 {
     queued->request.done = request_done;
     queued->request.opaque = queued;
+    queued->request.collects = port->ahci->writing;
     port->flying |= 1u << queued->tag;
     block_submit(port->drive.disk, &queued->request);
 }

@@ -202,7 +202,10 @@ static void mmio_write(void *dev, uint64_t addr, uint64_t value, unsigned size)
     if (size < 4 || addr & 3)
         return;
     if (addr >= DOORBELLS) {
+        nvme->ringing = true;
         nvme_doorbell(nvme, (unsigned)(addr - DOORBELLS) / 4, (uint32_t)value);
+        nvme->ringing = false;
+        block_collect(nvme->wires.disk);
         return;
     }
     write_register(nvme, (unsigned)addr, (uint32_t)value);

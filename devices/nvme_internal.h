@@ -126,6 +126,7 @@ struct nvme {
     unsigned place;  /* of a command: where to look for a free one first */
     bool waiting;    /* completions may wait for places in their queues */
     bool active;     /* nvme_go() is at work */
+    bool ringing;    /* a doorbell is */
     struct nvme_wires wires;
     struct region *region;
 };

@@ -112,6 +112,7 @@ static uint16_t submit(struct nvme_command *command, enum block_op op, uint64_t 
         .iov = pieces ? command->sg.iov : NULL,
         .iov_count = pieces ? command->sg.count : 0,
         .keep_space = op == BLOCK_WRITE_ZEROES && !(nvme_word(command, 12) & DEALLOCATE),
+        .collects = command->nvme->ringing,
         .done = request_done,
         .opaque = command,
     };

@@ -82,6 +82,7 @@ struct virtio_blk {
     struct block *medium;
     char serial[SERIAL_SIZE];
     struct blk_request *unused;
+    bool popping; /* notified() is at work */
 };
 
 /* --- requests */
@@ -140,6 +141,7 @@ static void submit(struct blk_request *request, enum block_op op, uint64_t offse
     request->block.op = op;
     request->block.offset = offset;
     request->block.size = size;
+    request->block.collects = request->blk->popping;
     block_submit(request->blk->medium, &request->block);
 }
 
@@ -322,9 +324,12 @@ static void notified(void *device, unsigned number)
     struct virtio_blk *blk = device;
     struct virtio_chain *chain;
 
+    blk->popping = true;
     while ((chain = virtio_pop(&blk->virtio.queue[number])))
         if (!start(blk, chain))
             virtio_drop(chain);
+    blk->popping = false;
+    block_collect(blk->medium);
 }
 
 /* --- configuration */

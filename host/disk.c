@@ -2,9 +2,13 @@
  * disk.c - the queue of a disk's requests, and the threads that work on them.
  *
  * A request is in one of four places: `pending`, in order of submission; in a batch of `running`, with a
- * worker; `finished`, until the event loop calls done(); or `kept`, having failed while the machine stops for
+ * worker; `finished`, until complete() calls done(); or `kept`, having failed while the machine stops for
  * it. A worker takes the first pending request that doesn't conflict with an earlier one, and with it those
  * that go on where it ends, as one transfer. The lists are linked through block_request.backend.
+ *
+ * Most requests never reach the host's disk but its cache, and take less time than to wake a thread. So small
+ * reads from the cache are done at once; while the others are `quick` a single worker does them and tells of
+ * several together; and only when they aren't, more workers help.
  */
 #include "host/disk.h"
 
@@ -22,11 +26,14 @@
 #include "host/loop.h"
 #include "host/time.h"
 
-#define WORKERS        16
-#define SETTLE_SECONDS 2
-#define BATCH_MAX      (1u << 20)        /* bytes of requests that are done as one */
-#define BURST_NS       (NS_PER_SEC / 10) /* what a limited disk may do at once after a rest */
-#define COMPLAINT_NS   (5 * NS_PER_SEC)  /* between two lines in the log */
+#define WORKERS      16
+#define QUICK_NS     50000             /* less than that, on average, isn't worth another thread */
+#define TOGETHER     16                /* so many quick ones are told of together, at most */
+#define NOW_MAX      (64u << 10)       /* bytes that are read within submit */
+#define SETTLE_SECS  2                 /* that a reset waits */
+#define BATCH_MAX    (1u << 20)        /* bytes of requests that are done as one */
+#define BURST_NS     (NS_PER_SEC / 10) /* what a limited disk may do at once after a rest */
+#define COMPLAINT_NS (5 * NS_PER_SEC)  /* between two lines in the log */
 
 struct request_list {
     struct block_request *first, *last;
@@ -50,10 +57,12 @@ struct host_disk {
     struct loop_task completion;
 
     pthread_mutex_t lock; /* for all below */
-    pthread_cond_t work;
+    pthread_cond_t work, progress; /* progress: for waits with a bound */
     struct request_list pending, finished, kept;
     struct batch *running[WORKERS]; /* NULL: that worker has none */
-    unsigned threads, idle;
+    unsigned threads;
+    unsigned idle, wakes; /* workers that wait for work; and those of them that were told of some */
+    uint64_t pace;        /* ns that a batch takes, on average */
     uint64_t free_at; /* host ns: when a limited disk may take the next request */
     bool closing;
     bool complained;
@@ -65,6 +74,8 @@ struct host_disk {
 struct worker {
     struct host_disk *disk;
     unsigned number;
+    unsigned untold; /* requests that it has finished, and complete() wasn't told */
+    bool failed;     /* one of them */
 };
 
 static struct block_request *after(const struct block_request *request)
@@ -117,7 +128,7 @@ static bool must_wait(const struct host_disk *disk, const struct block_request *
     for (const struct block_request *r = disk->kept.first; r; r = after(r))
         if (conflict(r->op, r->offset, r->size, request))
             return true;
-    for (const struct block_request *r = disk->pending.first; r != request; r = after(r))
+    for (const struct block_request *r = disk->pending.first; r && r != request; r = after(r))
         if (conflict(r->op, r->offset, r->size, request))
             return true;
     return false;
@@ -291,35 +302,79 @@ static void perform_batch(struct host_disk *disk, const struct batch *batch)
     }
 }
 
-/* Waits until something is to do, or, when `rest` says so, for that long. */
-static void wait_for_work(struct host_disk *disk, uint64_t rest)
+/* Wakes a worker that waits, if there is one. */
+static bool wake(struct host_disk *disk)
+{
+    if (!disk->idle)
+        return false;
+    disk->idle--;
+    disk->wakes++;
+    pthread_cond_signal(&disk->work);
+    return true;
+}
+
+/* Waits until there is work, or the disk is closed. */
+static void wait_for_work(struct host_disk *disk)
+{
+    disk->idle++;
+    while (!disk->wakes && !disk->closing)
+        pthread_cond_wait(&disk->work, &disk->lock);
+    if (disk->wakes)
+        disk->wakes--;
+    else
+        disk->idle--;
+}
+
+static void wait_for_limits(struct host_disk *disk, uint64_t rest)
 {
     struct timespec until;
 
-    if (!rest) {
-        disk->idle++;
-        pthread_cond_wait(&disk->work, &disk->lock);
-        disk->idle--;
-        return;
-    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     uint64_t ns = (uint64_t)until.tv_nsec + rest;
     until.tv_sec += (time_t)(ns / NS_PER_SEC);
     until.tv_nsec = (long)(ns % NS_PER_SEC);
-    pthread_cond_timedwait(&disk->work, &disk->lock, &until);
+    pthread_cond_timedwait(&disk->progress, &disk->lock, &until);
+}
+
+/* Will the workers under way soon be there for the next? */
+static bool quick(const struct host_disk *disk)
+{
+    for (unsigned i = 0; i < disk->threads; i++)
+        if (disk->running[i] && disk->running[i]->op == BLOCK_FLUSH)
+            return false;
+    return disk->pace < QUICK_NS;
+}
+
+/* Makes complete() run. A failure may stop the machine, which is the loop's thread's to do. */
+static void tell(struct worker *worker)
+{
+    struct host_disk *disk = worker->disk;
+
+    pthread_mutex_unlock(&disk->lock);
+    (worker->failed ? loop_post : loop_hand)(disk->loop, &disk->completion);
+    pthread_mutex_lock(&disk->lock);
+    worker->untold = 0;
+    worker->failed = false;
 }
 
 /* The next batch, waited for; false when the disk is closed and nothing is left to do. */
-static bool next_batch(struct host_disk *disk, struct batch *batch)
+static bool next_batch(struct worker *worker, struct batch *batch)
 {
+    struct host_disk *disk = worker->disk;
+
     for (;;) {
         uint64_t rest = disk->pending.first ? must_rest(disk) : 0;
 
-        if (!rest && pick(disk, batch))
+        if (!rest && worker->untold < (quick(disk) ? TOGETHER : 1) && pick(disk, batch))
             return true;
-        if (disk->closing && !disk->pending.first)
-            return false;
-        wait_for_work(disk, rest);
+        if (worker->untold)
+            tell(worker);
+        else if (disk->closing && (!disk->pending.first || !rest))
+            return false; /* what is pending waits for what another worker has under way, which goes on with it */
+        else if (rest)
+            wait_for_limits(disk, rest);
+        else
+            wait_for_work(disk);
     }
 }
 
@@ -332,48 +387,66 @@ static void *work(void *opaque)
 
     free(opaque);
     pthread_mutex_lock(&disk->lock);
-    while (next_batch(disk, &batch)) {
+    while (next_batch(&worker, &batch)) {
         account(disk, &batch);
         disk->running[worker.number] = &batch;
+        if (disk->pending.first && !quick(disk))
+            wake(disk);
         pthread_mutex_unlock(&disk->lock);
 
+        uint64_t start = host_monotonic();
         perform_batch(disk, &batch);
+        uint64_t time = host_monotonic() - start;
 
         pthread_mutex_lock(&disk->lock);
         disk->running[worker.number] = NULL;
+        pthread_cond_broadcast(&disk->progress);
+        if (batch.op != BLOCK_FLUSH)
+            disk->pace = (disk->pace * 7 + time) / 8;
         for (struct block_request *r = batch.list.first; r; r = next) {
             next = after(r);
+            worker.untold++;
+            worker.failed |= r->backend_error != 0;
             append(r->backend_error && stops(disk, r->backend_error) && !disk->closing ? &disk->kept
                                                                                        : &disk->finished,
                    r);
         }
-        pthread_cond_broadcast(&disk->work); /* others may have waited for this one */
-        loop_post(disk->loop, &disk->completion);
     }
     pthread_mutex_unlock(&disk->lock);
     return NULL;
 }
 
-/* In the event loop: tells the submitters. They may submit again from within done(). */
+/* With the machine lock held: tells the submitters. They may submit again from within done(). */
+static void disk_collect(struct block *block)
+{
+    struct host_disk *disk = (struct host_disk *)block;
+    struct block_request *request, *next;
+
+    do {
+        pthread_mutex_lock(&disk->lock);
+        request = disk->finished.first;
+        disk->finished = (struct request_list){0};
+        pthread_mutex_unlock(&disk->lock);
+        for (struct block_request *r = request; r; r = next) {
+            next = after(r);
+            r->done(r, r->backend_error);
+        }
+    } while (request);
+}
+
 static void complete(void *opaque)
 {
     struct host_disk *disk = opaque;
-    struct block_request *request, *next;
     int error = 0;
     bool writing = false;
 
     pthread_mutex_lock(&disk->lock);
-    request = disk->finished.first;
-    disk->finished = (struct request_list){0};
     if (disk->kept.first && !disk->closing) {
         error = disk->kept.first->backend_error;
         writing = disk->kept.first->op != BLOCK_READ;
     }
     pthread_mutex_unlock(&disk->lock);
-    for (; request; request = next) {
-        next = after(request);
-        request->done(request, request->backend_error);
-    }
+    disk_collect(&disk->block);
     if (error)
         disk->options.failed(disk->options.opaque, &disk->block, writing, error);
 }
@@ -387,7 +460,7 @@ static int start_worker(struct host_disk *disk)
 
     if (!worker)
         return ENOMEM;
-    *worker = (struct worker){disk, disk->threads};
+    *worker = (struct worker){.disk = disk, .number = disk->threads};
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     error = pthread_create(&disk->thread[disk->threads], NULL, work, worker);
@@ -405,23 +478,34 @@ static bool in_range(const struct host_disk *disk, const struct block_request *r
            (request->offset <= disk->block.size && request->size <= disk->block.size - request->offset);
 }
 
+/* A read of what the host has in its cache. */
+static bool done_at_once(struct host_disk *disk, const struct block_request *request)
+{
+    struct iovec one = {request->data, request->size};
+
+    return request->op == BLOCK_READ && request->size <= NOW_MAX && disk->image->ops->read_now &&
+           !disk->options.iops && !disk->options.bps && !must_wait(disk, request) &&
+           !disk->image->ops->read_now(disk->image, request->offset, request->iov ? request->iov : &one,
+                                       pieces_of(request), request->size);
+}
+
 static void disk_submit(struct block *block, struct block_request *request)
 {
     struct host_disk *disk = (struct host_disk *)block;
 
     pthread_mutex_lock(&disk->lock);
     request->backend_error = disk->closing ? ECANCELED : in_range(disk, request) ? 0 : EINVAL;
-    if (request->backend_error) {
+    if (request->backend_error || done_at_once(disk, request)) {
         append(&disk->finished, request);
-        loop_post(disk->loop, &disk->completion);
+        if (!request->collects)
+            loop_post(disk->loop, &disk->completion);
     } else {
         bool more = disk->pending.first != NULL;
 
         append(&disk->pending, request);
-        /* One more thread while there is more to do than threads do; without it, it takes longer. */
-        if (!disk->idle && more && disk->threads < WORKERS)
+        /* Without one more thread it takes longer. */
+        if ((disk->idle == disk->threads || !quick(disk)) && !wake(disk) && more && disk->threads < WORKERS)
             start_worker(disk);
-        pthread_cond_signal(&disk->work);
     }
     pthread_mutex_unlock(&disk->lock);
 }
@@ -445,7 +529,7 @@ void host_disk_retry(struct block *block)
 
     pthread_mutex_lock(&disk->lock);
     take_back(disk);
-    pthread_cond_broadcast(&disk->work);
+    wake(disk);
     pthread_mutex_unlock(&disk->lock);
 }
 
@@ -474,9 +558,9 @@ void host_disk_settle(struct block *block)
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += SETTLE_SECONDS;
+    until.tv_sec += SETTLE_SECS;
     pthread_mutex_lock(&disk->lock);
-    while (is_busy(disk) && !pthread_cond_timedwait(&disk->work, &disk->lock, &until))
+    while (is_busy(disk) && !pthread_cond_timedwait(&disk->progress, &disk->lock, &until))
         ;
     give_up(disk, &disk->pending);
     give_up(disk, &disk->kept);
@@ -487,6 +571,7 @@ void host_disk_settle(struct block *block)
 static void free_disk(struct host_disk *disk)
 {
     pthread_cond_destroy(&disk->work);
+    pthread_cond_destroy(&disk->progress);
     pthread_mutex_destroy(&disk->lock);
     free(disk->path);
     free(disk->format);
@@ -503,6 +588,7 @@ static void disk_close(struct block *block)
     disk->closing = true;
     take_back(disk); /* one more try; then it fails */
     pthread_cond_broadcast(&disk->work);
+    pthread_cond_broadcast(&disk->progress);
     pthread_mutex_unlock(&disk->lock);
     for (unsigned i = 0; i < disk->threads; i++)
         pthread_join(disk->thread[i], NULL);
@@ -518,7 +604,7 @@ static void disk_close(struct block *block)
     free_disk(disk);
 }
 
-static const struct block_ops disk_ops = {disk_submit, disk_close};
+static const struct block_ops disk_ops = {disk_submit, disk_collect, disk_close};
 
 static bool copy(const char *text, char **to)
 {
@@ -542,6 +628,7 @@ static struct host_disk *new_disk(const struct host_disk_options *options, struc
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&disk->work, &attr);
+    pthread_cond_init(&disk->progress, &attr);
     pthread_condattr_destroy(&attr);
     if (copy(options->path, &disk->path) && copy(options->format, &disk->format) &&
         copy(options->backing, &disk->backing))

@@ -59,6 +59,8 @@ struct image_ops {
     /* The pieces add up to `size`; at most BLOCK_PIECES. */
     int (*read)(struct image *image, uint64_t offset, const struct iovec *iov, unsigned count, size_t size);
     int (*write)(struct image *image, uint64_t offset, const struct iovec *iov, unsigned count, size_t size);
+    /* Reads if that needs no waiting, and fails with EAGAIN otherwise. NULL: there is no telling. */
+    int (*read_now)(struct image *image, uint64_t offset, const struct iovec *iov, unsigned count, size_t size);
     /* Reads as zeroes afterwards. NULL: zeroes are written. */
     int (*zero)(struct image *image, uint64_t offset, uint64_t size);
     /* Nobody needs it any more. NULL: nothing happens. */

@@ -253,6 +253,14 @@ int image_file_write(const struct image_file *file, uint64_t offset, const struc
     return transfer(file, true, offset, iov, count, skip, size);
 }
 
+int image_file_read_now(const struct image_file *file, uint64_t offset, const struct iovec *iov, unsigned count,
+                        size_t size)
+{
+    ssize_t got = preadv2(file->fd, iov, (int)count, (off_t)offset, RWF_NOWAIT);
+
+    return got == (ssize_t)size ? 0 : EAGAIN;
+}
+
 int image_file_read_at(const struct image_file *file, uint64_t offset, void *data, size_t size)
 {
     return transfer(file, false, offset, &(struct iovec){data, size}, 1, 0, size);

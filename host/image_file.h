@@ -38,6 +38,9 @@ int image_file_read(const struct image_file *file, uint64_t offset, const struct
                     size_t skip, size_t size);
 int image_file_write(const struct image_file *file, uint64_t offset, const struct iovec *iov, unsigned count,
                      size_t skip, size_t size);
+/* What the host has in its cache; EAGAIN when that isn't all of it, or can't be known. */
+int image_file_read_now(const struct image_file *file, uint64_t offset, const struct iovec *iov, unsigned count,
+                        size_t size);
 int image_file_read_at(const struct image_file *file, uint64_t offset, void *data, size_t size);
 int image_file_write_at(const struct image_file *file, uint64_t offset, const void *data, size_t size);
 

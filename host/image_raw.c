@@ -28,6 +28,12 @@ static int raw_read(struct image *image, uint64_t offset, const struct iovec *io
     return image_file_read(&((struct raw *)image)->file, offset, iov, count, 0, size);
 }
 
+static int raw_read_now(struct image *image, uint64_t offset, const struct iovec *iov, unsigned count,
+                        size_t size)
+{
+    return image_file_read_now(&((struct raw *)image)->file, offset, iov, count, size);
+}
+
 static int raw_write(struct image *image, uint64_t offset, const struct iovec *iov, unsigned count,
                      size_t size)
 {
@@ -99,6 +105,7 @@ static const struct image_ops raw_ops = {
     .name = "raw",
     .read = raw_read,
     .write = raw_write,
+    .read_now = raw_read_now,
     .zero = raw_zero,
     .discard = raw_discard,
     .flush = raw_flush,

@@ -29,6 +29,7 @@ struct loop_watch {
 struct loop {
     int wake_fd;
     bool sleeping, kicked, quit; /* atomic */
+    pthread_mutex_t *lock;       /* atomic: what loop_run_once() was given last */
 
     struct loop_watch *watches;
     unsigned watch_count;
@@ -290,6 +291,18 @@ void loop_cancel(struct loop *loop, struct loop_task *task)
     pthread_mutex_unlock(&loop->task_lock);
 }
 
+void loop_hand(struct loop *loop, struct loop_task *task)
+{
+    pthread_mutex_t *lock = __atomic_load_n(&loop->lock, __ATOMIC_ACQUIRE);
+
+    if (!lock || pthread_mutex_trylock(lock)) {
+        loop_post(loop, task);
+        return;
+    }
+    task->fn(task->opaque);
+    pthread_mutex_unlock(lock);
+}
+
 static struct loop_task *next_task(struct loop *loop)
 {
     pthread_mutex_lock(&loop->task_lock);
@@ -373,6 +386,8 @@ bool loop_run_once(struct loop *loop, struct clock *clock, pthread_mutex_t *lock
         ns = 0;
     leave(lock);
 
+    if (loop->lock != lock)
+        __atomic_store_n(&loop->lock, lock, __ATOMIC_RELEASE);
     sleep_at_most(loop, ns);
     __atomic_store_n(&loop->sleeping, false, __ATOMIC_SEQ_CST);
     /* Whatever a kick up to here was for is seen below or by our caller. */

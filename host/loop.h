@@ -3,7 +3,7 @@
  * what is due under the machine lock. It sleeps while nothing is.
  *
  * Locking: watches and loop_run_once()'s callbacks belong to the machine lock. loop_kick(), loop_deadline(),
- * loop_post(), loop_quit() and loop_quitting() may be called from any thread; loop_kick() and loop_quit()
+ * loop_post(), loop_hand(), loop_quit() and loop_quitting() may be called from any thread; loop_kick() and loop_quit()
  * from signal handlers too.
  */
 #ifndef HOST_LOOP_H
@@ -20,7 +20,7 @@ struct loop_watch;
 
 /* Work that another thread or a chip's handler leaves for the loop. Zero it, set fn and opaque. */
 struct loop_task {
-    void (*fn)(void *opaque); /* in the loop's thread, machine lock held */
+    void (*fn)(void *opaque); /* machine lock held; in the loop's thread, unless by loop_hand() */
     void *opaque;
     bool posted; /* the loop's own */
     struct loop_task *next;
@@ -62,6 +62,12 @@ short loop_polled(const struct loop *loop, int number);
  * nothing. */
 void loop_post(struct loop *loop, struct loop_task *task);
 void loop_cancel(struct loop *loop, struct loop_task *task);
+
+/*
+ * For other threads, none of which may hold the machine lock: runs the task at once, in this thread, if the
+ * machine lock is free, and posts it otherwise. It saves waking the loop's thread.
+ */
+void loop_hand(struct loop *loop, struct loop_task *task);
 
 /*
  * Runs what is due, having slept until something is: a descriptor, a timer of `clock` (while it runs), a

@@ -70,7 +70,7 @@ static inline void fake_close(struct block *block)
     (void)block;
 }
 
-static const struct block_ops fake_ops = {fake_submit, fake_close};
+static const struct block_ops fake_ops = {.submit = fake_submit, .close = fake_close};
 
 static inline void fake_init(struct fake *fake, uint64_t size, uint64_t stored)
 {

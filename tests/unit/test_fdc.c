@@ -62,7 +62,7 @@ static bool disk_work(struct disk *disk)
     return true;
 }
 
-static const struct block_ops disk_ops = {disk_submit, NULL};
+static const struct block_ops disk_ops = {.submit = disk_submit};
 
 struct rig {
     struct board board;

@@ -194,6 +194,35 @@ START_TEST(tasks_run_once)
 }
 END_TEST
 
+static void *hand_over(void *opaque)
+{
+    loop_hand(loop, opaque);
+    return NULL;
+}
+
+/* A task that is handed over runs in the thread that does so, unless somebody has the machine lock. */
+START_TEST(hand_takes_a_free_lock)
+{
+    unsigned runs = 0;
+    struct loop_task task = {.fn = count_up, .opaque = &runs};
+    pthread_t thread;
+
+    loop_hand(loop, &task); /* the loop hasn't run: it doesn't know the lock yet */
+    ck_assert_uint_eq(runs, 0);
+    ck_assert(loop_run_once(loop, NULL, &lock));
+    ck_assert_uint_eq(runs, 1);
+    loop_hand(loop, &task);
+    ck_assert_uint_eq(runs, 2);
+    pthread_mutex_lock(&lock);
+    ck_assert_int_eq(pthread_create(&thread, NULL, hand_over, &task), 0);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(runs, 2);
+    pthread_mutex_unlock(&lock);
+    ck_assert(loop_run_once(loop, NULL, &lock));
+    ck_assert_uint_eq(runs, 3);
+}
+END_TEST
+
 START_TEST(wall_is_this_century)
 {
     ck_assert_uint_gt(host_wall() / NS_PER_SEC, 1700000000);
@@ -340,6 +369,7 @@ Suite *host_loop_suite(void)
     tcase_add_test(tc, watches_call_pause_and_end);
     tcase_add_test(tc, quit_wakes);
     tcase_add_test(tc, tasks_run_once);
+    tcase_add_test(tc, hand_takes_a_free_lock);
     tcase_add_test(tc, wall_is_this_century);
     tcase_add_test(tc, ram_is_zeroed_shared_and_aligned);
     tcase_add_test(tc, ram_refusals_say_why);

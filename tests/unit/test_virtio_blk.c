@@ -78,7 +78,7 @@ static void perform_all(void)
         perform(0);
 }
 
-static const struct block_ops fake_ops = {fake_submit, NULL};
+static const struct block_ops fake_ops = {.submit = fake_submit};
 
 static void plug(unsigned queues, bool read_only)
 {

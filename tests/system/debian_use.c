@@ -1,7 +1,7 @@
 /*
  * debian_use.c - a Debian guest as its user works with it over the user network: installs packages from a
- * mirror on this host, clones a git repository of this host's, and is reached by ssh through a forwarded
- * port.
+ * mirror on this host, clones a git repository of this host's, is reached by ssh through a forwarded
+ * port, and shares a folder with the host.
  *
  * With INSTALL=1 in the environment it goes on, for some minutes (`make installation`): it installs another
  * Debian onto a blank qcow2 disk, unattended, and that one boots.
@@ -190,6 +190,20 @@ static void reach(struct tap *tap, struct drive *drive, const struct site *site,
     free(output);
 }
 
+static void share(struct tap *tap, struct drive *drive)
+{
+    char *output = NULL;
+
+    TEST("the shared folder is mounted", NULL,
+         "modprobe 9pnet_virtio; mkdir -p shared; mount -t 9p -o trans=virtio,version=9p2000.L home shared");
+    TEST("it has the host's file", "from the host\n", "cat shared/greeting");
+    TEST("the guest writes one there", NULL, "seq 1 200000 >shared/numbers");
+    bool same = host(&output, "seq 1 200000 | cmp - " WORK "/share/numbers 2>&1");
+    if (!tap_ok(tap, same, "the host reads it"))
+        tap_note("what differs", output ? output : "(nothing)");
+    free(output);
+}
+
 /* Debian onto the second disk, as its installer would do it without questions. */
 static void install(struct tap *tap, struct drive *drive, const struct site *site)
 {
@@ -239,15 +253,15 @@ static void session(struct tap *tap, const struct site *site)
 {
     unsigned port = free_port();
     char disk[4200], net[100];
-    const char *argv[] = {site->oxbow, "--headless", "--memory", "1G", "--disk", disk,
-                          "--net",     net,          NULL,       NULL, NULL};
+    const char *argv[] = {site->oxbow, "--headless",          "--memory", "1G", "--disk", disk, "--net", net,
+                          "--share",   "home=" WORK "/share", NULL,       NULL, NULL};
     struct drive own, *drive = &own;
 
     snprintf(disk, sizeof(disk), "%s,snapshot", site->disk);
     snprintf(net, sizeof(net), "user,hostfwd=tcp:127.0.0.1:%u-:22", port);
     if (site->installs) {
-        argv[8] = "--disk";
-        argv[9] = WORK "/blank.qcow2,if=virtio";
+        argv[10] = "--disk";
+        argv[11] = WORK "/blank.qcow2,if=virtio";
         if (!tap_ok(tap, host(NULL, "%s image create " WORK "/blank.qcow2 4G", site->oxbow),
                     "a blank qcow2 disk"))
             return;
@@ -260,6 +274,7 @@ static void session(struct tap *tap, const struct site *site)
             clone(tap, drive, site);
             reach(tap, drive, site, port);
         }
+        share(tap, drive);
         if (site->installs)
             install(tap, drive, site);
         TEST("no complaint from the kernel", NULL,

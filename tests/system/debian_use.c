@@ -7,7 +7,7 @@
  * Debian onto a blank qcow2 disk, unattended, and that one boots.
  *
  * Runs in the build folder: tests/system/debian_use. OXBOW, DISK and CACHE in the environment replace ./oxbow
- * and what `./setup check` put into cache/. It works in tests/system/debian_use/.
+ * and what `./setup check` put into cache/. It works in tests/system/debian_use.work/.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -30,7 +30,7 @@
 #define COMMAND BOOT
 #define INSTALL 3000
 
-#define WORK "tests/system/debian_use"
+#define WORK "tests/system/debian_use.work"
 #define KEY  WORK "/key"
 
 struct site {

@@ -19,8 +19,7 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "tests/system/drive.h"
-#include "tests/system/tap.h"
+#include "tests/system/guest.h"
 
 /* Seconds that bound the waits. */
 #ifdef OXBOW_SANITIZED
@@ -181,19 +180,11 @@ static void pxe_session(struct tap *tap, const struct files *files, const char *
 
 static bool log_in(struct tap *tap, struct drive *drive)
 {
-    char *output;
-    bool there = drive_expect(drive, "oxbow login: ", BOOT) && drive_send(drive, "root\n") &&
-                 drive_expect(drive, "Password: ", COMMAND) && drive_send(drive, "oxbow\n") &&
-                 drive_expect(drive, "# ", COMMAND) && drive_send(drive, "exec sh\n") &&
-                 drive_expect(drive, "exec sh", COMMAND) && drive_expect(drive, "# ", COMMAND);
+    bool there = guest_log_in(drive, BOOT);
 
-    if (!tap_ok(tap, there, "Debian with two network cards boots to a login")) {
+    if (!tap_ok(tap, there, "Debian with two network cards boots to a login"))
         tap_note("what was printed", drive->text);
-        return false;
-    }
-    drive_command(drive, "dmesg -n 1", &output, COMMAND);
-    free(output);
-    return true;
+    return there;
 }
 
 /* Runs a command in the guest; its output must have `expected`, or be empty if that is NULL. */

@@ -16,8 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/system/drive.h"
-#include "tests/system/tap.h"
+#include "tests/system/guest.h"
 
 /* Seconds that bound the waits. */
 #ifdef OXBOW_SANITIZED
@@ -108,19 +107,11 @@ static void kill_server(pid_t pid)
 
 static bool log_in(struct tap *tap, struct drive *drive)
 {
-    char *output;
-    bool there = drive_expect(drive, "oxbow login: ", BOOT) && drive_send(drive, "root\n") &&
-                 drive_expect(drive, "Password: ", COMMAND) && drive_send(drive, "oxbow\n") &&
-                 drive_expect(drive, "# ", COMMAND) && drive_send(drive, "exec sh\n") &&
-                 drive_expect(drive, "exec sh", COMMAND) && drive_expect(drive, "# ", COMMAND);
+    bool there = guest_log_in(drive, BOOT);
 
-    if (!tap_ok(tap, there, "firmware and Debian boot from NVMe to a login")) {
+    if (!tap_ok(tap, there, "firmware and Debian boot from NVMe to a login"))
         tap_note("what was printed", drive->text);
-        return false;
-    }
-    drive_command(drive, "dmesg -n 1", &output, COMMAND);
-    free(output);
-    return true;
+    return there;
 }
 
 /* Runs a command in the guest; its output must have `expected`, or be empty if that is NULL. */

@@ -22,13 +22,21 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* A shell that starts the tests in the background has them ignore what Ctrl-C and Ctrl-\ send. */
+static void execute(const char *const argv[])
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+    execv(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
 static void child(int in, int out, const char *const argv[])
 {
     dup2(in, 0);
     dup2(out, 1);
     dup2(out, 2);
-    execv(argv[0], (char *const *)argv);
-    _exit(127);
+    execute(argv);
 }
 
 bool drive_has_terminal(void)
@@ -54,8 +62,7 @@ static bool start_on_terminal(struct drive *drive, const char *const argv[])
     if (!drive->pid) {
         close(drive->in);
         login_tty(slave);
-        execv(argv[0], (char *const *)argv);
-        _exit(127);
+        execute(argv);
     }
     return drive->pid > 0;
 }

@@ -128,8 +128,8 @@ refuses 'leave one out' "a BIOS for a kernel" --bios "$work/rom" --kernel "$gues
 refuses '"x"' "a boot order with a drive that doesn't exist" --boot cx
 refuses 'twice' "a boot order with a drive twice" --boot cdc
 refuses 'missing' "a disk that isn't there" --disk "$work/missing"
-refuses 'qcow2.*raw' "a disk in another format" --disk "$work/qcow2"
-refuses 'qcow2.*raw' "an image in another format" "$work/qcow2"
+refuses 'qcow2: has clusters of 2^0 bytes' "a disk that is broken" --disk "$work/qcow2"
+refuses 'qcow2: has clusters of 2^0 bytes' "an image that is broken" "$work/qcow2"
 refuses 'room for 4 IDE disks' "five IDE disks" --disk a --disk b --disk c --disk d --disk e
 refuses 'room for 3 IDE disks' "four disks and a disc" --disk a --disk b --disk c --disk d --cdrom e
 refuses 'room for 2' "three floppy disks" --floppy a --floppy b --floppy c

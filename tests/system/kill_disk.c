@@ -219,6 +219,7 @@ static bool read_count(const uint8_t *sector, uint32_t place, uint32_t *count)
 
 struct reading {
     struct block_request request;
+    struct loop *loop;
     bool done;
 };
 
@@ -226,13 +227,16 @@ static void on_read(struct block_request *request, int error)
 {
     if (error)
         fail("reading", error);
-    ((struct reading *)request->opaque)->done = true;
+    struct reading *reading = request->opaque;
+
+    __atomic_store_n(&reading->done, true, __ATOMIC_RELEASE);
+    loop_kick(reading->loop); /* it may be another thread's doing */
 }
 
 static int check(struct work *w, struct loop *loop, pthread_mutex_t *lock)
 {
     uint8_t *data = malloc(SECTORS * 512);
-    struct reading reading = {.done = false};
+    struct reading reading = {.loop = loop};
     unsigned bad = 0;
 
     reading.request = (struct block_request){
@@ -240,7 +244,7 @@ static int check(struct work *w, struct loop *loop, pthread_mutex_t *lock)
     pthread_mutex_lock(lock);
     block_submit(w->disk, &reading.request);
     pthread_mutex_unlock(lock);
-    while (!reading.done)
+    while (!__atomic_load_n(&reading.done, __ATOMIC_ACQUIRE))
         loop_run_once(loop, NULL, lock);
     for (unsigned n = 0; n < SECTORS; n++) {
         struct entry *entry = &w->journal[n];

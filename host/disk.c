@@ -24,6 +24,7 @@
 #include "core/log.h"
 #include "host/image.h"
 #include "host/loop.h"
+#include "host/thread.h"
 #include "host/time.h"
 
 #define WORKERS      16
@@ -369,7 +370,7 @@ static bool next_batch(struct worker *worker, struct batch *batch)
             return true;
         if (worker->untold)
             tell(worker);
-        else if (disk->closing && (!disk->pending.first || !rest))
+        else if (disk->closing)
             return false; /* what is pending waits for what another worker has under way, which goes on with it */
         else if (rest)
             wait_for_limits(disk, rest);
@@ -451,20 +452,15 @@ static void complete(void *opaque)
         disk->options.failed(disk->options.opaque, &disk->block, writing, error);
 }
 
-/* Signals are for the threads that expect them. */
 static int start_worker(struct host_disk *disk)
 {
     struct worker *worker = malloc(sizeof(*worker));
-    sigset_t all, old;
     int error;
 
     if (!worker)
         return ENOMEM;
     *worker = (struct worker){.disk = disk, .number = disk->threads};
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    error = pthread_create(&disk->thread[disk->threads], NULL, work, worker);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    error = host_thread_start(&disk->thread[disk->threads], work, worker);
     if (error)
         free(worker);
     else

@@ -17,6 +17,7 @@
 
 #include "core/log.h"
 #include "host/loop.h"
+#include "host/thread.h"
 #include "host/share_internal.h"
 
 #define WORKERS 4
@@ -201,20 +202,15 @@ static void close_share(struct share *share)
 
 static const struct share_ops share_ops = {submit, reset, close_share};
 
-/* Signals are for the threads that expect them. */
 static int start_worker(struct host_share *s)
 {
     struct worker *worker = malloc(sizeof(*worker));
-    sigset_t all, old;
     int error;
 
     if (!worker)
         return ENOMEM;
     *worker = (struct worker){s, s->threads};
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    error = pthread_create(&s->thread[s->threads], NULL, work, worker);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    error = host_thread_start(&s->thread[s->threads], work, worker);
     if (error)
         free(worker);
     else

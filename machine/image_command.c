@@ -101,16 +101,22 @@ static bool look_at_backing(struct request *r, const char *path, struct image_cr
     return true;
 }
 
+/* What the options say of an image that is made. */
+static struct image_create_options new_image(const struct request *r, const char *path)
+{
+    return (struct image_create_options){.path = path,
+                                         .format = r->format ? r->format : "qcow2",
+                                         .cluster_size = r->cluster_size,
+                                         .backing = r->backing,
+                                         .backing_format = r->backing_format,
+                                         .zstd = r->zstd,
+                                         .lazy_refcounts = r->lazy,
+                                         .version2 = r->version2};
+}
+
 static int create(struct request *r)
 {
-    struct image_create_options create = {.path = r->argument[0],
-                                          .format = r->format ? r->format : "qcow2",
-                                          .cluster_size = r->cluster_size,
-                                          .backing = r->backing,
-                                          .backing_format = r->backing_format,
-                                          .zstd = r->zstd,
-                                          .lazy_refcounts = r->lazy,
-                                          .version2 = r->version2};
+    struct image_create_options create = new_image(r, r->argument[0]);
     char why[400];
 
     if (r->arguments > 1 && !read_size(r->argument[1], &create.size))
@@ -325,14 +331,7 @@ static int fill(struct request *r, struct image *from, const struct image_create
 
 static int convert(struct request *r)
 {
-    struct image_create_options create = {.path = r->argument[1],
-                                          .format = r->format ? r->format : "qcow2",
-                                          .cluster_size = r->cluster_size,
-                                          .backing = r->backing,
-                                          .backing_format = r->backing_format,
-                                          .zstd = r->zstd,
-                                          .lazy_refcounts = r->lazy,
-                                          .version2 = r->version2};
+    struct image_create_options create = new_image(r, r->argument[1]);
     const char *backing = r->backing;
     struct image *from;
     char why[400];
